@@ -1,0 +1,161 @@
+//! Names that NS, MX and SRV records point at: addresses, not aliases (RFC 2181 §10.3), and glue where it is needed.
+
+use std::collections::BTreeSet;
+
+use super::{Finding, Findings, covering, name_in, without_repeated_apex};
+use crate::dns::{Name, Type};
+use crate::zone::check::Which;
+use crate::zone::master::Part;
+use crate::zone::report::Level;
+use crate::zone::table::{Node, Table};
+
+/// Names below a delegation that an NS record of the zone points at.
+pub(super) struct Glue(BTreeSet<Name>);
+
+impl Glue {
+    pub(super) fn of(table: &Table) -> Self {
+        let servers = table.iter().filter_map(|node| node.rrset(Type::NS)).flat_map(|rrset| rrset.rdata);
+        let servers = servers.filter_map(|rdata| Name::from_wire(&rdata).ok());
+        Self(servers.filter(|name| name.is_within(table.apex())).collect())
+    }
+
+    pub(super) fn is_wanted(&self, name: &Name) -> bool {
+        self.0.contains(name)
+    }
+}
+
+/// What a name of this zone has to offer a record that points at it.
+enum Standing {
+    Addresses,
+    Alias,
+    /// Nothing, or no addresses.
+    Nothing,
+    /// No addresses here, and it is below this delegation.
+    Delegated(Name),
+}
+
+/// Types that point at a host, how many bytes stand before its name, and whether a target may be left out as `.`.
+const POINTERS: [(Type, usize, bool); 3] = [(Type::NS, 0, false), (Type::MX, 2, true), (Type::SRV, 6, true)];
+
+pub(super) fn check(table: &Table, node: &Node<'_>, complete: bool, findings: &mut Findings) {
+    for rtype in node.types() {
+        if matches!(rtype, Type::CNAME | Type::DNAME | Type::PTR) {
+            for rdata in node.rrset(rtype).into_iter().flat_map(|rrset| rrset.rdata) {
+                let meant =
+                    name_in(&rdata, 0).and_then(|target| Some((without_repeated_apex(&target, table.apex())?, target)));
+                if let Some((meant, target)) = meant {
+                    findings.add(twice(node.owner(), rtype, rdata, &target, &meant));
+                }
+            }
+        }
+        let Some(&(_, skip, may_be_root)) = POINTERS.iter().find(|(pointer, _, _)| *pointer == rtype) else {
+            continue;
+        };
+        for rdata in node.rrset(rtype).into_iter().flat_map(|rrset| rrset.rdata) {
+            let Some(target) = name_in(&rdata, skip).filter(|name| !(name.is_root() && may_be_root)) else {
+                continue;
+            };
+            if target.is_within(table.apex()) {
+                findings.list_target(table, node, rtype, rdata, &target, complete);
+            }
+        }
+    }
+}
+
+fn twice(owner: Name, rtype: Type, rdata: Vec<u8>, target: &Name, meant: &Name) -> Finding {
+    let text = format!("{rtype} points at `{target}`, which has the zone's name in it twice");
+    Finding::warning(owner, rtype, text)
+        .which(Which::Rdata(rdata))
+        .part(Part::Rdata)
+        .help(format!("if a final dot is missing: `{meant}`"))
+}
+
+impl Findings {
+    fn list_target(
+        &mut self,
+        table: &Table,
+        node: &Node<'_>,
+        rtype: Type,
+        rdata: Vec<u8>,
+        target: &Name,
+        complete: bool,
+    ) {
+        let owner = node.owner();
+        let find = |level, text: String| {
+            let finding = Finding::new(level, owner.clone(), rtype, text);
+            finding.which(Which::Rdata(rdata.clone())).part(Part::Rdata)
+        };
+        match standing(table, target) {
+            Standing::Addresses => {}
+            Standing::Alias => {
+                let level = if rtype == Type::NS { Level::Error } else { Level::Warning };
+                let text = format!("{rtype} points at `{target}`, which is an alias (CNAME)");
+                self.add(find(level, text).help("point at the name that has the addresses (RFC 2181 §10.3)"));
+            }
+            _ if !complete => {}
+            Standing::Delegated(cut) => {
+                // Only the delegation's own name servers are out of reach without it.
+                if rtype == Type::NS && cut == owner {
+                    let text = format!(
+                        "the name server `{target}` is below the delegation itself and has no address here (glue)"
+                    );
+                    self.add(
+                        find(Level::Warning, text)
+                            .help(format!("add `{target} A …`: resolvers could not reach it otherwise")),
+                    );
+                }
+            }
+            Standing::Nothing => {
+                if let Some(meant) = without_repeated_apex(target, table.apex()) {
+                    self.add(twice(owner.clone(), rtype, rdata.clone(), target, &meant));
+                    return;
+                }
+                let text = format!("{rtype} points at `{target}`, which has no address in this zone");
+                self.add(find(Level::Warning, text).help(if looks_like_address(target, table.apex()) {
+                    format!("{rtype} takes a name, not an address: give a name A or AAAA and point at that")
+                } else {
+                    format!("add `{target} A …`, unless it is a steered name")
+                }));
+            }
+        }
+    }
+}
+
+fn standing(table: &Table, target: &Name) -> Standing {
+    let of = |node: Node<'_>| {
+        let mut alias = false;
+        for rtype in node.types() {
+            if matches!(rtype, Type::A | Type::AAAA) {
+                return Some(Standing::Addresses);
+            }
+            alias |= rtype == Type::CNAME;
+        }
+        alias.then_some(Standing::Alias)
+    };
+    let node = table.get(target);
+    let exists = node.is_some();
+    let cut = node.as_ref().is_some_and(Node::is_cut);
+    if let Some(standing) = node.and_then(of) {
+        return standing;
+    }
+    if cut {
+        return Standing::Delegated(target.clone());
+    }
+    match covering(table, target) {
+        Some((above, Type::NS)) => return Standing::Delegated(above),
+        // A DNAME makes an alias of it.
+        Some(_) => return Standing::Alias,
+        None => {}
+    }
+    let encloser = || std::iter::successors(target.parent(), Name::parent).find(|name| table.get(name).is_some());
+    let wildcard = || encloser()?.child(b"*").ok();
+    let wildcard = if exists { None } else { wildcard() };
+    wildcard.and_then(|name| table.get(&name).and_then(of)).unwrap_or(Standing::Nothing)
+}
+
+/// True for `192.0.2.1.example.com.`: somebody wrote an address where a name belongs.
+fn looks_like_address(name: &Name, apex: &Name) -> bool {
+    let labels = name.label_count() - apex.label_count();
+    labels == 4 && name.labels().take(4).all(|label| label.iter().all(u8::is_ascii_digit))
+        || name.labels().next().is_some_and(|label| label.contains(&b':'))
+}

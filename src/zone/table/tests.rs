@@ -1,0 +1,293 @@
+//! The table against a model that is plainly right: a map of names to sets of records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const APEX: &str = "example.com.";
+
+fn name(text: &str) -> Name {
+    Name::parse(text.as_bytes(), Some(&Name::absolute(APEX).unwrap())).unwrap()
+}
+
+fn soa(serial: u32) -> Vec<u8> {
+    let mut rdata = [name("ns").as_wire(), name("mail").as_wire()].concat();
+    for number in [serial, 2, 3, 4, 5] {
+        rdata.extend_from_slice(&number.to_be_bytes());
+    }
+    rdata
+}
+
+/// TTL and RDATA by type.
+type Sets = BTreeMap<Type, (u32, BTreeSet<Vec<u8>>)>;
+
+/// What should be there: RRsets by name and type, and the silent names.
+#[derive(Clone, Default, Debug)]
+struct Model {
+    sets: BTreeMap<Name, Sets>,
+    silent: BTreeSet<Name>,
+}
+
+impl Model {
+    fn make(&mut self, change: &Change) {
+        match change {
+            Change::Set { owner, rrset } if rrset.rdata.is_empty() => {
+                self.make(&Change::Remove { owner: owner.clone(), rtype: rrset.rtype });
+            }
+            Change::Set { owner, rrset } => {
+                self.sets
+                    .entry(owner.clone())
+                    .or_default()
+                    .insert(rrset.rtype, (rrset.ttl, rrset.rdata.iter().cloned().collect()));
+            }
+            Change::Remove { owner, rtype } => {
+                if let Some(sets) = self.sets.get_mut(owner) {
+                    sets.remove(rtype);
+                }
+                self.sets.retain(|_, sets| !sets.is_empty());
+            }
+            Change::Silence { owner, silent: true } => drop(self.silent.insert(owner.clone())),
+            Change::Silence { owner, silent: false } => drop(self.silent.remove(owner)),
+        }
+    }
+
+    /// Every name that exists: owners and all that is between them and the apex.
+    fn names(&self) -> BTreeSet<Name> {
+        let apex = name("@");
+        let mut names = BTreeSet::from([apex.clone()]);
+        for owner in self.sets.keys().chain(&self.silent) {
+            names.extend(
+                std::iter::successors(Some(owner.clone()), Name::parent).take_while(|name| name.is_within(&apex)),
+            );
+        }
+        names
+    }
+
+    fn owns(&self, owner: &Name, rtype: Type) -> bool {
+        self.sets.get(owner).is_some_and(|sets| sets.contains_key(&rtype))
+    }
+
+    fn is_cut(&self, owner: &Name) -> bool {
+        *owner != name("@") && self.owns(owner, Type::NS)
+    }
+
+    fn is_covered(&self, owner: &Name) -> bool {
+        let mut above =
+            std::iter::successors(owner.parent(), Name::parent).take_while(|above| above.is_within(&name("@")));
+        above.any(|above| self.is_cut(&above) || self.owns(&above, Type::DNAME))
+    }
+
+    fn agrees(&self, table: &Table) {
+        let names = self.names();
+        assert_eq!(table.iter().map(|node| node.owner()).collect::<BTreeSet<_>>(), names);
+        assert_eq!((table.names(), table.iter().count()), (names.len(), names.len()));
+        let mut records = 0;
+        for owner in names {
+            let node = table.get(&owner).unwrap();
+            let sets = self.sets.get(&owner).cloned().unwrap_or_default();
+            let expected: Vec<RRset> = sets
+                .into_iter()
+                .map(|(rtype, (ttl, rdata))| RRset { rtype, ttl, rdata: rdata.into_iter().collect() })
+                .collect();
+            records += expected.iter().map(|set| set.rdata.len()).sum::<usize>();
+            assert_eq!(node.rrsets().collect::<Vec<_>>(), expected, "{owner}");
+            assert_eq!(node.is_empty(), expected.is_empty(), "{owner}");
+            assert_eq!(node.is_cut(), self.is_cut(&owner), "cut {owner}");
+            assert_eq!(node.is_dname(), self.owns(&owner, Type::DNAME), "dname {owner}");
+            assert_eq!(node.is_under_cut(), self.is_covered(&owner), "under {owner}");
+            assert_eq!(node.has_wildcard(), self.names().contains(&owner.child(b"*").unwrap()), "wildcard {owner}");
+            assert_eq!(node.is_silent(), self.silent.contains(&owner), "silent {owner}");
+        }
+        assert_eq!(table.records(), records);
+    }
+
+    fn build(&self) -> Table {
+        let mut builder = Builder::new(name("@"));
+        for (owner, sets) in self.sets.iter().rev() {
+            for (rtype, (ttl, rdata)) in sets {
+                for one in rdata.iter().rev() {
+                    builder.push(owner, *rtype, *ttl, one).unwrap();
+                }
+            }
+        }
+        let (table, oddities) = builder.finish();
+        assert_eq!(oddities, []);
+        table.with(
+            &self.silent.iter().map(|owner| Change::Silence { owner: owner.clone(), silent: true }).collect::<Vec<_>>(),
+        )
+    }
+}
+
+fn owners() -> impl Strategy<Value = Name> {
+    proptest::collection::vec(prop_oneof!["a", "b", "\\*", "deep"], 0..4)
+        .prop_map(|labels| name(&if labels.is_empty() { "@".into() } else { labels.join(".") }))
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    let rtype = prop_oneof![Just(Type::A), Just(Type::NS), Just(Type::DNAME), Just(Type::TXT)];
+    prop_oneof![
+        6 => (owners(), rtype.clone(), 1..3_u32, proptest::collection::vec(0..4_u8, 0..4)).prop_map(|(owner, rtype, ttl, picks)| {
+            let rdata = picks.into_iter().map(|pick| match rtype {
+                Type::A => vec![192, 0, 2, pick],
+                Type::TXT => vec![1, pick],
+                _ => name(["ns.a", "b", "@", "x"][usize::from(pick)]).as_wire().to_vec(),
+            });
+            Change::Set { owner, rrset: RRset { rtype, ttl, rdata: rdata.collect() } }
+        }),
+        5 => (owners(), rtype).prop_map(|(owner, rtype)| Change::Remove { owner, rtype }),
+        1 => (owners(), any::<bool>()).prop_map(|(owner, silent)| Change::Silence { owner, silent }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn changes_agree_with_the_model_and_with_building_anew(batches in proptest::collection::vec(proptest::collection::vec(changes(), 1..8), 1..8)) {
+        let (mut model, mut table) = (Model::default(), Model::default().build());
+        for batch in batches {
+            let before = (table.clone(), model.clone());
+            table = table.with(&batch);
+            batch.iter().for_each(|change| model.make(change));
+            model.agrees(&table);
+            before.1.agrees(&before.0);
+            let anew = model.build();
+            model.agrees(&anew);
+            prop_assert!(table.same_content(&anew) && anew.same_content(&table));
+            prop_assert_eq!(table.digest(), anew.digest());
+            prop_assert!(table.shards().zip(anew.shards()).all(|(a, b)| a.is_equal(b)), "equal content is equal bytes");
+            prop_assert_eq!(before.0.same_content(&table), before.1.sets == model.sets);
+        }
+    }
+}
+
+/// `count` hosts with an address each.
+fn hosts(count: u32) -> Table {
+    let mut builder = Builder::new(name("@"));
+    builder.push(&name("@"), Type::SOA, 60, &soa(1)).unwrap();
+    for host in 0..count {
+        builder.push(&name(&format!("host{host}")), Type::A, 300, &host.to_be_bytes()).unwrap();
+    }
+    builder.finish().0
+}
+
+#[test]
+fn a_change_copies_one_shard_and_shares_the_rest() {
+    let before = hosts(20_000);
+    let owner = name("host777");
+    let after = before.with(&[Change::Set {
+        owner: owner.clone(),
+        rrset: RRset { rtype: Type::A, ttl: 5, rdata: vec![vec![192, 0, 2, 1]] },
+    }]);
+    assert_eq!(before.shards().zip(after.shards()).filter(|(old, new)| !old.is_same(new)).count(), 1);
+    assert_eq!(before.rows.iter().zip(after.rows.iter()).filter(|(old, new)| !Arc::ptr_eq(old, new)).count(), 1);
+    assert_eq!(after.get(&owner).unwrap().rrset(Type::A).unwrap().ttl, 5);
+    assert_eq!(before.get(&owner).unwrap().rrset(Type::A).unwrap().ttl, 300);
+    let same = after.with(&[Change::Remove { owner: name("nobody"), rtype: Type::A }]);
+    assert!(Arc::ptr_eq(&same.rows, &after.rows), "a change that changes nothing copies nothing");
+}
+
+#[test]
+fn a_table_that_grows_spreads_over_more_shards() {
+    let small = hosts(10);
+    let added: Vec<Change> = (0..5000_u32)
+        .map(|host| Change::Set {
+            owner: name(&format!("new{host}")),
+            rrset: RRset { rtype: Type::A, ttl: 5, rdata: vec![host.to_be_bytes().to_vec()] },
+        })
+        .collect();
+    let big = small.with(&added);
+    assert_eq!((big.names(), big.records()), (5011, 5011));
+    assert!(big.shard_bits > small.shard_bits);
+    assert!((0..5000).all(|host| big.get(&name(&format!("new{host}"))).is_some()));
+    let shards = big.shards().count();
+    assert!((192..=384).contains(&(big.names() / shards)), "{} names in {shards} shards", big.names());
+}
+
+#[test]
+fn a_reload_shares_every_equal_shard() {
+    let before = hosts(20_000);
+    let changed = name("host19999");
+    let reloaded = hosts(20_000).with(&[Change::Remove { owner: changed.clone(), rtype: Type::A }]).sharing(&before);
+    assert_eq!(before.shards().zip(reloaded.shards()).filter(|(old, new)| !old.is_same(new)).count(), 1);
+    assert!(reloaded.get(&changed).is_none());
+    assert!(!reloaded.same_content(&before));
+}
+
+#[test]
+fn a_record_takes_about_as_many_bytes_as_the_head_of_the_file_counts() {
+    let table = hosts(100_000);
+    let per_name = table.bytes() / table.names();
+    assert!((40..=56).contains(&per_name), "{per_name} bytes per name");
+}
+
+#[test]
+fn the_serial_is_no_content() {
+    let table = hosts(10);
+    assert_eq!(table.soa().unwrap().serial, Serial(1));
+    let next = table.with_serial(Serial(7));
+    let soa = next.soa().unwrap();
+    assert_eq!((soa.serial, soa.refresh, soa.minimum, soa.ttl, soa.mname), (Serial(7), 2, 5, 60, name("ns")));
+    assert!(next.same_content(&table));
+    assert_eq!(next.digest(), table.digest());
+    let other = next.with(&[Change::Remove { owner: name("host1"), rtype: Type::A }]);
+    assert!(!other.same_content(&table));
+    assert_ne!(other.digest(), table.digest());
+    assert_eq!(Builder::new(name("@")).finish().0.soa(), None);
+}
+
+#[test]
+fn content_compares_across_layouts() {
+    let built = hosts(500);
+    let set = |host: u32, ttl| Change::Set {
+        owner: name(&format!("host{host}")),
+        rrset: RRset { rtype: Type::A, ttl, rdata: vec![host.to_be_bytes().to_vec()] },
+    };
+    let grown = hosts(10).with(&(10..500).map(|host| set(host, 300)).collect::<Vec<_>>());
+    assert_ne!(grown.shard_bits, built.shard_bits);
+    assert!(grown.same_content(&built) && built.same_content(&grown));
+    assert_eq!(grown.digest(), built.digest());
+    assert!(!grown.with(&[set(77, 301)]).same_content(&built));
+}
+
+#[test]
+fn odd_records_are_told() {
+    let mut builder = Builder::new(name("@"));
+    for (ttl, rdata) in [(300, [192, 0, 2, 2]), (60, [192, 0, 2, 1]), (300, [192, 0, 2, 2])] {
+        builder.push(&name("a"), Type::A, ttl, &rdata).unwrap();
+    }
+    builder.push(&name("b"), Type::NS, 60, name("NS").as_wire()).unwrap();
+    builder.push(&name("b"), Type::NS, 60, name("ns").as_wire()).unwrap();
+    for text in 0..300_u16 {
+        builder.push(&name("c"), Type::TXT, 60, &[&[255][..], &text.to_be_bytes(), &[0; 253]].concat()).unwrap();
+    }
+    assert_eq!(builder.push(&Name::absolute("example.org").unwrap(), Type::A, 1, &[0; 4]), Err(PushError::OutOfZone));
+    assert_eq!(builder.push(&name("a"), Type::OPT, 1, &[]), Err(PushError::MetaType));
+    assert_eq!(builder.push(&name("a"), Type(65_000), 1, &vec![0; 65_536]), Err(PushError::TooLong));
+    let (table, oddities) = builder.finish();
+    assert_eq!(
+        oddities,
+        [
+            Oddity::MixedTtl { owner: name("a"), rtype: Type::A, lowest: 60 },
+            Oddity::Duplicate { owner: name("a"), rtype: Type::A },
+            Oddity::Duplicate { owner: name("b"), rtype: Type::NS },
+            Oddity::TooLarge { owner: name("c"), rtype: Type::TXT, bytes: 300 * 268 },
+        ]
+    );
+    assert_eq!(table.get(&name("a")).unwrap().rrset(Type::A).unwrap().ttl, 60);
+    assert!(table.get(&name("c")).unwrap().is_empty());
+}
+
+#[test]
+fn the_root_can_be_an_apex() {
+    let mut builder = Builder::new(Name::root());
+    builder.push(&Name::absolute("com").unwrap(), Type::NS, 60, Name::absolute("ns.com").unwrap().as_wire()).unwrap();
+    builder.push(&Name::absolute("ns.com").unwrap(), Type::A, 60, &[192, 0, 2, 1]).unwrap();
+    let (table, _) = builder.finish();
+    let com = table.get(&Name::absolute("COM").unwrap()).unwrap();
+    assert!(com.is_cut() && table.get(&Name::absolute("ns.com").unwrap()).unwrap().is_under_cut());
+    assert_eq!(com.records(Type::NS).unwrap().tails, [0]);
+    assert_eq!(table.names(), 3);
+}
