@@ -1,0 +1,526 @@
+//! Every key, in the order of the manual; and the words other tools have for them.
+
+use std::time::Duration;
+
+use super::Preset::{self, Nothing, Required, Value, Words};
+use super::{CONTRACT, Kind, Row, Section};
+
+const fn row(key: &'static str, kind: Kind, default: Preset, meaning: &'static str, reason: &'static str) -> Row {
+    Row { key, kind, default, meaning, reason }
+}
+
+const fn later(key: &'static str, meaning: &'static str) -> Row {
+    row(key, Kind::Reserved, Nothing, meaning, "")
+}
+
+const fn span(min_millis: u64, max_millis: u64) -> Kind {
+    Kind::Duration { min: Duration::from_millis(min_millis), max: Duration::from_millis(max_millis) }
+}
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+const EVERY: Row = row(
+    "every",
+    span(100, HOUR),
+    Value("5s"),
+    "Time between two scheduled probes of a watch.",
+    "Faster is a load test of the origin; slower is no failover.",
+);
+const TIMEOUT: Row = row(
+    "timeout",
+    span(50, MINUTE),
+    Value("2s"),
+    "A probe not finished by then has failed. At most `every`; where it is not set and `every` is shorter than its default, it is `every`.",
+    "An origin that takes a minute is of no use to anyone.",
+);
+const FALL: Row = row(
+    "fall",
+    Kind::Integer { min: 1, max: 20 },
+    Value("3"),
+    "Consecutive failures until an origin is down.",
+    "Confirmations race each other; 20 of them are an attack.",
+);
+const RISE: Row = row(
+    "rise",
+    Kind::Integer { min: 1, max: 100 },
+    Value("3"),
+    "Consecutive passes until an origin is up again. Where a check sets only `fall`, `rise` follows it if that is larger.",
+    "One pass may do for a good network; more than 100 is a manual failback.",
+);
+const CONFIRM: Row = row(
+    "confirm",
+    span(10, MINUTE),
+    Value("500ms"),
+    "Distance of the confirmations that follow a first failure, without waiting for each other. At most `every`; where it is not set and `every` is shorter than its default, it is `every`.",
+    "Closer together they see the same moment.",
+);
+const BLIP: Row = row(
+    "blip",
+    span(0, MINUTE),
+    Value("1s"),
+    "Failures must span at least this long to count: a restart is not an outage.",
+    "A minute of outage is no blip.",
+);
+const TTL: Row = row(
+    "ttl",
+    span(5 * SECOND, DAY),
+    Value("30s"),
+    "TTL of every record of the name, in whole seconds: how long resolvers keep the old answer after a turn.",
+    "Many resolvers keep records for 5 s whatever they say, and TTL 0 asks us once per visitor; a day is slow to undo.",
+);
+const FAILBACK: Row = row(
+    "failback",
+    Kind::Other("`\"auto\"`, `\"manual\"` or a duration from 1s to 7d"),
+    Value("\"5m\""),
+    "What leaving a rung that still works for a better one waits for: nothing but `rise`, a person, or the better rung being up this long.",
+    "A hold-down of over a week is forgotten: use `\"manual\"`.",
+);
+const STEER_CHECK: Row = row(
+    "check",
+    Kind::Reference("a check"),
+    Nothing,
+    "How the origins of all rungs are asked, where neither the rung nor the origin has its own check.",
+    "",
+);
+const PRIMARY: Kind =
+    Kind::Other("a rung: an origin's name, `{ origin = … }` or `{ all = […] }`, each with an optional `check`");
+const EMERGENCY: Row = row(
+    "emergency",
+    PRIMARY,
+    Nothing,
+    "The last resort: served when all other rungs are dead, even without a passing check. `check = false` leaves it unwatched.",
+    "",
+);
+const BACKUP: Row = row(
+    "backup",
+    Kind::Other("a rung, or a list of up to 16 rungs in their order"),
+    Nothing,
+    "Served while all rungs before it are dead.",
+    "A visitor never gets as far as the sixteenth.",
+);
+
+/// Every table and key, in the order of the manual.
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        path: "",
+        header: "The top of the file",
+        meaning: "Before the first table. These two keys are not allowed in included files.",
+        rows: &[
+            row(
+                "contract",
+                Kind::Integer { min: 1, max: CONTRACT },
+                Value("1"),
+                "The version of this contract the file was written for.",
+                "A newer number than the binary knows is refused: it may mean something else.",
+            ),
+            row(
+                "include",
+                Kind::List { of: "paths", max: 100 },
+                Value("[]"),
+                "More files, with `*` and `?` as in a shell, relative to this file. Their tables are merged; a table defined twice is an error.",
+                "At most 1,000 files in all.",
+            ),
+            row("server", Kind::Table, Nothing, "This node.", ""),
+            row("admin", Kind::Table, Nothing, "The API and who may use it.", ""),
+            row("alert", Kind::Table, Nothing, "Who is told of turns.", ""),
+            row("cli", Kind::Table, Nothing, "Settings of the command line.", ""),
+            row("zone", Kind::Table, Nothing, "The zones.", ""),
+            row("defaults", Kind::Table, Nothing, "Defaults of checks and steered names.", ""),
+            row("check", Kind::Table, Nothing, "How origins are asked.", ""),
+            row("origin", Kind::Table, Nothing, "Where services live.", ""),
+            row("ladder", Kind::Table, Nothing, "Orders of preference.", ""),
+            row("steer", Kind::Table, Nothing, "The steered names.", ""),
+            later("key", "Keys of transfers and updates."),
+        ],
+    },
+    Section {
+        path: "server",
+        header: "[server]",
+        meaning: "This node.",
+        rows: &[
+            row(
+                "name",
+                Kind::Text { max: 63 },
+                Words("the host name"),
+                "Names this node in the journal, NSID and alerts.",
+                "It goes into every NSID.",
+            ),
+            row(
+                "listen",
+                Kind::List { of: "addresses", max: 64 },
+                Value("[\"0.0.0.0:53\", \"[::]:53\"]"),
+                "Where questions arrive: `address:port` is UDP and TCP; `udp://address:port` and `tcp://address:port` are one of them. Explicit addresses are a little faster than `0.0.0.0`.",
+                "Each has sockets and threads of its own.",
+            ),
+            row(
+                "workers",
+                Kind::Integer { min: 1, max: 256 },
+                Words("one per core"),
+                "UDP threads per listen address.",
+                "More threads than cores slow each other down.",
+            ),
+            row(
+                "state",
+                Kind::Path,
+                Value("\"/var/lib/failoverd\""),
+                "Folder of the journal, serials, orders and the admin token.",
+                "",
+            ),
+            row(
+                "state_max_age",
+                span(MINUTE, 7 * DAY),
+                Value("1h"),
+                "At start, a remembered decision older than this is not served before the first probes.",
+                "What was true a week ago says nothing about now.",
+            ),
+            row(
+                "resolvers",
+                Kind::Other("`\"system\"`, or a list of up to 8 addresses (port 53 if none is given)"),
+                Value("\"system\""),
+                "Who resolves the host names of origins; never this server itself.",
+                "The first that answers is enough.",
+            ),
+            row(
+                "watch",
+                Kind::Boolean,
+                Value("false"),
+                "Reload by itself when a file has changed and has been quiet for 2 s.",
+                "",
+            ),
+            row(
+                "doubt_share",
+                Kind::Number { min: 0.1, max: 1.0 },
+                Value("0.5"),
+                "With 10 origins and more: when over this share of them turns down within one window and no canary passes, our own sight is in doubt and nothing moves.",
+                "Below a tenth one bad origin would freeze the others.",
+            ),
+            later("record", "Journal every observation, for replay."),
+        ],
+    },
+    Section {
+        path: "admin",
+        header: "[admin]",
+        meaning: "The HTTP API that the command line talks to, and what monitoring reads.",
+        rows: &[
+            row(
+                "listen",
+                Kind::Address,
+                Value("\"127.0.0.1:8053\""),
+                "The API, with a token. It speaks plain HTTP: an address other than loopback belongs on a private network.",
+                "",
+            ),
+            row(
+                "ops_listen",
+                Kind::Address,
+                Value("\"127.0.0.1:9153\""),
+                "`/metrics`, `/livez` and `/readyz`: read-only, without a token.",
+                "",
+            ),
+            row("token", Kind::Table, Nothing, "Tokens by the name of who uses them.", ""),
+        ],
+    },
+    Section {
+        path: "admin.token",
+        header: "[admin.token.NAME]",
+        meaning: "Who may give orders besides the token made at first start. NAME is the actor of the orders, as the journal shows it.",
+        rows: &[row(
+            "secret_file",
+            Kind::Path,
+            Required,
+            "File that holds the token, alone, of 16 characters and more; relative to this file.",
+            "",
+        )],
+    },
+    Section {
+        path: "alert",
+        header: "[alert.NAME]",
+        meaning: "Who is told of turns.",
+        rows: &[
+            row(
+                "webhook",
+                Kind::Text { max: 2048 },
+                Required,
+                "URL that gets one signed POST per turn (Standard Webhooks).",
+                "Longer URLs are refused by common servers.",
+            ),
+            row(
+                "secret",
+                Kind::Text { max: 256 },
+                Words("the secret made at first start"),
+                "Signing secret: `whsec_` and the base64 of 24 to 64 bytes. Better as `\"${ENV}\"`.",
+                "64 bytes of base64 take 95; shorter secrets than 24 bytes can be guessed.",
+            ),
+            row("secret_file", Kind::Path, Nothing, "File that holds the signing secret, instead of `secret`.", ""),
+        ],
+    },
+    Section {
+        path: "cli",
+        header: "[cli]",
+        meaning: "Settings of the command line on this machine.",
+        rows: &[row(
+            "nodes",
+            Kind::List { of: "URLs", max: 64 },
+            Value("[]"),
+            "Other nodes' APIs, like `http://10.0.0.2:8053`: orders go to all of them, and `status` shows where they disagree.",
+            "One status line per node must fit a screen.",
+        )],
+    },
+    Section {
+        path: "zone",
+        header: "[zone.\"NAME\"]",
+        meaning: "A zone we answer for. NAME is its apex.",
+        rows: &[
+            row(
+                "file",
+                Kind::Path,
+                Required,
+                "Standard master file with all that is not steered; relative to this file.",
+                "",
+            ),
+            later("primaries", "Fetch the zone from other servers."),
+            later("transfer", "Who may fetch the zone."),
+            later("notify", "Who is told of new versions."),
+        ],
+    },
+    Section {
+        path: "defaults",
+        header: "[defaults]",
+        meaning: "Only holds the next two tables.",
+        rows: &[
+            row("check", Kind::Table, Nothing, "Defaults of checks.", ""),
+            row("steer", Kind::Table, Nothing, "Defaults of steered names.", ""),
+        ],
+    },
+    Section {
+        path: "defaults.check",
+        header: "[defaults.check]",
+        meaning: "Holds for every check that does not say otherwise. In the worst case a death is found after `every + max(confirm × (fall − 1), blip) + timeout`.",
+        rows: &[EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP],
+    },
+    Section {
+        path: "defaults.steer",
+        header: "[defaults.steer]",
+        meaning: "Holds for every steered name that does not say otherwise.",
+        rows: &[TTL, FAILBACK, STEER_CHECK],
+    },
+    Section {
+        path: "check",
+        header: "[check.NAME]",
+        meaning: "How an origin is asked. Exactly one of `https`, `http` and `tcp`.",
+        rows: &[
+            row(
+                "https",
+                Kind::Text { max: 2048 },
+                Nothing,
+                "Path to GET over TLS. The certificate is verified for the name's `host`; redirects are not followed.",
+                "Longer paths are refused by common servers.",
+            ),
+            row(
+                "http",
+                Kind::Text { max: 2048 },
+                Nothing,
+                "Path to GET without TLS.",
+                "Longer paths are refused by common servers.",
+            ),
+            row(
+                "tcp",
+                Kind::Other("a port, or `true` with the port from `port` or the origin's `probe.port`"),
+                Nothing,
+                "Only connects.",
+                "",
+            ),
+            row(
+                "port",
+                Kind::Integer { min: 1, max: 65535 },
+                Words("443 for https, 80 for http"),
+                "Port to ask; an origin's `probe.port` goes first.",
+                "Ports of TCP.",
+            ),
+            row(
+                "headers",
+                Kind::Map { max: 32 },
+                Value("{}"),
+                "Sent with the request. `Host` is not one of them: it is the name's `host`.",
+                "Common servers refuse more.",
+            ),
+            row(
+                "expect",
+                Kind::List { of: "expressions", max: 32 },
+                Value("[\"status in 200..299\"]"),
+                "Each must hold or the origin has failed. A list of your own replaces the default. For tcp the default is none.",
+                "Each is evaluated for every probe.",
+            ),
+            row(
+                "warn",
+                Kind::List { of: "expressions", max: 32 },
+                Value("[]"),
+                "One that does not hold is a warning and moves nothing.",
+                "Each is evaluated for every probe.",
+            ),
+            row(
+                "ca_file",
+                Kind::Path,
+                Words("the system's roots"),
+                "PEM file of the roots to trust instead, for https; relative to this file.",
+                "",
+            ),
+            EVERY,
+            TIMEOUT,
+            FALL,
+            RISE,
+            CONFIRM,
+            BLIP,
+            later("tls", "Handshake alone."),
+            later("dns", "Ask a nameserver."),
+            later("icmp", "Ping."),
+            later("exec", "Run a program."),
+            later("heartbeat", "The origin calls us."),
+            later("window", "Thresholds over a window of probes."),
+        ],
+    },
+    Section {
+        path: "origin",
+        header: "[origin.NAME]",
+        meaning: "Where a service lives: a host name, addresses, or both. At least one of `cname`, `a` and `aaaa`.",
+        rows: &[
+            row(
+                "cname",
+                Kind::Text { max: 255 },
+                Nothing,
+                "Host name. Served as CNAME where one can stand, else resolved and its addresses served.",
+                "The longest name of DNS.",
+            ),
+            row(
+                "a",
+                Kind::List { of: "IPv4 addresses", max: 32 },
+                Value("[]"),
+                "Own IPv4 addresses; beside `cname` they are served where a CNAME cannot stand (an apex).",
+                "More do not fit one UDP answer.",
+            ),
+            row(
+                "aaaa",
+                Kind::List { of: "IPv6 addresses", max: 32 },
+                Value("[]"),
+                "Own IPv6 addresses.",
+                "More do not fit one UDP answer.",
+            ),
+            row("probe", Kind::Table, Nothing, "Where and how this origin's probes go; see the next table.", ""),
+        ],
+    },
+    Section {
+        path: "origin.probe",
+        header: "probe = { … } of an origin",
+        meaning: "DNS cannot tell clients a port; this only tells the prober.",
+        rows: &[
+            row(
+                "port",
+                Kind::Integer { min: 1, max: 65535 },
+                Words("the check's"),
+                "Port to ask, whatever the check says.",
+                "Ports of TCP.",
+            ),
+            row(
+                "check",
+                Kind::Reference("a check"),
+                Words("the rung's"),
+                "Check of this origin, whatever rung it stands on.",
+                "",
+            ),
+        ],
+    },
+    Section {
+        path: "ladder",
+        header: "[ladder.NAME]",
+        meaning: "An order of preference that names may share. The same keys may stand in `[steer]` itself.",
+        rows: &[row("primary", PRIMARY, Required, "Served whenever it works.", ""), BACKUP, EMERGENCY],
+    },
+    Section {
+        path: "rung",
+        header: "{ … } as a rung",
+        meaning: "A rung with more than an origin's name. Exactly one of `origin` and `all`.",
+        rows: &[
+            row("origin", Kind::Reference("an origin"), Nothing, "The origin.", ""),
+            row(
+                "all",
+                Kind::List { of: "origins", max: 32 },
+                Nothing,
+                "Equals: all of them that work are served together.",
+                "More do not fit one UDP answer.",
+            ),
+            row(
+                "check",
+                Kind::Other("the name of a check; `false` on an emergency"),
+                Words("the steered name's"),
+                "Check of this rung. `false` leaves an emergency unwatched: it is served unasked.",
+                "",
+            ),
+            later("weights", "Shares of the traffic."),
+        ],
+    },
+    Section {
+        path: "steer",
+        header: "[steer.\"NAME\"]",
+        meaning: "A name whose answer we decide: absolute, in the deepest zone that holds it. Either `ladder` or its keys inline.",
+        rows: &[
+            row("ladder", Kind::Reference("a ladder"), Nothing, "The ladder of this name.", ""),
+            row("primary", PRIMARY, Nothing, "As in `[ladder.NAME]`.", ""),
+            BACKUP,
+            EMERGENCY,
+            STEER_CHECK,
+            row(
+                "host",
+                Kind::OneOrList { of: "host names", max: 16 },
+                Words("the steered name"),
+                "SNI and Host of the probes; each is probed. Required for a wildcard.",
+                "Each multiplies the probes.",
+            ),
+            TTL,
+            FAILBACK,
+        ],
+    },
+];
+
+/// Words people use for our keys, from other tools.
+pub(super) const OTHER_WORDS: &[(&str, &[&str])] = &[
+    ("interval", &["every"]),
+    ("period", &["every"]),
+    ("frequency", &["every"]),
+    ("retries", &["fall"]),
+    ("threshold", &["fall"]),
+    ("unhealthy_threshold", &["fall"]),
+    ("healthy_threshold", &["rise"]),
+    ("url", &["https", "webhook"]),
+    ("path", &["https", "file"]),
+    ("address", &["a"]),
+    ("addresses", &["a"]),
+    ("ip", &["a"]),
+    ("ipv4", &["a"]),
+    ("ipv6", &["aaaa"]),
+    ("hostname", &["host", "cname"]),
+    ("hosts", &["host"]),
+    ("sni", &["host"]),
+    ("target", &["cname"]),
+    ("alias", &["cname"]),
+    ("secondary", &["backup"]),
+    ("fallback", &["backup", "emergency"]),
+    ("backups", &["backup"]),
+    ("last_resort", &["emergency"]),
+    ("origins", &["origin", "all"]),
+    ("pool", &["origin", "all", "ladder"]),
+    ("any", &["all"]),
+    ("bind", &["listen"]),
+    ("port", &["listen"]),
+    ("threads", &["workers"]),
+    ("metrics", &["ops_listen"]),
+    ("token", &["secret_file"]),
+    ("zones", &["zone"]),
+    ("record", &["steer"]),
+    ("name", &["steer"]),
+    ("service", &["steer"]),
+    ("monitor", &["check"]),
+    ("probe", &["check"]),
+    ("ca", &["ca_file"]),
+];
