@@ -1,0 +1,365 @@
+//! Which rung of a ladder to serve, and which of its origins.
+//!
+//! The class of a rung is the best of its origins that are not drained; with all drained it is down, which is what
+//! *dead* means here. Rules apply from the top; `served` is the rung of the decision before.
+//!
+//! ```text
+//!   order, sight       served rung           other rungs                      decision
+//!   ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+//!   held               any                   any                              the held rung
+//!   in doubt           not all drained       any                              as it was, less what was drained
+//!   -                  up, suspect, untried  no better one up                 stays
+//!   -                  up, suspect, untried  a better one up, failback due    the best one that is due
+//!   -                  up, suspect, untried  a better one up, not due         stays, failback waits
+//!   -                  emergency, not dead   one up                           the first one up
+//!   -                  emergency, not dead   none up                          stays
+//!   -                  dead or none          one up                           the first one up
+//!   -                  dead or none          none up, one suspect             the first one suspect
+//!   -                  dead or none          none usable, one untried         the first one untried
+//!   -                  dead or none          all dead, an emergency           the emergency, if not drained
+//!   -                  dead or none          all dead, no emergency           the last served, with all its origins
+//! ```
+//!
+//! *Other rungs* leave the emergency out. Failback governs only what it says: a rung that is not dead is left for a
+//! better one. Failing over, leaving a dead rung and leaving the emergency never wait.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::{Failback, Place};
+use crate::decision::{Order, Reason};
+use crate::time::{Moment, Now};
+use crate::verdict::Class;
+
+/// A hold-down doubles at most this often.
+const RELAPSES_MAX: u32 = 5;
+/// A doubled hold-down does not grow beyond this (one configured longer stays as it is).
+const HOLD_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A rung that dies within this many hold-downs of the failback to it has relapsed.
+const RELAPSE_HOLDS: u32 = 10;
+/// And at least within this.
+const RELAPSE_MIN: Duration = Duration::from_secs(3600);
+
+/// One rung as its name sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RungView {
+    pub place: Place,
+    /// In the order of the configuration. Never empty.
+    pub origins: Vec<OriginView>,
+}
+
+/// One origin of a rung.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OriginView {
+    /// `Untried` for one that is served unasked.
+    pub class: Class,
+    pub drained: bool,
+}
+
+/// What a name remembers between decisions.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Standing {
+    served: Option<Place>,
+    /// What was served of that rung.
+    origins: Vec<usize>,
+    /// The place comes from an earlier run, and no probe has confirmed it yet.
+    restored: bool,
+    /// A person approved the failback that waits.
+    approved: bool,
+    /// Since when each rung is up; a suspicion that passes does not break it.
+    up_since: BTreeMap<Place, Moment>,
+    /// The last move to a better rung.
+    failed_back: Option<(Place, Moment)>,
+    relapses: u32,
+}
+
+/// What to serve.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// Index into the ladder.
+    pub rung: usize,
+    /// Indices into the rung's origins, ascending. Never empty.
+    pub origins: Vec<usize>,
+    pub why: Why,
+    /// When a failback falls due: decide again then.
+    pub wake: Option<Moment>,
+}
+
+/// Why; [`Reason`] tells it to people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    Preferred,
+    Unproven,
+    FailedOver,
+    FailbackWaits { until: Now },
+    FailbackManual,
+    LastResort,
+    AllDead,
+    Held,
+    Doubt,
+    Restored,
+}
+
+impl Why {
+    /// As it is shown and recorded; `hold` is the order that holds the name, if one does.
+    pub fn reason(self, hold: Option<&Order>) -> Reason {
+        match self {
+            Self::Preferred => Reason::Preferred,
+            Self::Unproven => Reason::Unproven,
+            Self::FailedOver => Reason::FailedOver,
+            Self::FailbackWaits { until } => Reason::FailbackWaits { until: until.wall },
+            Self::FailbackManual => Reason::FailbackManual,
+            Self::LastResort => Reason::LastResort,
+            Self::AllDead => Reason::AllDead,
+            Self::Held => Reason::Held {
+                actor: hold.map(|order| order.actor.clone()).unwrap_or_default(),
+                reason: hold.map(|order| order.reason.clone()).unwrap_or_default(),
+                until: hold.and_then(|order| order.until),
+            },
+            Self::Doubt => Reason::Doubt,
+            Self::Restored => Reason::Restored,
+        }
+    }
+}
+
+impl RungView {
+    /// The best class of the origins that are not drained; down if all are.
+    pub fn class(&self) -> Class {
+        let undrained = self.origins.iter().filter(|origin| !origin.drained);
+        undrained.map(|origin| origin.class).min().unwrap_or(Class::Down)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.class() == Class::Down
+    }
+
+    fn is_drained(&self) -> bool {
+        self.origins.iter().all(|origin| origin.drained)
+    }
+
+    /// What is served of this rung: its usable origins, else those not known, else all that are not drained, else
+    /// all.
+    fn serving(&self) -> Vec<usize> {
+        let with = |wanted: &dyn Fn(&OriginView) -> bool| {
+            let chosen = self.origins.iter().enumerate().filter(|(_, origin)| wanted(origin));
+            Some(chosen.map(|(index, _)| index).collect::<Vec<_>>()).filter(|chosen| !chosen.is_empty())
+        };
+        with(&|origin| !origin.drained && origin.class.is_usable())
+            .or_else(|| with(&|origin| !origin.drained && origin.class == Class::Untried))
+            .or_else(|| with(&|origin| !origin.drained))
+            .unwrap_or_else(|| (0..self.origins.len()).collect())
+    }
+}
+
+impl Standing {
+    /// As an earlier run left it: the place is served as if it had been all along. Hold-downs start again.
+    pub fn restored(place: Place) -> Self {
+        Self { served: Some(place), restored: true, ..Self::default() }
+    }
+
+    /// The rung served.
+    pub fn served(&self) -> Option<Place> {
+        self.served
+    }
+
+    /// How often in a row the rung failed back to has died again soon.
+    pub fn relapses(&self) -> u32 {
+        self.relapses
+    }
+
+    /// A person approves the failback that waits: the next decision makes it. False if none waits.
+    pub fn approve(&mut self, ladder: &[RungView]) -> bool {
+        let waits = self.served_rung(ladder).is_some_and(|served| {
+            let stays = ladder[served].place != Place::Emergency && !ladder[served].is_dead();
+            stays && ladder[..served].iter().any(|rung| rung.class() == Class::Up)
+        });
+        self.approved = waits;
+        waits
+    }
+
+    /// How long a better rung has to be up before it is failed back to; `None` waits for a person.
+    pub fn hold_down(&self, failback: Failback) -> Option<Duration> {
+        match failback {
+            Failback::Auto => Some(Duration::ZERO),
+            Failback::Manual => None,
+            Failback::After(hold) => {
+                let doubled = hold.saturating_mul(1 << self.relapses.min(RELAPSES_MAX));
+                Some(doubled.min(HOLD_MAX).max(hold))
+            }
+        }
+    }
+
+    fn served_rung(&self, ladder: &[RungView]) -> Option<usize> {
+        ladder.iter().position(|rung| Some(rung.place) == self.served)
+    }
+
+    /// Brings the memory up to date with what is seen now, before a decision.
+    fn witness(&mut self, ladder: &[RungView], failback: Failback, now: Moment) {
+        self.up_since.retain(|place, _| ladder.iter().any(|rung| rung.place == *place));
+        for rung in ladder {
+            match rung.class() {
+                Class::Up => {
+                    self.up_since.entry(rung.place).or_insert(now);
+                }
+                Class::Suspect => {}
+                Class::Untried | Class::Down => {
+                    self.up_since.remove(&rung.place);
+                }
+            }
+        }
+        let Some((place, at)) = self.failed_back else { return };
+        let window = match failback {
+            Failback::After(hold) => hold.saturating_mul(RELAPSE_HOLDS).max(RELAPSE_MIN),
+            Failback::Auto | Failback::Manual => RELAPSE_MIN,
+        };
+        if now.since(at) > window {
+            // It has held: old relapses are forgiven.
+            (self.failed_back, self.relapses) = (None, 0);
+        } else if let Some(rung) = ladder.iter().find(|rung| rung.place == place)
+            && rung.is_dead()
+        {
+            self.failed_back = None;
+            // To drain a rung is a person's wish, not the rung's weakness.
+            self.relapses = (self.relapses + u32::from(!rung.is_drained())).min(RELAPSES_MAX);
+        }
+    }
+
+    /// Remembers a decision of the rules; `before` is the rung it leaves.
+    fn settle(&mut self, ladder: &[RungView], before: Option<usize>, choice: &Choice, by_rule: bool, now: Moment) {
+        let place = ladder[choice.rung].place;
+        if self.served != Some(place) {
+            self.failed_back = match before {
+                Some(before) if by_rule && choice.rung < before => Some((place, now)),
+                _ => None,
+            };
+        }
+        // An approval is for the failback that waits now, not for one to come.
+        self.approved &= !by_rule;
+        self.restored &= choice.why == Why::Restored;
+        self.served = Some(place);
+        self.origins.clone_from(&choice.origins);
+    }
+}
+
+/// What to serve for one name. Total: every ladder that is not empty has an answer, and no answer is empty.
+///
+/// `hold` is the place an order holds the name on; one that is not on the ladder is passed over. `frozen` is true while
+/// our own sight is in doubt.
+pub fn decide(
+    ladder: &[RungView],
+    failback: Failback,
+    standing: &mut Standing,
+    hold: Option<Place>,
+    frozen: bool,
+    now: Now,
+) -> Choice {
+    standing.witness(ladder, failback, now.moment);
+    let before = standing.served_rung(ladder);
+    let held = ladder.iter().position(|rung| Some(rung.place) == hold);
+    let choice = match (held, before) {
+        (Some(rung), _) => Choice { rung, origins: ladder[rung].serving(), why: Why::Held, wake: None },
+        (None, Some(served)) if frozen && !ladder[served].is_drained() => still(ladder, served, standing),
+        _ => by_the_rules(ladder, failback, standing, before, now),
+    };
+    if choice.rung < ladder.len() {
+        standing.settle(ladder, before, &choice, held.is_none() && !frozen, now.moment);
+    }
+    choice
+}
+
+/// What was served, less what has been drained since.
+fn still(ladder: &[RungView], served: usize, standing: &Standing) -> Choice {
+    let rung = &ladder[served];
+    let is_served = |index: &usize| rung.origins.get(*index).is_some_and(|origin| !origin.drained);
+    let mut origins: Vec<usize> = standing.origins.iter().copied().filter(is_served).collect();
+    if origins.is_empty() {
+        origins = rung.serving();
+    }
+    Choice { rung: served, origins, why: Why::Doubt, wake: None }
+}
+
+fn by_the_rules(
+    ladder: &[RungView],
+    failback: Failback,
+    standing: &Standing,
+    before: Option<usize>,
+    now: Now,
+) -> Choice {
+    let serve = |rung: usize, why: Why, wake: Option<Moment>| {
+        let origins = ladder.get(rung).map(RungView::serving).unwrap_or_default();
+        Choice { rung, origins, why, wake }
+    };
+    let first = |class: Class| ladder.iter().position(|rung| rung.place != Place::Emergency && rung.class() == class);
+    let settled = |rung: usize| serve(rung, why_here(ladder, rung, standing), None);
+
+    match before.filter(|&served| !ladder[served].is_dead()) {
+        Some(served) if ladder[served].place == Place::Emergency => settled(first(Class::Up).unwrap_or(served)),
+        Some(served) => match waiting(ladder, failback, standing, served, now) {
+            Waiting::Nothing => settled(served),
+            // A rung between may be due before the best one is: that one goes on waiting.
+            Waiting::Due(better) => match waiting(ladder, failback, standing, better, now) {
+                Waiting::Until(until) => serve(better, Why::FailbackWaits { until }, Some(until.moment)),
+                _ => settled(better),
+            },
+            Waiting::Until(until) => serve(served, Why::FailbackWaits { until }, Some(until.moment)),
+            Waiting::ForApproval => serve(served, Why::FailbackManual, None),
+        },
+        None => {
+            let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
+            let live = [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
+            match live.or_else(emergency) {
+                Some(rung) => settled(rung),
+                None => serve(before.unwrap_or(0), Why::AllDead, None),
+            }
+        }
+    }
+}
+
+/// What a failback from a rung that is not dead waits for.
+enum Waiting {
+    /// No better rung is up.
+    Nothing,
+    /// This one may be served.
+    Due(usize),
+    Until(Now),
+    ForApproval,
+}
+
+fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served: usize, now: Now) -> Waiting {
+    let better: Vec<usize> = (0..served).filter(|&rung| ladder[rung].class() == Class::Up).collect();
+    let Some(&best) = better.first() else {
+        return Waiting::Nothing;
+    };
+    if standing.approved {
+        return Waiting::Due(best);
+    }
+    let Some(hold) = standing.hold_down(failback) else {
+        return Waiting::ForApproval;
+    };
+    let due = |rung: usize| standing.up_since.get(&ladder[rung].place).map_or(now.moment, |&since| since) + hold;
+    match better.iter().find(|&&rung| due(rung) <= now.moment) {
+        Some(&rung) => Waiting::Due(rung),
+        None => {
+            let soonest = better.iter().map(|&rung| due(rung)).min().unwrap_or(now.moment);
+            Waiting::Until(now + soonest.since(now.moment))
+        }
+    }
+}
+
+/// Why a rung is served that neither an order nor a wait explains.
+fn why_here(ladder: &[RungView], rung: usize, standing: &Standing) -> Why {
+    let (place, class) = (ladder[rung].place, ladder[rung].class());
+    let is_last_resort =
+        place == Place::Emergency && ladder.iter().all(|other| other.place == place || other.is_dead());
+    let is_restored = standing.restored && standing.served == Some(place) && class == Class::Untried && !is_last_resort;
+    match place {
+        _ if is_restored => Why::Restored,
+        Place::Emergency => Why::LastResort,
+        _ if class == Class::Untried => Why::Unproven,
+        _ if rung == 0 => Why::Preferred,
+        _ => Why::FailedOver,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! The watches a configuration needs, and their identity across reloads.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::config::{Ask, Check, CheckId, Config, Form, Origin, OriginId};
+use crate::probe::{Target, WatchId};
+
+/// One origin's address or host name, asked by one check for one host.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Watch {
+    pub origin: OriginId,
+    pub target: Target,
+    pub port: u16,
+    pub check: CheckId,
+    /// SNI and Host; empty for a `tcp` check, which names no host.
+    pub host: Arc<str>,
+}
+
+/// What a watch asks, by value: two configurations that ask the same have the same key. Intervals and thresholds
+/// are not part of it, so they may change without losing the verdict; nor is the origin's name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Key {
+    target: Target,
+    port: u16,
+    host: Arc<str>,
+    kind: Kind,
+    path: String,
+    headers: Vec<(String, String)>,
+    expect: Vec<String>,
+    ca: Option<Arc<str>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum Kind {
+    Https,
+    Http,
+    Tcp,
+}
+
+/// All watches of a configuration, and where each is used.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// By [`WatchId`].
+    pub watches: Vec<Watch>,
+    /// Per steered name, per rung, per origin of the rung.
+    pub seats: Vec<Vec<Vec<Seat>>>,
+}
+
+/// One origin on one rung.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Seat {
+    /// Each target of the origin with its watches, one per host; no watches where it is served unasked.
+    pub targets: Vec<(Target, Vec<WatchId>)>,
+}
+
+impl Watch {
+    /// The identity of this watch across reloads.
+    ///
+    /// # Panics
+    /// If the watch is not of this configuration.
+    pub fn key(&self, config: &Config) -> Key {
+        Key::new(self, &config.checks[self.check.0 as usize])
+    }
+}
+
+impl Key {
+    /// What `watch` asks by `check`, which is its own.
+    pub fn new(watch: &Watch, check: &Check) -> Self {
+        let (kind, path, headers) = match &check.ask {
+            Ask::Https { path, headers } => (Kind::Https, path.clone(), headers.clone()),
+            Ask::Http { path, headers } => (Kind::Http, path.clone(), headers.clone()),
+            Ask::Tcp => (Kind::Tcp, String::new(), Vec::new()),
+        };
+        Self {
+            target: watch.target.clone(),
+            port: watch.port,
+            host: Arc::clone(&watch.host),
+            kind,
+            path,
+            headers,
+            expect: check.expect.iter().map(|expression| expression.text.clone()).collect(),
+            ca: check.ca.clone(),
+        }
+    }
+
+    /// A number that spreads keys evenly, the same in every run.
+    pub fn spread(&self) -> u64 {
+        let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
+        self.hash(&mut fnv);
+        mix(fnv.0)
+    }
+}
+
+/// FNV-1a.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The finalizer of SplitMix64: FNV alone leaves the high bits of similar keys alike.
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// What has to be watched for the steered names of `config`. Names that share an origin, a check and a host share the
+/// watch.
+///
+/// # Panics
+/// If an id in `config` does not exist, which a checked configuration rules out.
+pub fn plan(config: &Config) -> Plan {
+    let mut plan = Plan::default();
+    let mut known: BTreeMap<Watch, WatchId> = BTreeMap::new();
+    for steer in &config.steers {
+        let hosts: Vec<Arc<str>> = steer.hosts.iter().map(|host| Arc::from(host.as_str())).collect();
+        let mut rungs = Vec::new();
+        for rung in &steer.rungs {
+            let mut seats = Vec::new();
+            for &id in &rung.origins {
+                let origin = &config.origins[id.0 as usize];
+                let check = origin.probe_check.or(rung.check);
+                let mut seat = Seat::default();
+                for target in targets(origin, steer.form) {
+                    let mut ids = Vec::new();
+                    for watch in check.iter().flat_map(|&check| watches(config, id, &target, check, &hosts)) {
+                        let next = WatchId(u32::try_from(plan.watches.len()).unwrap_or(u32::MAX));
+                        ids.push(*known.entry(watch).or_insert_with_key(|watch| {
+                            plan.watches.push(watch.clone());
+                            next
+                        }));
+                    }
+                    seat.targets.push((target, ids));
+                }
+                seats.push(seat);
+            }
+            rungs.push(seats);
+        }
+        plan.seats.push(rungs);
+    }
+    plan
+}
+
+/// What of an origin is asked: what would be served of it.
+fn targets(origin: &Origin, form: Form) -> Vec<Target> {
+    let hostname = origin.cname.iter().cloned().map(Target::Hostname);
+    let addresses: Vec<Target> = origin.addresses().map(Target::Address).collect();
+    match form {
+        Form::Cname if origin.cname.is_some() => hostname.collect(),
+        _ if addresses.is_empty() => hostname.collect(),
+        _ => addresses,
+    }
+}
+
+/// One watch per host, or one for a check that names none.
+fn watches(config: &Config, origin: OriginId, target: &Target, check: CheckId, hosts: &[Arc<str>]) -> Vec<Watch> {
+    let asked = &config.checks[check.0 as usize];
+    let port = config.origins[origin.0 as usize].probe_port.unwrap_or(asked.port);
+    let watch = |host: &Arc<str>| Watch { origin, target: target.clone(), port, check, host: Arc::clone(host) };
+    match asked.ask {
+        Ask::Tcp => vec![watch(&Arc::from(""))],
+        Ask::Https { .. } | Ask::Http { .. } => {
+            let mut watches: Vec<Watch> = hosts.iter().map(watch).collect();
+            watches.dedup();
+            watches
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Place, Rung, Steer, SteerId};
+    use crate::probe::fixture::{self, name};
+    use std::time::Duration;
+
+    /// www (address form, 2 hosts): primary dual stack, backup two equals, emergency unasked.
+    /// cdn (CNAME form): primary by host name with own addresses beside it, backup shared with nobody.
+    fn config() -> Config {
+        let mut config = fixture::config();
+        config.checks = vec![
+            Arc::new(fixture::check("site")),
+            Arc::new(Check { ask: Ask::Tcp, port: 25, ..fixture::check("mail") }),
+        ];
+        let origin = |origin: Origin| Arc::new(origin);
+        config.origins = vec![
+            origin(Origin {
+                a: vec!["192.0.2.1".parse().unwrap()],
+                aaaa: vec!["2001:db8::1".parse().unwrap()],
+                ..fixture::origin("eu")
+            }),
+            origin(Origin { a: vec!["192.0.2.2".parse().unwrap()], probe_port: Some(8443), ..fixture::origin("us") }),
+            origin(Origin {
+                a: vec!["192.0.2.3".parse().unwrap()],
+                probe_check: Some(CheckId(1)),
+                ..fixture::origin("ap")
+            }),
+            origin(Origin { cname: Some(name("pages.example.net")), ..fixture::origin("pages") }),
+            origin(Origin {
+                cname: Some(name("cdn.example.net")),
+                a: vec!["192.0.2.5".parse().unwrap()],
+                ..fixture::origin("cdn")
+            }),
+        ];
+        let rung = |place, origins: &[u32], check| Rung {
+            place,
+            origins: origins.iter().map(|&id| OriginId(id)).collect(),
+            check,
+        };
+        let www = Steer {
+            hosts: vec!["www.example.com".into(), "example.com".into()],
+            rungs: vec![
+                rung(Place::Primary, &[0], Some(CheckId(0))),
+                rung(Place::Backup(1), &[1, 2], Some(CheckId(0))),
+                rung(Place::Emergency, &[3], None),
+            ],
+            ..fixture::steer("www.example.com")
+        };
+        let cdn = Steer {
+            form: Form::Cname,
+            rungs: vec![rung(Place::Primary, &[4], Some(CheckId(0))), rung(Place::Backup(1), &[3], Some(CheckId(0)))],
+            ..fixture::steer("cdn.example.com")
+        };
+        let again = Steer { name: name("again.example.com"), ..www.clone() };
+        config.steers = [www, cdn, again].map(Arc::new).to_vec();
+        config
+    }
+
+    fn seat(plan: &Plan, steer: SteerId, rung: usize, origin: usize) -> Vec<String> {
+        let seat = &plan.seats[steer.0 as usize][rung][origin];
+        let shown = |(target, ids): &(Target, Vec<WatchId>)| {
+            let watches = ids.iter().map(|id| {
+                let watch = &plan.watches[id.0 as usize];
+                assert_eq!(watch.target, *target);
+                format!("{}:{}:{}", watch.check.0, watch.port, watch.host)
+            });
+            format!("{target} [{}]", watches.collect::<Vec<_>>().join(" "))
+        };
+        seat.targets.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn every_seat_has_its_watches() {
+        let plan = plan(&config());
+        let www = SteerId(0);
+        assert_eq!(
+            seat(&plan, www, 0, 0),
+            [
+                "192.0.2.1 [0:443:www.example.com 0:443:example.com]",
+                "2001:db8::1 [0:443:www.example.com 0:443:example.com]"
+            ]
+        );
+        assert_eq!(seat(&plan, www, 1, 0), ["192.0.2.2 [0:8443:www.example.com 0:8443:example.com]"]);
+        assert_eq!(seat(&plan, www, 1, 1), ["192.0.2.3 [1:25:]"], "its own check, which names no host");
+        assert_eq!(seat(&plan, www, 2, 0), ["pages.example.net []"], "an emergency without check is unasked");
+        let cdn = SteerId(1);
+        assert_eq!(seat(&plan, cdn, 0, 0), ["cdn.example.net [0:443:cdn.example.com]"], "served as CNAME");
+        assert_eq!(seat(&plan, cdn, 1, 0), ["pages.example.net [0:443:cdn.example.com]"]);
+    }
+
+    #[test]
+    fn names_share_watches_that_ask_the_same() {
+        let plan = plan(&config());
+        assert_eq!(plan.seats[0], plan.seats[2]);
+        assert_eq!(plan.watches.len(), 4 + 2 + 1 + 2);
+    }
+
+    #[test]
+    fn a_key_is_what_is_asked_and_nothing_else() {
+        let before = config();
+        let keys = |config: &Config| plan(config).watches.iter().map(|watch| watch.key(config)).collect::<Vec<_>>();
+        let with = |change: &dyn Fn(&mut Check)| {
+            let mut config = config();
+            change(Arc::make_mut(&mut config.checks[0]));
+            keys(&config) == keys(&before)
+        };
+        assert!(with(&|_| {}));
+        assert!(with(&|check| check.every = Duration::from_secs(60)));
+        assert!(with(&|check| check.fall = 9));
+        assert!(with(&|check| check.name = "renamed".into()));
+        assert!(!with(&|check| check.port = 444));
+        assert!(!with(&|check| check.ca = Some("PEM".into())));
+        assert!(!with(&|check| check.ask = Ask::Https { path: "/other".into(), headers: vec![] }));
+        assert!(!with(&|check| check.ask = Ask::Http { path: "/".into(), headers: vec![] }));
+        assert!(!with(&|check| check.expect.push(crate::probe::expect::Expression::parse("status == 200").unwrap())));
+    }
+
+    #[test]
+    fn keys_spread_over_an_interval() {
+        let check = fixture::check("site");
+        let mut buckets = [0; 10];
+        for last in 0..=255 {
+            let target = Target::Address([192, 0, 2, last].into());
+            let watch = Watch { origin: OriginId(0), target, port: 443, check: CheckId(0), host: "a".into() };
+            buckets[(Key::new(&watch, &check).spread() % 10) as usize] += 1;
+        }
+        assert!(buckets.iter().all(|count| (10..=45).contains(count)), "{buckets:?}");
+    }
+}
