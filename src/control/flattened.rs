@@ -1,0 +1,118 @@
+//! Host names served by their addresses (flattened), where a CNAME cannot stand: resolved in the background, TTL
+//! honoured and capped, the last good set kept.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::control::event::{ResolveFault, Resolved};
+use crate::dns::Name;
+use crate::time::Moment;
+
+/// Resolved no more often than this, whatever the TTL.
+const SOONEST: Duration = Duration::from_secs(5);
+/// Resolved at least this often: a long TTL must not keep a moved origin's old address.
+const LATEST: Duration = Duration::from_secs(300);
+/// Distance of attempts while the resolvers do not answer or the name is gone.
+const RETRY: Duration = Duration::from_secs(5);
+/// An attempt without an end is made again after this; above any timeout of the resolver.
+const GIVEN_UP: Duration = Duration::from_secs(30);
+
+/// The host names served flattened.
+#[derive(Debug, Default)]
+pub(crate) struct Flattened {
+    hosts: BTreeMap<Name, Host>,
+}
+
+#[derive(Debug)]
+struct Host {
+    /// The last good set, sorted; empty if there never was one.
+    addresses: Vec<IpAddr>,
+    /// When to ask next.
+    due: Moment,
+}
+
+impl Flattened {
+    /// Follows exactly these host names from now on; what is known of them stays.
+    pub(crate) fn follow(&mut self, names: impl IntoIterator<Item = Name>, now: Moment) {
+        let mut known = std::mem::take(&mut self.hosts);
+        self.hosts = names
+            .into_iter()
+            .map(|name| {
+                let host = known.remove(&name).unwrap_or(Host { addresses: Vec::new(), due: now });
+                (name, host)
+            })
+            .collect();
+    }
+
+    /// The host names to resolve now.
+    pub(crate) fn due(&mut self, now: Moment) -> Vec<Name> {
+        let due = self.hosts.iter_mut().filter(|(_, host)| host.due <= now);
+        due.map(|(name, host)| {
+            host.due = now + GIVEN_UP;
+            name.clone()
+        })
+        .collect()
+    }
+
+    /// Takes an answer in. True if the addresses changed.
+    pub(crate) fn resolved(&mut self, name: &Name, outcome: Result<Resolved, ResolveFault>, now: Moment) -> bool {
+        let Some(host) = self.hosts.get_mut(name) else {
+            return false;
+        };
+        match outcome {
+            Ok(Resolved { mut addresses, ttl }) if !addresses.is_empty() => {
+                host.due = now + ttl.clamp(SOONEST, LATEST);
+                addresses.sort();
+                addresses.dedup();
+                std::mem::replace(&mut host.addresses, addresses.clone()) != addresses
+            }
+            _ => {
+                host.due = now + RETRY;
+                false
+            }
+        }
+    }
+
+    /// True if any address was ever learnt.
+    pub(crate) fn knows(&self, name: &Name) -> bool {
+        !self.addresses(name).is_empty()
+    }
+
+    pub(crate) fn addresses(&self, name: &Name) -> &[IpAddr] {
+        self.hosts.get(name).map_or(&[], |host| &host.addresses)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        self.hosts.values().map(|host| host.due).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_good_set_survives_trouble_and_order_does_not_matter() {
+        let name = Name::absolute("pages.example.net").unwrap();
+        let at = |seconds| Moment::default() + Duration::from_secs(seconds);
+        let answer = |last: [u8; 2]| {
+            let addresses = last.map(|byte| IpAddr::from([192, 0, 2, byte])).to_vec();
+            Ok(Resolved { addresses, ttl: Duration::from_secs(60) })
+        };
+        let mut flattened = Flattened::default();
+        flattened.follow([name.clone()], at(0));
+        assert_eq!(flattened.due(at(0)), std::slice::from_ref(&name));
+        assert!(flattened.due(at(1)).is_empty(), "asked once");
+        assert!(flattened.resolved(&name, answer([2, 1]), at(1)));
+        assert_eq!(flattened.next_deadline(), Some(at(61)));
+        assert!(!flattened.resolved(&name, answer([1, 2]), at(61)), "the same set in another order");
+        for fault in [ResolveFault::Gone, ResolveFault::Unanswered] {
+            assert!(!flattened.resolved(&name, Err(fault), at(90)));
+            assert_eq!(flattened.addresses(&name).len(), 2);
+        }
+        assert_eq!(flattened.next_deadline(), Some(at(95)));
+        flattened.follow([], at(100));
+        assert!(!flattened.knows(&name));
+    }
+}

@@ -1,0 +1,122 @@
+//! What is recorded: turns, orders and what else tells the past. The storage keeps entries in order; `events`, alerts
+//! and the replies to orders are told from what is committed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Place;
+use crate::decision::order::{Order, OrderId};
+use crate::decision::{Data, Reason};
+use crate::dns::Name;
+use crate::snapshot::{Generation, Refused, Serial};
+use crate::time::Wall;
+
+/// One line of the past.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Counts from 1, without gaps.
+    pub sequence: u64,
+    pub at: Wall,
+    /// The node's name.
+    pub node: String,
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum What {
+    /// The daemon began to serve.
+    Started {
+        version: String,
+        generation: Generation,
+    },
+    /// The daemon stopped in order.
+    Stopped,
+    /// A change of decision.
+    Turned(Box<Turn>),
+    /// A verdict changed its class.
+    Verdict {
+        origin: String,
+        target: String,
+        host: String,
+        from: String,
+        to: String,
+        why: Option<String>,
+    },
+    Ordered(Order),
+    /// An order ended: released by someone, run out, or its target vanished by reload.
+    OrderEnded {
+        order: Order,
+        by: Ending,
+    },
+    FailbackApproved {
+        name: Name,
+        actor: String,
+    },
+    Reloaded {
+        actor: Option<String>,
+        warnings: Vec<String>,
+    },
+    ReloadRefused {
+        errors: String,
+    },
+    DoubtBegan {
+        evidence: String,
+    },
+    DoubtEnded {
+        seconds: u64,
+    },
+    SnapshotRefused(Refused),
+}
+
+/// How an order ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    Released {
+        actor: String,
+    },
+    Expired,
+    /// Another order on the same target took its place.
+    Replaced {
+        by: OrderId,
+    },
+    /// Its name, rung or origin is no more in the configuration.
+    Vanished,
+}
+
+/// A change of decision, with its evidence.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Turn {
+    pub name: Name,
+    pub zone: Name,
+    /// Where it was served before; `None` for the first decision.
+    pub from: Option<Served>,
+    pub to: Served,
+    pub reason: Reason,
+    /// What the probes saw, in words: one line per origin concerned.
+    pub evidence: Vec<String>,
+    pub generation: Generation,
+    pub serial: Serial,
+    /// TTL in seconds of the new answer.
+    pub ttl: u32,
+    /// How long the stages took.
+    pub stages: Stages,
+}
+
+/// What is served for a name, told by names.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Served {
+    pub place: Place,
+    pub origins: Vec<String>,
+    pub data: Data,
+}
+
+/// Time per stage of a turn, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Stages {
+    /// From the start of the first failing probe to the verdict; `None` where no probe made the turn.
+    pub confirm_ms: Option<u64>,
+    /// From the event to the snapshot.
+    pub decide_ms: u64,
+}

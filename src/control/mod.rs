@@ -1,0 +1,668 @@
+//! The switchboard: `Controller::handle(Event, Now) -> Effects`. No thresholds, no DNS, no HTTP.
+//!
+//! One controller, one writer. The edge drains what is waiting and hands each event in, takes one snapshot out
+//! ([`Controller::publish`]), carries out the effects, and sleeps until the next event or
+//! [`Controller::next_deadline`]. Nothing here can fail and nothing here waits.
+//!
+//! ```text
+//!            Observed                Asked          Reloaded
+//!               │                      │                │
+//!   schedule ── trust ── verdict    order book      watches, names
+//!               │          │           │                │
+//!             sight ───► names that may have moved ◄────┘
+//!                          │
+//!                       publish: decide each once ─► zone versions ─► guard ─► Snapshot, turns
+//! ```
+
+pub mod event; //     what can happen, and what the world is to do
+mod flattened; //     host names served by their addresses
+pub mod journal; //   what is recorded: turns, orders, marks
+mod line; //          numbers that only move forward
+mod names; //         one steered name
+mod orders; //        what operators asked for
+mod reload; //        another configuration under the same verdicts
+mod turns; //         decisions into zone versions, snapshots and journal entries
+mod watches; //       verdicts and figures
+
+pub use event::*;
+pub use reload::waits_for_restart;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, SteerId};
+use crate::decision::Sight;
+use crate::decision::order::What;
+use crate::dns::Name;
+use crate::probe::schedule::Schedule;
+use crate::probe::trust::Trust;
+use crate::probe::{Observation, Outcome, Purpose, Request, WatchId};
+use crate::snapshot::status::Doubt;
+use crate::snapshot::{Refused, Serial, Snapshot, ZoneVersion};
+use crate::time::{Moment, Now};
+use crate::verdict::Class;
+
+use flattened::Flattened;
+use journal::{Ending, Entry};
+use line::{GenerationLine, SerialLine};
+use names::{Ground, NameState};
+use orders::OrderBook;
+use watches::WatchState;
+
+/// How often stale watches are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Doubt that ends sooner was only slow witnesses and is not spoken of.
+const DOUBT_SPOKEN: Duration = Duration::from_secs(2);
+/// Neighbours asked when a watch turns suspect, to tell its trouble from ours.
+const WITNESSES: usize = 2;
+/// How long a reload waits for the reservation of a raised serial before it goes on without.
+const RESERVATION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The one writer's whole state.
+#[derive(Debug)]
+pub struct Controller {
+    config: Arc<Config>,
+    zones: Vec<ZoneState>,
+    /// Lines of zones a reload took out: one that comes back goes on where it was.
+    retired: BTreeMap<Name, SerialLine>,
+    watches: Vec<WatchState>,
+    schedule: Schedule,
+    trust: Trust,
+    sight: Sight,
+    flattened: Flattened,
+    orders: OrderBook,
+    names: Vec<NameState>,
+    /// Names to decide anew before the next snapshot, and when the first of them was touched.
+    touched: BTreeSet<SteerId>,
+    touched_at: Option<Now>,
+    /// Watches whose status changed since the last snapshot.
+    shown: BTreeSet<WatchId>,
+    /// Names whose status changed since the last snapshot.
+    shown_names: BTreeSet<SteerId>,
+    /// Something people are shown changed beyond names and watches.
+    restated: bool,
+    /// Every part of the status is new (start and reload).
+    rebuilt: bool,
+    doubt: Option<DoubtState>,
+    generations: GenerationLine,
+    published: Option<Arc<Snapshot>>,
+    sequence: u64,
+    committed: u64,
+    storage: Option<String>,
+    waiting: Vec<(Ticket, u64, String)>,
+    pending_reload: Option<PendingReload>,
+    next_sweep: Moment,
+    /// The last refusal, so that one defect is told once.
+    refused: Option<Refused>,
+}
+
+/// One zone between two versions.
+#[derive(Debug)]
+struct ZoneState {
+    version: Option<Arc<ZoneVersion>>,
+    /// What the next version is made of, until it is published.
+    table: crate::zone::table::Table,
+    apex: Name,
+    /// Number of records in its file, for the shrink rule.
+    records: usize,
+    /// Serial and content digest of a clean shutdown.
+    clean: Option<(Serial, u64)>,
+    line: SerialLine,
+    /// The content or the file's serial changed since `version`.
+    changed: bool,
+    /// Only who is silent changed: a version of the same serial.
+    silenced: bool,
+}
+
+#[derive(Debug)]
+struct DoubtState {
+    since: Now,
+    evidence: String,
+    spoken: bool,
+}
+
+/// Another configuration, and who wants to know.
+#[derive(Debug)]
+struct Reload {
+    ticket: Option<Ticket>,
+    loaded: Box<Loaded>,
+    actor: Option<String>,
+}
+
+/// A reload that waits for the serials it raises to be reserved.
+#[derive(Debug)]
+struct PendingReload {
+    reload: Reload,
+    /// What must be reserved, by folded apex.
+    wanted: Vec<(Name, Serial)>,
+    /// It goes on without after this.
+    until: Moment,
+}
+
+impl PendingReload {
+    fn is_covered_by(&self, marks: &Marks) -> bool {
+        self.wanted.iter().all(|(apex, serial)| marks.serials.iter().any(|(name, mark)| name == apex && mark >= serial))
+    }
+}
+
+impl Controller {
+    /// Starts from the files and from what an earlier run left behind. The first effects reserve numbers (to be made
+    /// durable before the first snapshot is served) and start the first probes.
+    pub fn new(loaded: Loaded, restored: Restored, now: Now) -> (Self, Effects) {
+        let Loaded { config, zones, warnings: _ } = loaded;
+        let reserved =
+            |apex: &Name| restored.marks.serials.iter().find(|(name, _)| name == apex).map(|&(_, serial)| serial);
+        let clean = |apex: &Name| {
+            restored.clean.iter().find(|(name, ..)| name == apex).map(|&(_, serial, digest)| (serial, digest))
+        };
+        let zones = config.zones.iter().zip(zones).map(|(file, zone)| ZoneState {
+            version: None,
+            table: zone.table,
+            apex: file.apex.clone(),
+            records: zone.records,
+            clean: clean(&file.apex),
+            line: SerialLine::new(zone.serial, reserved(&file.apex)),
+            changed: true,
+            silenced: false,
+        });
+        let mut controller = Self {
+            zones: zones.collect(),
+            retired: BTreeMap::new(),
+            watches: Vec::new(),
+            schedule: Schedule::new(),
+            trust: Trust::default(),
+            sight: Sight::new(config.server.doubt_share),
+            flattened: Flattened::default(),
+            orders: OrderBook::restored(restored.orders, restored.next_order),
+            names: Vec::new(),
+            touched: BTreeSet::new(),
+            touched_at: None,
+            shown: BTreeSet::new(),
+            shown_names: BTreeSet::new(),
+            restated: true,
+            rebuilt: true,
+            doubt: None,
+            generations: GenerationLine::new(restored.marks.generation),
+            published: None,
+            sequence: restored.next_sequence.max(1) - 1,
+            committed: restored.next_sequence.max(1) - 1,
+            storage: None,
+            waiting: Vec::new(),
+            pending_reload: None,
+            next_sweep: now.moment + SWEEP,
+            refused: None,
+            config: Arc::clone(&config),
+        };
+        let mut fx = Effects::default();
+        controller.arrange(Vec::new(), &config, now);
+        controller.restore(&restored.decisions, now);
+        controller.sweep_orders(now, &mut fx);
+        controller.touch_all(now);
+        controller.tick(now, &mut fx);
+        controller.reserve(&mut fx);
+        (controller, fx)
+    }
+
+    /// Takes one event in. What it changed is published by the next [`Controller::publish`].
+    pub fn handle(&mut self, event: Event, now: Now, fx: &mut Effects) {
+        match event {
+            Event::Observed(seen) => self.observed(seen, now, fx),
+            Event::Canary { started, passed } => {
+                self.sight.canary(passed, started, now.moment);
+                self.weigh_doubt(now, fx);
+            }
+            Event::Resolved { hostname, outcome } => {
+                if self.flattened.resolved(&hostname, outcome, now.moment) {
+                    self.touch_users_of(&hostname, now);
+                }
+            }
+            Event::Asked { ticket, actor, asked } => self.asked(ticket, actor, asked, now, fx),
+            Event::Reloaded { ticket, actor, loaded, force } => {
+                self.reloaded(Reload { ticket, loaded, actor }, force, now, fx);
+            }
+            Event::ReloadRefused { ticket, errors } => self.reload_refused(ticket, errors, now, fx),
+            Event::Committed { sequence } => self.committed = self.committed.max(sequence),
+            Event::Storage { trouble } => {
+                self.restated |= self.storage != trouble;
+                self.storage = trouble;
+                if self.storage.is_some() {
+                    self.apply_pending(now, fx);
+                }
+            }
+            Event::Reserved { marks } => {
+                if self.pending_reload.as_ref().is_some_and(|pending| pending.is_covered_by(&marks)) {
+                    self.apply_pending(now, fx);
+                }
+            }
+            Event::Inspect { ticket } => fx.replies.push((ticket, Reply::Figures(Box::new(self.figures())))),
+            Event::Elapsed => {}
+        }
+        self.tick(now, fx);
+    }
+
+    /// When to come back with [`Event::Elapsed`] if nothing else happens. A wall clock that jumps moves only the
+    /// expiry of orders, which is looked at once a second.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        let names = self.names.iter().filter_map(|name| name.wake).min();
+        let reload = self.pending_reload.as_ref().map(|pending| pending.until);
+        let sweep = Some(self.next_sweep);
+        [
+            self.schedule.next_deadline(),
+            names,
+            reload,
+            sweep,
+            self.sight.next_deadline(),
+            self.flattened.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Serial and content digest of every zone, for a clean shutdown: the next start may serve the same serial again
+    /// if the content is the same.
+    pub fn clean(&self) -> Vec<(Name, Serial, u64)> {
+        let versions = self.zones.iter().filter_map(|zone| zone.version.as_ref());
+        versions.map(|version| (version.apex.folded(), version.serial, version.table.digest())).collect()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Records that the daemon serves; the edge says so once, after the first snapshot.
+    pub fn started(&mut self, version: &str, now: Now, fx: &mut Effects) {
+        let what = journal::What::Started { version: version.to_owned(), generation: self.generations.last() };
+        self.record(what, now, fx);
+    }
+
+    /// Records an orderly stop.
+    pub fn stopped(&mut self, now: Now, fx: &mut Effects) {
+        self.record(journal::What::Stopped, now, fx);
+    }
+
+    fn observed(&mut self, mut seen: Observation, now: Now, fx: &mut Effects) {
+        // Made before a reload, it finds its watch by the epoch; late, it is dropped.
+        let Some(id) = self.schedule.locate(seen.epoch).filter(|_| seen.purpose != Purpose::Manual) else {
+            return;
+        };
+        seen.watch = id;
+        let weighed = self.trust.weigh(&seen, self.watches[id.0 as usize].class());
+        for released in weighed.release {
+            self.watches[released.watch.0 as usize].remember_released(&released);
+            let class = self.count(&released, now, fx);
+            self.schedule.released(&released, class, now.moment);
+        }
+        seen.outcome = weighed.outcome;
+        if self.watches[id.0 as usize].remember(seen.clone()) {
+            self.shown.insert(id);
+            self.touch_names_of(id, now);
+        }
+        let class = self.count(&seen, now, fx);
+        self.schedule.observed(&seen, class, now.moment);
+        for witness in weighed.witnesses {
+            self.schedule.witness(witness, weighed.since);
+        }
+        self.weigh_doubt(now, fx);
+    }
+
+    /// Feeds one outcome to its watch's verdict, as far as our own sight lets it count. The class after it.
+    fn count(&mut self, seen: &Observation, now: Now, fx: &mut Effects) -> Class {
+        let (id, epoch) = (seen.watch, seen.epoch);
+        let state = &self.watches[id.0 as usize];
+        let origin = Arc::clone(&state.origin_name);
+        let before = state.class();
+        let started = Now { moment: seen.started, wall: now.wall - now.moment.since(seen.started) };
+        let next = state.verdict.observe(&seen.outcome, started, state.thresholds(), now);
+        let after = next.class();
+        match &seen.outcome {
+            Outcome::Passed => self.sight.passed(epoch, &origin, seen.finished, now.moment),
+            Outcome::Failed(_) if before == Class::Down => {}
+            Outcome::Failed(_) if self.sight.counts(seen.started) => {
+                self.sight.failed(epoch, now.moment);
+                self.ask_witnesses(id, now.moment);
+                if after == Class::Down && !self.sight.turns_down(epoch, &origin, now.moment) {
+                    return before;
+                }
+            }
+            Outcome::Failed(_) | Outcome::Inconclusive(_) => return before,
+        }
+        self.watches[id.0 as usize].assume(next, now);
+        // A pass may have ended a doubt, and with it what was held against others.
+        self.weigh_doubt(now, fx);
+        if before != after {
+            self.shown.insert(id);
+            self.touch_names_of(id, now);
+            self.record_verdict(id, before, after, now, fx);
+        }
+        after
+    }
+
+    /// Asks neighbours of a failing watch, so that a pass of theirs can tell its trouble from ours. The rungs that
+    /// would be served next are asked first; any other origin will do.
+    fn ask_witnesses(&mut self, failing: WatchId, since: Moment) {
+        let state = &self.watches[failing.0 as usize];
+        let ladders = state.names.iter().flat_map(|name| &self.names[name.0 as usize].rungs);
+        let nearby = ladders.flat_map(|rung| &rung.origins).flat_map(|origin| &origin.watches).copied();
+        let up = |id: &WatchId| {
+            let other = &self.watches[id.0 as usize];
+            other.watch.origin != state.watch.origin && other.class() == Class::Up
+        };
+        let mut asked: Vec<WatchId> = Vec::new();
+        for id in nearby.chain((0..self.watches.len()).map(watch_id)).filter(up) {
+            if !asked.contains(&id) {
+                asked.push(id);
+            }
+            if asked.len() == WITNESSES {
+                break;
+            }
+        }
+        for id in asked {
+            self.schedule.witness(id, since);
+        }
+    }
+
+    /// Freezes automation while nothing proves that our own sight is sound, and lets it go on when something does.
+    fn weigh_doubt(&mut self, now: Now, fx: &mut Effects) {
+        let doubt = self.sight.doubt().map(|(since, evidence)| (since, evidence.to_owned()));
+        match (doubt, &mut self.doubt) {
+            (Some((_, evidence)), None) => {
+                self.doubt = Some(DoubtState { since: now, evidence, spoken: false });
+                self.restated = true;
+            }
+            (None, Some(_)) => {
+                let ended = self.doubt.take();
+                self.restated = true;
+                for state in &mut self.watches {
+                    state.verdict = state.verdict.reprieved();
+                }
+                self.touch_all(now);
+                if let Some(ended) = ended.filter(|doubt| doubt.spoken) {
+                    let seconds = now.moment.since(ended.since.moment).as_secs();
+                    self.record(journal::What::DoubtEnded { seconds }, now, fx);
+                }
+            }
+            (Some((_, evidence)), Some(doubt)) => doubt.evidence = evidence,
+            (None, None) => {}
+        }
+        fx.canary |= self.sight.wants_canary(now.moment);
+    }
+
+    /// What time alone brings: probes due, waits that are over, orders that run out, watches gone stale.
+    fn tick(&mut self, now: Now, fx: &mut Effects) {
+        for (index, name) in self.names.iter_mut().enumerate() {
+            if name.wake.is_some_and(|wake| wake <= now.moment) {
+                name.wake = None;
+                self.touched.insert(steer_id(index));
+                self.touched_at.get_or_insert(now);
+            }
+        }
+        if self.next_sweep <= now.moment {
+            self.next_sweep = now.moment + SWEEP;
+            self.sweep_orders(now, fx);
+            self.sweep_stale(now);
+        }
+        self.weigh_doubt(now, fx);
+        if self.pending_reload.as_ref().is_some_and(|pending| pending.until <= now.moment) {
+            self.apply_pending(now, fx);
+        }
+        if let Some(doubt) = &mut self.doubt
+            && !doubt.spoken
+            && now.moment.since(doubt.since.moment) >= DOUBT_SPOKEN
+        {
+            doubt.spoken = true;
+            let evidence = doubt.evidence.clone();
+            self.record(journal::What::DoubtBegan { evidence }, now, fx);
+        }
+        for (watch, purpose) in self.schedule.due(now.moment) {
+            let state = &self.watches[watch.0 as usize];
+            fx.probes.push(Request {
+                watch,
+                epoch: self.schedule.epoch(watch),
+                purpose,
+                target: state.watch.target.clone(),
+                port: state.watch.port,
+                host: Arc::clone(&state.watch.host),
+                check: Arc::clone(&state.check),
+            });
+        }
+        fx.resolve.extend(self.flattened.due(now.moment));
+    }
+
+    fn sweep_stale(&mut self, now: Now) {
+        for (index, state) in self.watches.iter_mut().enumerate() {
+            let id = watch_id(index);
+            let stale = self.schedule.is_stale(id, now.moment);
+            if state.stale != stale {
+                state.stale = stale;
+                self.shown.insert(id);
+            }
+        }
+    }
+
+    fn sweep_orders(&mut self, now: Now, fx: &mut Effects) {
+        for (order, by) in self.orders.sweep(&self.config, now.wall) {
+            self.order_ended(order, by, now, fx);
+        }
+    }
+
+    fn order_ended(&mut self, order: crate::decision::Order, by: Ending, now: Now, fx: &mut Effects) {
+        self.touch_target_of(&order.what, now);
+        self.restated = true;
+        self.record(journal::What::OrderEnded { order, by }, now, fx);
+    }
+
+    fn asked(&mut self, ticket: Ticket, actor: String, asked: Asked, now: Now, fx: &mut Effects) {
+        let outcome = match asked {
+            Asked::Order { what, span, reason, force } => self.order(what, span, reason, force, actor, now, fx),
+            Asked::Release(target) => self.release(&target, actor, now, fx),
+            Asked::Failback { name } => self.approve_failback(name, actor, now, fx),
+        };
+        match outcome {
+            Ok(said) => self.waiting.push((ticket, self.sequence, said)),
+            Err(why) => fx.replies.push((ticket, Reply::Denied { why })),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an order is exactly these facts")]
+    fn order(
+        &mut self,
+        what: What,
+        span: Span,
+        reason: String,
+        force: bool,
+        actor: String,
+        now: Now,
+        fx: &mut Effects,
+    ) -> Result<String, String> {
+        let said = self.order_makes_sense(&what, force)?;
+        let (order, replaced) = self.orders.give(what, actor, reason, span, now.wall);
+        if let Some(replaced) = replaced {
+            self.order_ended(replaced, Ending::Replaced { by: order.id }, now, fx);
+        }
+        self.touch_target_of(&order.what, now);
+        self.restated = true;
+        let until = order.until.map_or_else(|| "until released".to_owned(), |until| format!("until {until}"));
+        self.record(journal::What::Ordered(order), now, fx);
+        Ok(format!("{said} {until}"))
+    }
+
+    /// What the order will do, in words; or why it is not obeyed.
+    fn order_makes_sense(&self, what: &What, force: bool) -> Result<String, String> {
+        match what {
+            What::Hold { name, place } => {
+                let state = self.names.iter().find(|state| state.steer.name == *name);
+                let state = state.ok_or_else(|| self.unknown_name(name))?;
+                let Some(rung) = state.rung_at(*place) else {
+                    let rungs: Vec<_> = state.steer.rungs.iter().map(|rung| rung.place.to_string()).collect();
+                    return Err(format!("{} has no rung {place}; its rungs are {}", name.to_host(), rungs.join(", ")));
+                };
+                let class = state.rungs.get(rung).map_or(Class::Untried, |seen| seen.class);
+                if class == Class::Down && !force {
+                    return Err(format!(
+                        "the {place} of {} is down; holding it there would serve a dead origin (use --force to do so)",
+                        name.to_host()
+                    ));
+                }
+                Ok(format!("{} is held on its {place}", name.to_host()))
+            }
+            What::Drain { origin } => {
+                if !self.config.origins.iter().any(|known| known.name == *origin) {
+                    let known: Vec<_> = self.config.origins.iter().map(|known| known.name.as_str()).collect();
+                    return Err(format!("unknown origin `{origin}`; the origins are {}", known.join(", ")));
+                }
+                let stranded = self.names.iter().find(|state| {
+                    let uses = state.rungs.iter().any(|rung| rung.origins.iter().any(|seen| *seen.name == **origin));
+                    let other = state
+                        .rungs
+                        .iter()
+                        .flat_map(|rung| &rung.origins)
+                        .any(|seen| *seen.name != **origin && !seen.drained && seen.class != Class::Down);
+                    uses && !other
+                });
+                match stranded {
+                    Some(state) if !force => Err(format!(
+                        "{} would have nothing usable left without `{origin}` (use --force to drain it all the same)",
+                        state.steer.name.to_host()
+                    )),
+                    _ => Ok(format!("{origin} is drained")),
+                }
+            }
+        }
+    }
+
+    fn unknown_name(&self, name: &Name) -> String {
+        let known: Vec<_> = self.names.iter().take(10).map(|state| state.steer.name.to_host()).collect();
+        format!("{} is not a steered name; steered are {}", name.to_host(), known.join(", "))
+    }
+
+    fn release(&mut self, target: &Released, actor: String, now: Now, fx: &mut Effects) -> Result<String, String> {
+        let told = match target {
+            Released::Name(name) => name.to_host(),
+            Released::Origin(origin) => origin.clone(),
+        };
+        let order = self.orders.release(target).ok_or_else(|| format!("no order stands on {told}"))?;
+        self.order_ended(order, Ending::Released { actor }, now, fx);
+        Ok(format!("{told} is released"))
+    }
+
+    fn approve_failback(&mut self, name: Name, actor: String, now: Now, fx: &mut Effects) -> Result<String, String> {
+        let index = self.names.iter().position(|state| state.steer.name == name);
+        let index = index.ok_or_else(|| self.unknown_name(&name))?;
+        let state = &mut self.names[index];
+        let ladder = state.ladder();
+        if !state.standing.approve(&ladder) {
+            return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));
+        }
+        self.touch(steer_id(index), now);
+        let said = format!("{} goes back", name.to_host());
+        self.record(journal::What::FailbackApproved { name, actor }, now, fx);
+        Ok(said)
+    }
+
+    fn figures(&self) -> Figures {
+        let watches = self.watches.iter().enumerate().map(|(index, state)| {
+            let id = watch_id(index);
+            state.figures(id, self.schedule.next_of(id))
+        });
+        Figures {
+            watches: watches.collect(),
+            recorded: self.sequence,
+            committed: self.committed,
+            storage: self.storage.clone(),
+        }
+    }
+
+    fn record(&mut self, what: journal::What, now: Now, fx: &mut Effects) {
+        self.sequence += 1;
+        let node = self.config.server.name.clone();
+        fx.record.push(Entry { sequence: self.sequence, at: now.wall, node, what });
+    }
+
+    fn record_verdict(&mut self, id: WatchId, before: Class, after: Class, now: Now, fx: &mut Effects) {
+        // Suspicion comes and goes; what is told is a watch lost or won.
+        if before.is_usable() == after.is_usable() && before != Class::Untried {
+            return;
+        }
+        let state = &self.watches[id.0 as usize];
+        let what = journal::What::Verdict {
+            origin: state.origin_name.to_string(),
+            target: format!("{}:{}", state.watch.target, state.watch.port),
+            host: state.watch.host.to_string(),
+            from: turns::class_word(before).to_owned(),
+            to: turns::class_word(after).to_owned(),
+            why: state.verdict.cause().map(ToString::to_string),
+        };
+        self.record(what, now, fx);
+    }
+
+    fn touch(&mut self, name: SteerId, now: Now) {
+        self.touched.insert(name);
+        self.touched_at.get_or_insert(now);
+    }
+
+    fn touch_all(&mut self, now: Now) {
+        for index in 0..self.names.len() {
+            self.touch(steer_id(index), now);
+        }
+    }
+
+    fn touch_names_of(&mut self, watch: WatchId, now: Now) {
+        for name in self.watches[watch.0 as usize].names.clone() {
+            self.touch(name, now);
+        }
+    }
+
+    fn touch_target_of(&mut self, what: &What, now: Now) {
+        let users: Vec<_> = match what {
+            What::Hold { name, .. } => self.positions(|state| state.steer.name == *name),
+            What::Drain { origin } => self.positions(|state| self.uses(state, |known| known.name == *origin)),
+        };
+        for name in users {
+            self.touch(name, now);
+        }
+    }
+
+    fn touch_users_of(&mut self, hostname: &Name, now: Now) {
+        for name in self.positions(|state| self.uses(state, |origin| origin.cname.as_ref() == Some(hostname))) {
+            self.touch(name, now);
+        }
+    }
+
+    fn positions(&self, wanted: impl Fn(&NameState) -> bool) -> Vec<SteerId> {
+        let found = self.names.iter().enumerate().filter(|(_, state)| wanted(state));
+        found.map(|(index, _)| steer_id(index)).collect()
+    }
+
+    fn uses(&self, state: &NameState, wanted: impl Fn(&crate::config::Origin) -> bool) -> bool {
+        let origins = state.steer.rungs.iter().flat_map(|rung| &rung.origins);
+        origins.into_iter().any(|id| wanted(&self.config.origins[id.0 as usize]))
+    }
+
+    fn ground(&self, now: Now) -> Ground<'_> {
+        Ground {
+            config: &self.config,
+            watches: &self.watches,
+            orders: &self.orders,
+            flattened: &self.flattened,
+            frozen: self.doubt.is_some(),
+            now,
+        }
+    }
+
+    fn doubt_shown(&self) -> Option<Arc<Doubt>> {
+        let doubt = self.doubt.as_ref()?;
+        Some(Arc::new(Doubt { since: doubt.since, evidence: doubt.evidence.clone() }))
+    }
+}
+
+/// The configuration's bounds keep tables far below 2³² rows.
+fn watch_id(index: usize) -> WatchId {
+    WatchId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn steer_id(index: usize) -> SteerId {
+    SteerId(u32::try_from(index).unwrap_or(u32::MAX))
+}

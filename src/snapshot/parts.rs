@@ -1,0 +1,92 @@
+//! A persistent vector: cloning and replacing one element cost the square root of its length.
+
+use std::sync::Arc;
+
+/// Elements per chunk: at 10,000 elements the root has 157 chunks, about as many pointers as a chunk has.
+const CHUNK: usize = 64;
+
+/// A vector of shared parts. [`Parts::set`] copies the root and one chunk; all else is shared with the clone before.
+#[derive(Debug)]
+pub struct Parts<T> {
+    chunks: Arc<[Arc<[Arc<T>]>]>,
+}
+
+impl<T> Clone for Parts<T> {
+    fn clone(&self) -> Self {
+        Self { chunks: Arc::clone(&self.chunks) }
+    }
+}
+
+impl<T> Default for Parts<T> {
+    fn default() -> Self {
+        Self { chunks: Arc::new([]) }
+    }
+}
+
+impl<T> FromIterator<Arc<T>> for Parts<T> {
+    fn from_iter<I: IntoIterator<Item = Arc<T>>>(parts: I) -> Self {
+        let all: Vec<_> = parts.into_iter().collect();
+        Self { chunks: all.chunks(CHUNK).map(Arc::from).collect() }
+    }
+}
+
+impl<T> Parts<T> {
+    pub fn len(&self) -> usize {
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub fn get(&self, index: usize) -> Option<&Arc<T>> {
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
+    }
+
+    /// The elements, with their index, that are not shared with `before`. Whole shared chunks are skipped.
+    pub fn unshared<'p>(&'p self, before: Option<&'p Self>) -> impl Iterator<Item = (usize, &'p Arc<T>)> {
+        self.chunks.iter().enumerate().flat_map(move |(row, chunk)| {
+            let former = before.and_then(|before| before.chunks.get(row));
+            let shared = former.is_some_and(|former| Arc::ptr_eq(former, chunk));
+            let parts = if shared { &[][..] } else { &chunk[..] };
+            parts.iter().enumerate().filter_map(move |(column, part)| {
+                let same = former.and_then(|former| former.get(column)).is_some_and(|same| Arc::ptr_eq(same, part));
+                (!same).then_some((row * CHUNK + column, part))
+            })
+        })
+    }
+
+    /// Replaces one element in place; other clones keep theirs.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Parts::len`].
+    pub fn set(&mut self, index: usize, part: T) {
+        let chunk = &self.chunks[index / CHUNK];
+        let mut copy: Vec<_> = chunk.to_vec();
+        copy[index % CHUNK] = Arc::new(part);
+        let mut root: Vec<_> = self.chunks.to_vec();
+        root[index / CHUNK] = copy.into();
+        self.chunks = root.into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_one_leaves_clones_alone_and_shares_the_rest() {
+        let mut parts: Parts<usize> = (0..1000).map(Arc::new).collect();
+        let before = parts.clone();
+        parts.set(700, 7);
+        assert_eq!((**before.get(700).unwrap(), **parts.get(700).unwrap()), (700, 7));
+        assert_eq!(parts.len(), 1000);
+        assert_eq!(parts.unshared(Some(&before)).map(|(index, part)| (index, **part)).collect::<Vec<_>>(), [(700, 7)]);
+        assert_eq!(parts.unshared(None).count(), 1000);
+        assert!(parts.get(1000).is_none());
+    }
+}

@@ -1,0 +1,97 @@
+//! What people are shown: by `status`, `explain`, the API and metrics. Part of the snapshot, so that it is what DNS
+//! serves.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
+use crate::decision::{Decision, Order};
+use crate::probe::{Target, WatchId};
+use crate::snapshot::{Parts, Serial};
+use crate::time::{Now, Wall};
+use crate::verdict::{Class, Verdict};
+
+/// The state of everything, at the generation of the snapshot it is in.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// By [`SteerId`].
+    pub steers: Parts<SteerStatus>,
+    /// By [`WatchId`].
+    pub watches: Parts<WatchStatus>,
+    /// In force now.
+    pub orders: Arc<Vec<Order>>,
+    /// Set while our own sight is in doubt: since when, and the evidence in words.
+    pub doubt: Option<Arc<Doubt>>,
+}
+
+/// Why automation is frozen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Doubt {
+    pub since: Now,
+    pub evidence: String,
+}
+
+/// One steered name.
+#[derive(Clone, Debug)]
+pub struct SteerStatus {
+    pub id: SteerId,
+    pub steer: Arc<Steer>,
+    pub zone: ZoneId,
+    /// What is served; `None` for the first seconds of the first start, while the name gives no reply.
+    pub decision: Option<Decision>,
+    /// Since when this rung is served.
+    pub since: Now,
+    /// Serial in which the decision was first served.
+    pub serial: Serial,
+    /// Class of each rung: the best of its origins, drained ones left out.
+    pub rungs: Vec<RungStatus>,
+    /// The last answer before this one, and when the last cache of it expires.
+    pub former: Option<Former>,
+}
+
+/// One rung of a steered name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RungStatus {
+    pub class: Class,
+    /// Per origin of the rung, in its order.
+    pub origins: Vec<OriginStatus>,
+}
+
+/// One origin as one rung sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OriginStatus {
+    pub origin: OriginId,
+    pub name: Arc<str>,
+    pub class: Class,
+    pub drained: bool,
+    pub watches: Vec<WatchId>,
+}
+
+/// The answer before the present one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Former {
+    pub decision: Decision,
+    /// When it was last answered.
+    pub until: Wall,
+    /// When the last honest cache of it expires: `until` plus its TTL.
+    pub gone: Wall,
+}
+
+/// One watch.
+#[derive(Clone, Debug)]
+pub struct WatchStatus {
+    pub id: WatchId,
+    pub origin: OriginId,
+    pub origin_name: Arc<str>,
+    pub target: Target,
+    pub port: u16,
+    pub check: CheckId,
+    pub check_name: Arc<str>,
+    pub host: Arc<str>,
+    pub verdict: Verdict,
+    /// Not probed for three intervals: the class is kept, and this says so.
+    pub stale: bool,
+    /// Our host has no route to its family: it follows the other one.
+    pub unseen: bool,
+}
