@@ -1,0 +1,132 @@
+//! The additional section: glue that a referral cannot do without, and addresses that save the asker a question.
+
+use crate::answer::reply::{ApexSpot, Full, HEAD, Owner, Section, Writer, Written};
+use crate::answer::resolve::is_within;
+use crate::dns::Type;
+use crate::dns::message::POINTER_MAX;
+use crate::dns::name::NAME_MAX;
+use crate::dns::schema::targets;
+use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
+
+/// Targets whose addresses are looked up for one answer, so that its cost has a bound (CVE-2024-11187).
+const TARGETS_MAX: usize = 16;
+
+/// Addresses of the name servers of a referral (RFC 9471): those within the delegated zone are required, as nobody could
+/// find them without; those elsewhere in this zone are added while there is room.
+///
+/// # Errors
+/// [`Full`] if required glue has no room: the reply is truncated (§2.1).
+pub(super) fn glue(
+    table: &Table,
+    cut: &[u8],
+    records: &Records<'_>,
+    written: Written,
+    out: &mut Writer<'_>,
+) -> Result<(), Full> {
+    for is_required in [true, false] {
+        let mut head = written.head;
+        for target in records.rdata() {
+            let owner = Owner { at: head + HEAD, name: target };
+            head = owner.at + out.rdata_length(head) + written.owner;
+            if is_within(target, cut) != is_required {
+                continue;
+            }
+            for set in host(table, target).into_iter().flat_map(addresses) {
+                if is_required {
+                    out.put(Section::Additional, &set, owner, NO_APEX)?;
+                } else {
+                    put_if_it_fits(&set, owner, out);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Addresses of the hosts that an answer names (RFC 1035 §3.3.9 for MX, RFC 2782 for SRV, RFC 9460 §4.1 for SVCB), while
+/// there is room and as far as they are in the same zone.
+#[inline]
+pub(super) fn useful(
+    table: &Table,
+    records: &Records<'_>,
+    written: Written,
+    answered: Owner<'_>,
+    out: &mut Writer<'_>,
+) {
+    if matches!(records.rtype, Type::A | Type::AAAA | Type::TXT | Type::CNAME | Type::SOA) {
+        return;
+    }
+    let mut known = [0; TARGETS_MAX];
+    let mut count = 0;
+    let mut head = written.head;
+    for rdata in records.rdata() {
+        let at = head + HEAD;
+        head = at + out.rdata_length(head) + written.owner;
+        for target in targets(records.rtype, rdata) {
+            let is_service = matches!(records.rtype, Type::SVCB | Type::HTTPS);
+            // RFC 9460 §2.5.2: the target "." is the owner itself; for others it is "no such host".
+            let owner = match (target, is_service) {
+                ([0], true) => answered,
+                ([0], false) => continue,
+                _ => Owner { at: target_at(records.rtype).map_or(usize::MAX, |offset| at + offset), name: target },
+            };
+            let mut folded = [0; NAME_MAX];
+            let Some(hash) = fold(owner.name, &mut folded) else {
+                continue;
+            };
+            if count == TARGETS_MAX || known[..count].contains(&hash) {
+                continue;
+            }
+            (known[count], count) = (hash, count + 1);
+            // NS may need glue; other types take data of the zone alone.
+            let Some(node) = host(table, owner.name).filter(|node| records.rtype == Type::NS || node.is_plain()) else {
+                continue;
+            };
+            // RFC 9460 §4.1: in AliasMode the next step is the target's own record.
+            let next = if is_service && target != [0] { node.records(records.rtype) } else { None };
+            for set in addresses(node).chain(next) {
+                put_if_it_fits(&set, owner, out);
+            }
+        }
+    }
+}
+
+/// Neither addresses nor SVCB hold names to compress.
+const NO_APEX: ApexSpot = ApexSpot { at: usize::MAX, length: 0 };
+
+/// Nothing depends on these records: without room they are left out. So they are where a pointer cannot reach their
+/// owner, behind 16 KiB of answer.
+fn put_if_it_fits(set: &Records<'_>, owner: Owner<'_>, out: &mut Writer<'_>) {
+    if owner.at <= POINTER_MAX || owner.at == usize::MAX {
+        let _left_out = out.put(Section::Additional, set, owner, NO_APEX);
+    }
+}
+
+/// Where the target stands in the RDATA of types that have it at a fixed place.
+fn target_at(rtype: Type) -> Option<usize> {
+    match rtype {
+        Type::NS => Some(0),
+        Type::MX | Type::SVCB | Type::HTTPS => Some(2),
+        Type::SRV => Some(6),
+        _ => None,
+    }
+}
+
+/// The node of a name in RDATA, if it is in this zone and speaks.
+fn host<'t>(table: &'t Table, name: &[u8]) -> Option<Node<'t>> {
+    let mut folded = [0; NAME_MAX];
+    let front = front_of(name, table.apex_wire())?;
+    let hash = fold(name, &mut folded)?;
+    table.find(&folded[..front], hash).filter(|node| !node.is_silent())
+}
+
+fn fold(name: &[u8], into: &mut [u8; NAME_MAX]) -> Option<u64> {
+    let folded = into.get_mut(..name.len())?;
+    folded.copy_from_slice(name);
+    folded.make_ascii_lowercase();
+    Some(hash_folded(folded))
+}
+
+fn addresses(node: Node<'_>) -> impl Iterator<Item = Records<'_>> {
+    [Type::A, Type::AAAA].into_iter().filter_map(move |rtype| node.records(rtype))
+}

@@ -1,0 +1,214 @@
+//! Query: what a message asks, with everything worked out once that later steps need.
+
+use crate::dns::message::{HEADER, Header, Opcode, Opt, record};
+use crate::dns::name::NAME_MAX;
+use crate::dns::{Class, Type};
+use crate::zone::table::hash_folded;
+
+/// Signs a message (RFC 8945); where it stands, the query cannot be answered as if it were not there.
+const TSIG: Type = Type(250);
+
+/// A message as it was read. Holds no reference to it: the bytes are handed in again with each step.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub header: Header,
+    /// Why it gets no ordinary answer.
+    pub defect: Option<Defect>,
+    /// The question's type and class; 0 where there is no question to echo.
+    pub qtype: Type,
+    pub qclass: Class,
+    /// The first OPT, also of messages with a defect, so that the reply can have one too.
+    pub opt: Option<Opt>,
+    /// Hash of the folded name.
+    pub hash: u64,
+    name: [u8; NAME_MAX],
+    name_length: u8,
+}
+
+/// Why a message gets no ordinary answer, in order of precedence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Defect {
+    /// Under 12 bytes, or itself a reply: answering would let two servers talk for ever (CVE-2024-2169).
+    Unanswerable,
+    /// An opcode other than QUERY.
+    Opcode,
+    /// Does not parse, has not one question (RFC 9619), or more than one OPT (RFC 6891 §6.1.1).
+    Malformed,
+    /// An EDNS version above 0 (RFC 6891 §6.1.3).
+    Version,
+    /// Signed, and we have no keys (RFC 8945 §5.2.1).
+    Signed,
+}
+
+/// Reads a message. Total: what is wrong with it is in the result.
+pub fn read(query: &[u8]) -> Ask {
+    let mut ask = Ask {
+        header: Header::default(),
+        defect: None,
+        qtype: Type(0),
+        qclass: Class(0),
+        opt: None,
+        hash: 0,
+        name: [0; NAME_MAX],
+        name_length: 0,
+    };
+    let Some(header) = Header::read(query).filter(|header| !header.is_response()) else {
+        ask.defect = Some(Defect::Unanswerable);
+        return ask;
+    };
+    ask.header = header;
+    let parsed = ask.read_sections(query);
+    ask.defect = if header.opcode() != Opcode::QUERY {
+        Some(Defect::Opcode)
+    } else if parsed.is_none() {
+        Some(Defect::Malformed)
+    } else if ask.opt.as_ref().is_some_and(|opt| opt.version > 0) {
+        Some(Defect::Version)
+    } else {
+        parsed.flatten()
+    };
+    ask
+}
+
+impl Ask {
+    /// The question's name: folded, uncompressed.
+    #[inline]
+    pub fn name(&self) -> &[u8] {
+        &self.name[..usize::from(self.name_length)]
+    }
+
+    /// True if there is a question to echo.
+    pub fn has_question(&self) -> bool {
+        self.name_length > 0
+    }
+
+    /// Bytes of the header and the question.
+    pub fn question_end(&self) -> usize {
+        if self.has_question() { HEADER + usize::from(self.name_length) + 4 } else { HEADER }
+    }
+
+    /// `None` if malformed, else what else is wrong.
+    fn read_sections(&mut self, query: &[u8]) -> Option<Option<Defect>> {
+        let [questions, answers, authorities, additionals] = self.header.counts;
+        // RFC 9619 §4: a QUERY has one question; more are FORMERR, and none is of no use to us.
+        if questions != 1 {
+            if questions == 0 {
+                self.read_records(query, HEADER, 0, additionals);
+            }
+            return None;
+        }
+        let mut at = self.read_question(query)?;
+        for _ in 0..u32::from(answers) + u32::from(authorities) {
+            let view = record(query, at).filter(|view| view.rtype != Type::OPT)?;
+            at = view.rdata.end;
+        }
+        self.read_records(query, at, 1, additionals)
+    }
+
+    /// The question's name is not compressed: nothing stands before it that it could point to.
+    fn read_question(&mut self, query: &[u8]) -> Option<usize> {
+        let mut end = HEADER;
+        loop {
+            let label = *query.get(end)?;
+            end += usize::from(label) + 1;
+            match label {
+                0 => break,
+                1..=63 if end - HEADER < NAME_MAX => {}
+                _ => return None,
+            }
+        }
+        let &[t0, t1, c0, c1] = query.get(end..)?.first_chunk()?;
+        let length = end - HEADER;
+        // Length bytes are below `A`, so that folding may run over the whole name at once.
+        let name = self.name.get_mut(..length)?;
+        name.copy_from_slice(&query[HEADER..end]);
+        name.make_ascii_lowercase();
+        self.hash = hash_folded(name);
+        self.name_length = length as u8;
+        self.qtype = Type(u16::from_be_bytes([t0, t1]));
+        self.qclass = Class(u16::from_be_bytes([c0, c1]));
+        Some(end + 4)
+    }
+
+    /// The additional section, to the end of the message.
+    fn read_records(&mut self, query: &[u8], mut at: usize, questions: u16, count: u16) -> Option<Option<Defect>> {
+        let mut defect = None;
+        for _ in 0..count {
+            let view = record(query, at)?;
+            at = view.rdata.end;
+            match view.rtype {
+                // RFC 6891 §6.1.1: more than one OPT is FORMERR.
+                Type::OPT if self.opt.is_some() => return None,
+                Type::OPT => self.opt = Some(Opt::read(query, &view)?),
+                TSIG => defect = Some(Defect::Signed),
+                _ => {}
+            }
+        }
+        (at == query.len() && questions == 1).then_some(defect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEAD: &[u8] = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0";
+    const QUESTION: &[u8] = b"\x03WwW\x07Example\x03com\0\0\x01\0\x01";
+    const OPT: &[u8] = b"\0\0\x29\x10\0\0\0\x80\0\0\0";
+
+    fn with(edit: impl FnOnce(&mut Vec<u8>)) -> Ask {
+        let mut query = [HEAD, QUESTION].concat();
+        edit(&mut query);
+        read(&query)
+    }
+
+    #[test]
+    fn a_question_is_folded_and_hashed() {
+        let ask = with(|_| {});
+        assert_eq!((ask.defect, ask.qtype, ask.qclass, ask.header.id), (None, Type::A, Class::IN, 0x1234));
+        assert_eq!(ask.name(), b"\x03www\x07example\x03com\0");
+        assert_eq!(ask.hash, hash_folded(ask.name()));
+        assert_eq!(ask.question_end(), HEAD.len() + QUESTION.len());
+        assert!(ask.opt.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let additional = |count: u8, bytes: &'static [&'static [u8]]| {
+            with(move |query| {
+                query[11] = count;
+                query.extend_from_slice(&bytes.concat());
+            })
+        };
+        for (ask, defect) in [
+            (read(&HEAD[..11]), Some(Defect::Unanswerable)),
+            (with(|query| query[2] |= 0x80), Some(Defect::Unanswerable)),
+            (with(|query| query[2] = 0x28), Some(Defect::Opcode)),
+            (with(|query| query[5] = 0), Some(Defect::Malformed)),
+            (with(|query| query[5] = 2), Some(Defect::Malformed)),
+            (with(|query| query.truncate(20)), Some(Defect::Malformed)),
+            (with(|query| query.truncate(query.len() - 1)), Some(Defect::Malformed)),
+            (with(|query| query[12] = 0xc0), Some(Defect::Malformed)),
+            (with(|query| query.push(0)), Some(Defect::Malformed)),
+            (additional(1, &[OPT]), None),
+            (additional(2, &[OPT, OPT]), Some(Defect::Malformed)),
+            (additional(2, &[OPT]), Some(Defect::Malformed)),
+            (additional(1, &[b"\x01a", OPT]), Some(Defect::Malformed)),
+            (additional(1, &[b"\0\0\x29\x10\0\0\x01\0\0\0\0"]), Some(Defect::Version)),
+            (additional(1, &[b"\0\0\xfa\0\xff\0\0\0\0\0\0"]), Some(Defect::Signed)),
+            (additional(1, &[b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04abcd"]), None),
+        ] {
+            assert_eq!(ask.defect, defect, "{ask:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(query in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let ask = read(&query);
+            prop_assert!(ask.question_end() <= query.len() || ask.defect == Some(Defect::Unanswerable));
+        }
+    }
+}

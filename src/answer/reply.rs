@@ -1,0 +1,301 @@
+//! Reply: RRsets into the sections of a message, compressed, whole or not at all.
+//!
+//! The question is copied as it came, so that its case is kept, and its name is what owners point to. Room for OPT is
+//! set aside before anything is written.
+
+use crate::answer::query::Ask;
+use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag};
+use crate::dns::name::wire_length;
+use crate::dns::{Class, Type};
+use crate::zone::table::{RECORD_HEAD, Records};
+
+/// The size we offer, and the most we send over UDP (RFC 9715 §3.1).
+pub const UDP_PAYLOAD: u16 = 1232;
+
+/// Where a reply is written; made once per thread and used again and again.
+#[derive(Debug)]
+pub struct Reply {
+    buffer: Box<[u8]>,
+    length: usize,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reply {
+    pub fn new() -> Self {
+        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0 }
+    }
+
+    /// The message written last; empty if none is to be sent.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.length = 0;
+    }
+}
+
+/// A section behind the question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Section {
+    Answer = 0,
+    Authority = 1,
+    Additional = 2,
+}
+
+/// There is no room; nothing was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Full;
+
+/// The owner of records: where its name stands in the message, and the name for when that is out of reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner<'n> {
+    pub(super) at: usize,
+    pub(super) name: &'n [u8],
+}
+
+/// Where the apex stands in the message, and its length: what the tails of names are replaced by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ApexSpot {
+    pub(super) at: usize,
+    pub(super) length: usize,
+}
+
+impl ApexSpot {
+    pub(super) fn is_in_reach(self) -> bool {
+        self.at <= POINTER_MAX
+    }
+}
+
+/// Where the records of an RRset were written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// The place of the first record's TYPE, behind its owner.
+    pub(super) head: usize,
+    /// Bytes of each owner.
+    pub(super) owner: usize,
+}
+
+/// TYPE, CLASS, TTL and RDLENGTH, which stand between owner and RDATA.
+pub(super) const HEAD: usize = RECORD_HEAD - 2;
+
+/// A reply being written.
+pub(super) struct Writer<'r> {
+    reply: &'r mut Reply,
+    at: usize,
+    /// Where the sections must end: OPT's room is behind it.
+    limit: usize,
+    counts: [u16; 3],
+    pub(super) rcode: Rcode,
+    pub(super) is_authoritative: bool,
+    pub(super) is_truncated: bool,
+}
+
+impl<'r> Writer<'r> {
+    /// Begins the reply to `query`, of at most `limit` bytes, which is at least 512.
+    pub(super) fn new(reply: &'r mut Reply, query: &[u8], ask: &Ask, limit: usize) -> Self {
+        let end = ask.question_end();
+        reply.buffer[..end].copy_from_slice(&query[..end]);
+        let limit = limit.min(MESSAGE_MAX) - if ask.opt.is_some() { OPT_LENGTH } else { 0 };
+        Self {
+            reply,
+            at: end,
+            limit,
+            counts: [0; 3],
+            rcode: Rcode::NOERROR,
+            is_authoritative: false,
+            is_truncated: false,
+        }
+    }
+
+    /// Writes an RRset, whole or not at all. Names in RDATA that end in the apex end in a pointer to it.
+    ///
+    /// # Errors
+    /// [`Full`].
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        section: Section,
+        records: &Records<'_>,
+        owner: Owner<'_>,
+        apex: ApexSpot,
+    ) -> Result<Written, Full> {
+        let start = self.at;
+        let written = self.put_records(records, owner, apex);
+        match written {
+            Ok(_) => self.counts[section as usize] += records.count,
+            Err(Full) => self.at = start,
+        }
+        written
+    }
+
+    #[inline]
+    fn put_records(&mut self, records: &Records<'_>, owner: Owner<'_>, apex: ApexSpot) -> Result<Written, Full> {
+        let start = self.at;
+        if records.tails.is_empty() && owner.at <= POINTER_MAX {
+            self.push(records.wire)?;
+            if owner.at != HEADER {
+                self.point_owners(start, pointer(owner.at));
+            }
+            return Ok(Written { head: start + 2, owner: 2 });
+        }
+        let mut tails = records.tails;
+        let per_record = tails.len() / usize::from(records.count.max(1));
+        let ttl = records.ttl();
+        let mut owner_length = 0;
+        for rdata in records.rdata() {
+            let record = self.at;
+            self.push_owner(owner)?;
+            owner_length = self.at - record;
+            self.push_head(records.rtype, ttl)?;
+            let (these, rest) = tails.split_at_checked(per_record).unwrap_or((&[], &[]));
+            tails = rest;
+            self.push_rdata(records.rtype, rdata, these, apex)?;
+            self.close_rdata(record + owner_length);
+        }
+        Ok(Written { head: start + owner_length, owner: owner_length })
+    }
+
+    /// Patches the owner of each record from `at` on.
+    fn point_owners(&mut self, mut at: usize, pointer: [u8; 2]) {
+        while at < self.at {
+            self.reply.buffer[at..at + 2].copy_from_slice(&pointer);
+            at += RECORD_HEAD + self.rdata_length(at + 2);
+        }
+    }
+
+    /// RDLENGTH of the record whose TYPE stands at `head`.
+    pub(super) fn rdata_length(&self, head: usize) -> usize {
+        self.reply
+            .buffer
+            .get(head + HEAD - 2..head + HEAD)
+            .map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])))
+    }
+
+    /// A record of one name, the labels `front` and then what stands at `rest` in the message.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(super) fn put_alias(
+        &mut self,
+        owner: Owner<'_>,
+        ttl: u32,
+        front: &[u8],
+        rest: Owner<'_>,
+    ) -> Result<Written, Full> {
+        let start = self.at;
+        let mut write = || {
+            self.push_owner(owner)?;
+            let head = self.at;
+            self.push_head(Type::CNAME, ttl)?;
+            self.push(front)?;
+            self.push_owner(rest)?;
+            self.close_rdata(head);
+            Ok(Written { head, owner: head - start })
+        };
+        let written = write();
+        match written {
+            Ok(_) => self.counts[Section::Answer as usize] += 1,
+            Err(Full) => self.at = start,
+        }
+        written
+    }
+
+    /// Replaces the TTL of a record.
+    pub(super) fn set_ttl(&mut self, written: Written, ttl: u32) {
+        self.reply.buffer[written.head + 4..written.head + 8].copy_from_slice(&ttl.to_be_bytes());
+    }
+
+    /// What was written so far, from the header on.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.reply.buffer[..self.at]
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let end = self.at + bytes.len();
+        if end > self.limit {
+            return Err(Full);
+        }
+        self.reply.buffer[self.at..end].copy_from_slice(bytes);
+        self.at = end;
+        Ok(())
+    }
+
+    /// A pointer, or the name itself where it is shorter or out of a pointer's reach.
+    fn push_owner(&mut self, owner: Owner<'_>) -> Result<(), Full> {
+        if owner.at <= POINTER_MAX && owner.name.len() > 1 {
+            self.push(&pointer(owner.at))
+        } else {
+            self.push(owner.name)
+        }
+    }
+
+    fn push_head(&mut self, rtype: Type, ttl: u32) -> Result<(), Full> {
+        let mut head = [0; HEAD];
+        head[..2].copy_from_slice(&rtype.0.to_be_bytes());
+        head[2..4].copy_from_slice(&Class::IN.0.to_be_bytes());
+        head[4..8].copy_from_slice(&ttl.to_be_bytes());
+        self.push(&head)
+    }
+
+    /// Sets RDLENGTH of the record whose TYPE stands at `head` and whose RDATA has just been written.
+    fn close_rdata(&mut self, head: usize) {
+        let length = (self.at - head - HEAD) as u16;
+        self.reply.buffer[head + HEAD - 2..head + HEAD].copy_from_slice(&length.to_be_bytes());
+    }
+
+    fn push_rdata(&mut self, rtype: Type, rdata: &[u8], tails: &[u8], apex: ApexSpot) -> Result<(), Full> {
+        let (preference, mut rest) =
+            rdata.split_at_checked(if rtype == Type::MX { 2 } else { 0 }).unwrap_or((rdata, &[]));
+        self.push(preference)?;
+        for &tail in tails {
+            let front = usize::from(tail).wrapping_sub(1);
+            let whole =
+                if tail == 0 { wire_length(rest).unwrap_or(rest.len()) } else { (front + apex.length).min(rest.len()) };
+            if tail > 0 && apex.is_in_reach() {
+                self.push(&rest[..front])?;
+                self.push(&pointer(apex.at))?;
+            } else {
+                self.push(&rest[..whole])?;
+            }
+            rest = &rest[whole..];
+        }
+        self.push(rest)
+    }
+
+    /// Writes OPT and the header. The reply is then ready to be sent.
+    pub(super) fn finish(mut self, ask: &Ask) {
+        let mut additional = self.counts[Section::Additional as usize];
+        if let Some(opt) = &ask.opt {
+            // RFC 6891 §6.1.3: the upper bits of the rcode, version 0; RFC 3225 §3: DO as it came.
+            let [size, do_flag] = [UDP_PAYLOAD, opt.flags & flag::DO].map(u16::to_be_bytes);
+            let upper = (self.rcode.0 >> 4) as u8;
+            let record = [0, 0, 41, size[0], size[1], upper, 0, do_flag[0], do_flag[1], 0, 0];
+            self.limit += OPT_LENGTH;
+            if self.push(&record).is_ok() {
+                additional += 1;
+            }
+        }
+        let mut flags = ask.header.flags & (0x7800 | flag::RD | flag::CD) | flag::QR | self.rcode.0 & 0xf;
+        if self.is_authoritative {
+            flags |= flag::AA;
+        }
+        if self.is_truncated {
+            flags |= flag::TC;
+        }
+        let [answer, authority, _] = self.counts;
+        let words = [ask.header.id, flags, u16::from(ask.has_question()), answer, authority, additional];
+        self.reply.buffer[..HEADER].copy_from_slice(words.map(u16::to_be_bytes).as_flattened());
+        self.reply.length = self.at;
+    }
+}
+
+fn pointer(at: usize) -> [u8; 2] {
+    (0xc000 | at as u16).to_be_bytes()
+}

@@ -1,0 +1,219 @@
+//! The algorithm of RFC 1034 §4.3.2 over all our zones, with RFC 6672 (DNAME), RFC 4592 (wildcards), RFC 2308 (negative
+//! answers) and RFC 9471 (glue) where they change it. The steps are quoted beside the lines that take them.
+
+use crate::answer::Disposition;
+use crate::answer::additional;
+use crate::answer::lookup::{Found, find};
+use crate::answer::query::Ask;
+use crate::answer::reply::{ApexSpot, Full, HEAD, Owner, Section, Writer, Written};
+use crate::dns::Type;
+use crate::dns::message::{HEADER, Rcode};
+use crate::dns::name::{NAME_MAX, wire_length};
+use crate::snapshot::{Snapshot, ZoneVersion};
+use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
+
+/// Aliases followed for one query; BIND follows 11, Knot 20. What was found so far is the answer then.
+const ALIASES_MAX: usize = 16;
+
+/// The name that is looked for: at first the question's, then the target of each alias.
+struct Sought {
+    name: [u8; NAME_MAX],
+    length: usize,
+    hash: u64,
+    /// It begins at `at` in the message; its first `literal` bytes stand there, the others at `rest`.
+    at: usize,
+    literal: usize,
+    rest: usize,
+}
+
+impl Sought {
+    fn question(ask: &Ask) -> Self {
+        let mut sought =
+            Self { name: [0; NAME_MAX], length: 0, hash: ask.hash, at: HEADER, literal: NAME_MAX, rest: 0 };
+        sought.length = ask.name().len();
+        sought.name[..sought.length].copy_from_slice(ask.name());
+        sought
+    }
+
+    /// Folded wire.
+    fn name(&self) -> &[u8] {
+        &self.name[..self.length]
+    }
+
+    /// The suffix that begins `front` bytes into the name, as the owner of records.
+    fn suffix(&self, front: usize) -> Owner<'_> {
+        let at = if front < self.literal { self.at + front } else { self.rest + front - self.literal };
+        Owner { at, name: &self.name()[front..] }
+    }
+
+    /// Goes on to the name `front` followed by `rest`, whose place in the message is as in [`Sought`].
+    fn go_on(&mut self, front: &[u8], rest: &[u8], at: usize, literal: usize, rest_at: usize) {
+        self.length = front.len() + rest.len();
+        self.name[..front.len()].copy_from_slice(front);
+        self.name[front.len()..self.length].copy_from_slice(rest);
+        self.name[..self.length].make_ascii_lowercase();
+        (self.at, self.literal, self.rest) = (at, literal, rest_at);
+        self.hash = hash_folded(self.name());
+    }
+}
+
+/// Writes the sections that answer `ask`, and the rcode and AA.
+///
+/// # Errors
+/// [`Full`] if an RRset that belongs into the reply found no room: it is truncated.
+pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Result<Disposition, Full> {
+    let mut sought = Sought::question(ask);
+    // Hashes of the names looked for: equal ones mean a loop.
+    let mut seen = [0; ALIASES_MAX + 1];
+    // Each DNAME in the answer, by the hash of its owner, and where its target stands.
+    let mut dnames = [(0, 0); ALIASES_MAX + 1];
+    for alias in 0..=ALIASES_MAX {
+        if seen[..alias].contains(&sought.hash) {
+            return Ok(Disposition::Send);
+        }
+        seen[alias] = sought.hash;
+        // 2. "Search the available zones for the zone which is the nearest ancestor to QNAME."
+        let Some(zone) = zone_of(sought.name(), ask.qtype, from) else {
+            if alias == 0 {
+                out.rcode = Rcode::REFUSED;
+            }
+            return Ok(Disposition::Send);
+        };
+        let table = &zone.table;
+        let apex_front = sought.length - table.apex_wire().len();
+        let apex = ApexSpot { at: sought.suffix(apex_front).at, length: table.apex_wire().len() };
+        // 3. "Start matching down, label by label, in the zone."
+        let found = find(table, sought.name(), sought.hash, ask.qtype);
+        // RFC 1035 §4.1.1: AA corresponds to the name which matches the query name, or the first owner name.
+        if alias == 0 {
+            out.is_authoritative = !matches!(found, Found::Cut { .. });
+        }
+        match found {
+            // 3a. "The whole of QNAME is matched", or 3c. "the * label": the owner is QNAME then, not the wildcard.
+            Found::Exact(node) | Found::Wildcard(node) => {
+                if node.is_silent() {
+                    return Ok(Disposition::Drop);
+                }
+                if let Some(records) = asked_for(node, ask.qtype) {
+                    // RFC 2181 §5: the DNAME that led here, and is asked for, is in the answer already.
+                    if ask.qtype == Type::DNAME && dnames[..alias].iter().any(|&(hash, _)| hash == sought.hash) {
+                        return Ok(Disposition::Send);
+                    }
+                    let owner = sought.suffix(0);
+                    let written = out.put(Section::Answer, &records, owner, apex)?;
+                    // 6. "Using local data only, attempt to add other RRs which may be useful."
+                    if ask.qtype != Type::ANY {
+                        additional::useful(table, &records, written, owner, out);
+                    }
+                    return Ok(Disposition::Send);
+                }
+                // 3a. "If the data at the node is a CNAME, and QTYPE doesn't match CNAME, copy the CNAME RR into the
+                // answer section, change QNAME to the canonical name, and go back to step 1."
+                let Some((records, target)) = alias_of(node, Type::CNAME) else {
+                    // "The QNAME exists, but not the QTYPE": NODATA (RFC 2308 §2.2).
+                    return negative(table, sought.suffix(apex_front), apex, out);
+                };
+                let written = out.put(Section::Answer, &records, sought.suffix(0), apex)?;
+                let (at, literal) = alias_place(&records, written, apex);
+                sought.go_on(target, &[], at, literal, apex.at);
+            }
+            // RFC 6672 §3.2 step 3c: "Copy the DNAME record into the answer section", then its CNAME.
+            Found::Dname { node, front } => {
+                let Some((records, target)) = alias_of(node, Type::DNAME) else {
+                    return Ok(Disposition::Send);
+                };
+                let owner = sought.suffix(front);
+                let owner_hash = hash_folded(owner.name);
+                let known = dnames[..alias].iter().find(|&&(hash, at)| hash == owner_hash && at > 0);
+                let target_at = match known {
+                    Some(&(_, at)) => at,
+                    None => out.put(Section::Answer, &records, owner, apex)?.head + HEAD,
+                };
+                dnames[alias] = (owner_hash, target_at);
+                // "If the name is longer than 255 octets, the RCODE is YXDOMAIN" (§2.2).
+                if front + target.len() > NAME_MAX {
+                    out.rcode = Rcode::YXDOMAIN;
+                    return Ok(Disposition::Send);
+                }
+                // §3.1: the synthesized CNAME has the TTL of the DNAME. The prefix keeps the case it was asked in.
+                let mut prefix = [0; NAME_MAX];
+                prefix[..front].copy_from_slice(&sought.name()[..front]);
+                if front <= sought.literal {
+                    prefix[..front].copy_from_slice(&out.bytes()[sought.at..sought.at + front]);
+                }
+                let rest = Owner { at: target_at, name: target };
+                let written = out.put_alias(sought.suffix(0), records.ttl(), &prefix[..front], rest)?;
+                // An alias that was asked for is the answer.
+                // So is one that leads below its own DNAME, and so on for ever.
+                if matches!(ask.qtype, Type::CNAME | Type::ANY) || is_within(target, sought.suffix(front).name) {
+                    return Ok(Disposition::Send);
+                }
+                sought.go_on(&prefix[..front], target, written.head + HEAD, front, target_at);
+            }
+            // 3b. "We have a referral. Copy the NS RRs for the subzone into the authority section."
+            Found::Cut { node, front } => {
+                let Some(records) = node.records(Type::NS) else {
+                    return Ok(Disposition::Send);
+                };
+                let cut = sought.suffix(front);
+                let written = out.put(Section::Authority, &records, cut, apex)?;
+                additional::glue(table, cut.name, &records, written, out)?;
+                return Ok(Disposition::Send);
+            }
+            // 3c. "If the * label does not exist": an authoritative name error.
+            Found::Missing => {
+                out.rcode = Rcode::NXDOMAIN;
+                return negative(table, sought.suffix(apex_front), apex, out);
+            }
+        }
+    }
+    Ok(Disposition::Send)
+}
+
+/// The zone to search: the deepest one that holds the name; for DS the parent's, if that is ours too, as DS belong to
+/// the parent's side of a cut (RFC 4035 §3.1.4.1).
+fn zone_of<'s>(name: &[u8], qtype: Type, from: &'s Snapshot) -> Option<&'s ZoneVersion> {
+    let (zone, front) = from.zones.find(name)?;
+    if qtype == Type::DS && front == 0 && name.len() > 1 {
+        let above = name.get(usize::from(name[0]) + 1..).and_then(|above| from.zones.find(above));
+        return Some(above.map_or(zone, |(parent, _)| parent));
+    }
+    Some(zone)
+}
+
+/// The CNAME or DNAME of a node, and its target in uncompressed wire form.
+fn alias_of(node: Node<'_>, rtype: Type) -> Option<(Records<'_>, &[u8])> {
+    let records = node.records(rtype)?;
+    let rdata = records.rdata().next()?;
+    Some((records, rdata.get(..wire_length(rdata).ok()?)?))
+}
+
+/// The RRset that answers `qtype`: for ANY one of them, which is a whole answer (RFC 8482 §4.1).
+#[inline]
+fn asked_for<'t>(node: Node<'t>, qtype: Type) -> Option<Records<'t>> {
+    if qtype == Type::ANY { node.sets().next() } else { node.records(qtype) }
+}
+
+/// Where the target of a CNAME just written begins, and how many bytes of it stand there.
+fn alias_place(records: &Records<'_>, written: Written, apex: ApexSpot) -> (usize, usize) {
+    let literal = match records.tails.first() {
+        Some(&tail) if tail > 0 && apex.is_in_reach() => usize::from(tail) - 1,
+        _ => NAME_MAX,
+    };
+    (written.head + HEAD, literal)
+}
+
+/// RFC 2308 §3: the zone's SOA in the authority section, its TTL the lesser of its own and MINIMUM (§5).
+fn negative(table: &Table, owner: Owner<'_>, apex: ApexSpot, out: &mut Writer<'_>) -> Result<Disposition, Full> {
+    if let Some(records) = table.apex_node().and_then(|node| node.records(Type::SOA)) {
+        let written = out.put(Section::Authority, &records, owner, apex)?;
+        let minimum = records.wire.last_chunk().map_or(0, |&minimum| u32::from_be_bytes(minimum));
+        out.set_ttl(written, records.ttl().min(minimum));
+    }
+    Ok(Disposition::Send)
+}
+
+/// True if `name` is `ancestor` or below it; both folded or not.
+pub(super) fn is_within(name: &[u8], ancestor: &[u8]) -> bool {
+    front_of(name, ancestor).is_some()
+}
