@@ -1,0 +1,148 @@
+//! What people and their machines see: HTTP API, metrics, alerts, signals, the file watch. On a thread of its own.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
+
+use crate::config::Config;
+use crate::edge::alerts::{self, Undelivered};
+use crate::edge::handle::Handle;
+use crate::edge::nameserver::Nameserver;
+use crate::edge::signals::Signals;
+use crate::edge::storage::Storage;
+use crate::edge::{admin, ops, secrets};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long files must have stayed the same before they are read.
+const QUIET: Duration = Duration::from_secs(2);
+/// Distance of the tries to read or make a secret.
+const SECRETS_AGAIN: Duration = Duration::from_secs(2);
+
+/// Everything that serves people, before it runs.
+pub(super) struct People {
+    pub(super) handle: Handle,
+    pub(super) config: Arc<Config>,
+    pub(super) storage: Storage,
+    pub(super) undelivered: Undelivered,
+    pub(super) nameserver: Arc<Nameserver>,
+    pub(super) admin: TcpListener,
+    pub(super) ops: TcpListener,
+}
+
+impl People {
+    /// Runs until `stopped`. With `signals`, a signal may say so.
+    pub(super) async fn run(self, signals: Option<watch::Sender<bool>>, mut stopped: watch::Receiver<bool>) {
+        let Self { handle, config, storage, undelivered, nameserver, admin, ops } = self;
+        let mut all = JoinSet::new();
+        if let Some(stop) = signals {
+            match Signals::catch() {
+                Ok(signals) => drop(all.spawn(signals.obey(handle.clone(), stop))),
+                Err(error) => tracing::error!(%error, "signals cannot be caught"),
+            }
+        }
+        if let Some(ops) = listener(ops) {
+            let queries: ops::Queries = Arc::new(move || nameserver.tally().rows().collect());
+            all.spawn(ops::serve(ops, handle.clone(), queries));
+        }
+        all.spawn(watch_files(handle.clone()));
+        all.spawn(with_secrets(handle, config, storage, undelivered, admin));
+        let _ = stopped.wait_for(|&stop| stop).await;
+        all.shutdown().await;
+    }
+}
+
+/// What needs the secrets of the state folder, which may lie on a disk that is slow or gone.
+async fn with_secrets(
+    handle: Handle,
+    config: Arc<Config>,
+    storage: Storage,
+    undelivered: Undelivered,
+    admin: TcpListener,
+) {
+    let state = &config.server.state;
+    let api = async {
+        let known = config.admin.tokens.iter().map(|token| (token.actor.clone(), token.secret.0.clone()));
+        let mut tokens: Vec<_> = known.collect();
+        tokio::select! {
+            biased;
+            token = secret(state, "operator's token", secrets::token) => tokens.push(("operator".to_owned(), token)),
+            // Until there is one, those of the configuration are good.
+            () = serve_api(&admin, handle.clone(), tokens.clone()) => {}
+        }
+        serve_api(&admin, handle.clone(), tokens).await;
+    };
+    let alerts = async {
+        // Nothing is lost by waiting: alerts are told from a journal that lies in the same folder.
+        let key = secret(state, "key that signs alerts", secrets::webhook_key).await;
+        alerts::run(handle.configs(), storage, key, undelivered).await;
+    };
+    tokio::join!(api, alerts);
+}
+
+/// A secret of the state folder, however long it takes to have one.
+async fn secret<T: Send + 'static>(state: &Path, what: &str, read: fn(&Path) -> io::Result<T>) -> T {
+    let mut is_told = false;
+    loop {
+        let state = state.to_owned();
+        match spawn_blocking(move || read(&state)).await {
+            Ok(Ok(secret)) => return secret,
+            Ok(Err(error)) if !is_told => {
+                is_told = true;
+                tracing::error!(%error, "there is no {what}: the state folder cannot be used; it is tried again");
+            }
+            _ => {}
+        }
+        sleep(SECRETS_AGAIN).await;
+    }
+}
+
+async fn serve_api(admin: &TcpListener, handle: Handle, tokens: Vec<(String, String)>) {
+    match admin.try_clone().map(listener) {
+        Ok(Some(listener)) => admin::serve(listener, handle, tokens).await,
+        // Told already, or no descriptor is left: the rest goes on.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Reads the files again when they have changed, and stayed so for [`QUIET`].
+async fn watch_files(handle: Handle) {
+    loop {
+        sleep(LOOK).await;
+        if !handle.config().server.watch {
+            continue;
+        }
+        let read = handle.looks().await;
+        let mut seen = read.clone();
+        let mut quiet = Duration::ZERO;
+        loop {
+            let before = seen.clone();
+            let Ok(now) = spawn_blocking(move || before.now()).await else {
+                return;
+            };
+            quiet = if now == seen { quiet + LOOK } else { Duration::ZERO };
+            seen = now;
+            if seen == read || quiet >= QUIET {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        if seen != read {
+            tracing::info!("files have changed: reloading");
+            // What becomes of it is journaled and logged.
+            let _ = handle.reload_by(None, false).await;
+        }
+    }
+}
+
+fn listener(listener: TcpListener) -> Option<tokio::net::TcpListener> {
+    tokio::net::TcpListener::from_std(listener)
+        .inspect_err(|error| tracing::error!(%error, "an HTTP listener cannot be used"))
+        .ok()
+}

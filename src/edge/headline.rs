@@ -1,0 +1,183 @@
+//! A journal entry as one line: for the log, and for whoever an alert wakes.
+
+use tracing::Level;
+
+use crate::control::journal::{Ending, Entry, Served, Turn, What};
+use crate::decision::order::{self, Order};
+use crate::decision::{Data, Reason};
+
+/// How loud an entry is.
+pub fn level(what: &What) -> Level {
+    match what {
+        What::Turned(turn) => match turn.reason {
+            Reason::Preferred | Reason::Unproven | Reason::Restored => Level::INFO,
+            Reason::LastResort | Reason::AllDead => Level::ERROR,
+            _ => Level::WARN,
+        },
+        What::Verdict { to, .. } if to == "down" => Level::WARN,
+        What::ReloadRefused { .. } | What::SnapshotRefused(_) => Level::ERROR,
+        What::DoubtBegan { .. } => Level::WARN,
+        _ => Level::INFO,
+    }
+}
+
+/// Writes an entry to the log, as one line; the errors of a refused reload follow it whole.
+pub fn log(entry: &Entry) {
+    let mut line = headline(&entry.what);
+    if let What::ReloadRefused { errors } = &entry.what {
+        line.push('\n');
+        line.push_str(errors);
+    }
+    match level(&entry.what) {
+        Level::ERROR => tracing::error!("{line}"),
+        Level::WARN => tracing::warn!("{line}"),
+        _ => tracing::info!("{line}"),
+    }
+}
+
+/// What happened, in one line that needs no other.
+pub fn headline(what: &What) -> String {
+    match what {
+        What::Started { version, generation } => {
+            format!("failoverd {version} serves, from generation {}", generation.0)
+        }
+        What::Stopped => "stopped in order".to_owned(),
+        What::Turned(turn) => turned(turn),
+        What::Verdict { origin, target, host, from, to, why } => {
+            let host = if host.is_empty() { String::new() } else { format!(" for {host}") };
+            let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            format!("{origin} ({target}){host} is {to}, was {from}{why}")
+        }
+        What::Ordered(order) => {
+            let until = order.until.map_or_else(|| "until released".to_owned(), |until| format!("until {until}"));
+            format!("{} orders {}, {until}: {}", order.actor, asked(order), told(&order.reason))
+        }
+        What::OrderEnded { order, by } => {
+            let how = match by {
+                Ending::Released { actor } => format!("released by {actor}"),
+                Ending::Expired => "run out".to_owned(),
+                Ending::Replaced { by } => format!("replaced by order {}", by.0),
+                Ending::Vanished => "its target is no more in the configuration".to_owned(),
+            };
+            format!("the order of {} ({}) has ended: {how}", order.actor, asked(order))
+        }
+        What::FailbackApproved { name, actor } => format!("{actor} approves the failback of {}", name.to_host()),
+        What::Reloaded { actor, warnings } => {
+            let by = actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
+            match warnings.len() {
+                0 => format!("reloaded{by}"),
+                1 => format!("reloaded{by}, with a warning: {}", told(&warnings[0])),
+                more => format!("reloaded{by}, with {more} warnings"),
+            }
+        }
+        What::ReloadRefused { errors } => {
+            format!("reload refused, the old configuration serves on: {}", errors.lines().next().unwrap_or_default())
+        }
+        What::DoubtBegan { evidence } => {
+            format!("our own sight is in doubt, the last good answers are kept: {evidence}")
+        }
+        What::DoubtEnded { seconds } => format!("our own sight is sound again, after {seconds} s"),
+        What::SnapshotRefused(refused) => {
+            format!("a snapshot was refused, the one before is served on: {refused}")
+        }
+    }
+}
+
+fn turned(turn: &Turn) -> String {
+    let from = turn.from.as_ref().map_or_else(|| "nothing".to_owned(), served);
+    let causes = turn.evidence.iter().filter(|line| line.contains(": ")).map(String::as_str).collect::<Vec<_>>();
+    let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join("; ")) };
+    format!(
+        "{}: {from} → {}, {}{causes}; serial {}, TTL {}",
+        turn.name.to_host(),
+        served(&turn.to),
+        reason(&turn.reason),
+        turn.serial,
+        turn.ttl
+    )
+}
+
+/// `backup netlify (192.0.2.7)`.
+fn served(served: &Served) -> String {
+    let data = match &served.data {
+        Data::Cname(target) => target.to_host(),
+        Data::Addresses(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    };
+    format!("{} {} ({data})", served.place, served.origins.join("+"))
+}
+
+fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::Preferred => "the first choice works".to_owned(),
+        Reason::Unproven => "a first guess, nothing is known yet".to_owned(),
+        Reason::FailedOver => "every rung before it is dead".to_owned(),
+        Reason::FailbackWaits { until } => format!("failback waits until {until}"),
+        Reason::FailbackManual => "failback waits for a person".to_owned(),
+        Reason::LastResort => "every other rung is dead".to_owned(),
+        Reason::AllDead => "everything is dead, the last rung is kept".to_owned(),
+        Reason::Held { actor, reason, .. } => format!("held by {actor}: {}", told(reason)),
+        Reason::Doubt => "our own sight is in doubt".to_owned(),
+        Reason::Restored => "as before the restart".to_owned(),
+    }
+}
+
+fn asked(order: &Order) -> String {
+    match &order.what {
+        order::What::Hold { name, place } => format!("hold {} on {place}", name.to_host()),
+        order::What::Drain { origin } => format!("drain {origin}"),
+    }
+}
+
+/// What a person wrote, on one line whatever it holds.
+fn told(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Place;
+    use crate::decision::order::OrderId;
+    use crate::dns::Name;
+    use crate::snapshot::{Generation, Serial};
+    use crate::time::Wall;
+
+    fn rung(place: Place, origin: &str, address: &str) -> Served {
+        let data = Data::Addresses(vec![address.parse().expect("an address")]);
+        Served { place, origins: vec![origin.to_owned()], data }
+    }
+
+    #[test]
+    fn a_turn_says_where_from_where_to_and_why() {
+        let turn = Turn {
+            name: Name::absolute("www.example.com").expect("a name"),
+            zone: Name::absolute("example.com").expect("a name"),
+            from: Some(rung(Place::Primary, "eu", "192.0.2.1")),
+            to: rung(Place::Backup(1), "us", "192.0.2.2"),
+            reason: Reason::FailedOver,
+            evidence: vec!["primary eu down: connection refused (192.0.2.1:443)".to_owned(), "backup us up".to_owned()],
+            generation: Generation(7),
+            serial: Serial(12),
+            ttl: 30,
+            stages: Default::default(),
+        };
+        assert_eq!(
+            headline(&What::Turned(Box::new(turn))),
+            "www.example.com: primary eu (192.0.2.1) → backup us (192.0.2.2), every rung before it is dead \
+             (primary eu down: connection refused (192.0.2.1:443)); serial 12, TTL 30"
+        );
+    }
+
+    #[test]
+    fn what_a_person_wrote_cannot_forge_a_line() {
+        let order = Order {
+            id: OrderId(1),
+            what: order::What::Drain { origin: "eu".to_owned() },
+            actor: "alice".to_owned(),
+            reason: "kernel\nERROR all is lost".to_owned(),
+            given: Wall::from_millis(0),
+            until: None,
+        };
+        assert_eq!(headline(&What::Ordered(order)), "alice orders drain eu, until released: kernel ERROR all is lost");
+    }
+}

@@ -1,0 +1,172 @@
+//! The HTTP exchange of a probe: one GET, one response, no redirect followed, and no more of the body than is judged:
+//! a download behind the path cannot make a probe expensive.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
+};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::tls;
+use crate::probe::TroubleKind;
+use crate::probe::judge::BODY_MAX;
+
+/// What probes call themselves.
+const AGENT: &str = concat!("failoverd/", env!("CARGO_PKG_VERSION"));
+
+/// The request of a probe: `path` of `host` with the check's own headers, which go before ours.
+///
+/// # Errors
+/// If path or headers cannot be sent as HTTP.
+pub(super) fn request(
+    host: &str,
+    path: &str,
+    headers: &[(String, String)],
+) -> Result<Request<Empty<Bytes>>, TroubleKind> {
+    let unsendable = |what: &str| TroubleKind::Protocol(format!("the check's {what} cannot be sent"));
+    let mut own = HeaderMap::new();
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(&format!("header `{name}`")))?;
+        let value = HeaderValue::from_str(value).map_err(|_| unsendable(&format!("header `{name}`")))?;
+        own.append(name, value);
+    }
+    let bracketed = host.parse::<Ipv6Addr>().map(|address| format!("[{address}]"));
+    let host = HeaderValue::from_str(bracketed.as_deref().unwrap_or(host)).map_err(|_| unsendable("host"))?;
+    for (name, value) in
+        [(HOST, host), (USER_AGENT, HeaderValue::from_static(AGENT)), (CONNECTION, HeaderValue::from_static("close"))]
+    {
+        own.entry(name).or_insert(value);
+    }
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = path.parse::<Uri>().map_err(|_| unsendable(&format!("path `{path}`")))?;
+    *request.headers_mut() = own;
+    Ok(request)
+}
+
+/// Sends `request` over `stream` and waits for the head of the response.
+///
+/// # Errors
+/// What came instead.
+pub(super) async fn ask<S>(stream: S, request: Request<Empty<Bytes>>, address: IpAddr) -> Result<Reply, TroubleKind>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| trouble(&error, address))?;
+    let mut reply = Reply { connection: Some(Box::pin(connection)), response: None, address };
+    let response = reply.beside(sender.send_request(request)).await.map_err(|error| trouble(&error, address))?;
+    reply.response = Some(response);
+    Ok(reply)
+}
+
+/// A response whose body is still on its way, with the connection that brings it.
+pub(super) struct Reply {
+    /// Works only while it is polled; `None` once it has come to its end.
+    connection: Option<Connection>,
+    response: Option<Response<Incoming>>,
+    address: IpAddr,
+}
+
+type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+impl Reply {
+    /// The status code.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.response.as_ref().map(|response| response.status().as_u16())
+    }
+
+    /// Reads the body into `body`, [`BODY_MAX`] bytes at most. What came before an error is kept.
+    ///
+    /// # Errors
+    /// What came instead of its end.
+    pub(super) async fn read(&mut self, body: &mut Vec<u8>) -> Result<(), TroubleKind> {
+        let Some(response) = self.response.take() else {
+            return Ok(());
+        };
+        let has_length =
+            [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|header| response.headers().contains_key(header));
+        let mut incoming = response.into_body();
+        while body.len() < BODY_MAX {
+            match self.beside(next_piece(&mut incoming)).await {
+                Ok(Some(piece)) => {
+                    let room = BODY_MAX - body.len();
+                    body.extend_from_slice(&piece[..piece.len().min(room)]);
+                }
+                Ok(None) => break,
+                // A body without length ends with the connection; that many servers then forget TLS's own goodbye
+                // is no reason to call them down.
+                Err(error) if !has_length && is_early_end(&error) => break,
+                Err(error) => return Err(trouble(&error, self.address)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `work` and the connection beside it, until `work` is done.
+    async fn beside<T>(&mut self, work: impl Future<Output = hyper::Result<T>>) -> hyper::Result<T> {
+        let mut work = pin!(work);
+        let mut ended = None;
+        poll_fn(|context| {
+            if let Some(connection) = &mut self.connection
+                && let Poll::Ready(end) = connection.as_mut().poll(context)
+            {
+                self.connection = None;
+                ended = end.err();
+            }
+            // What ended the connection says more than "canceled", which is all that the request hears of it.
+            work.as_mut().poll(context).map_err(|error| match ended.take() {
+                Some(end) if error.is_canceled() => end,
+                _ => error,
+            })
+        })
+        .await
+    }
+}
+
+/// The next piece of a body; trailers are passed over.
+async fn next_piece(incoming: &mut Incoming) -> hyper::Result<Option<Bytes>> {
+    while let Some(frame) = incoming.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// What an error of hyper means.
+fn trouble(error: &hyper::Error, address: IpAddr) -> TroubleKind {
+    match socket_error(error) {
+        Some(below) => tls::trouble(below, address),
+        None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => TroubleKind::Reset,
+        None => TroubleKind::Protocol(error.to_string()),
+    }
+}
+
+/// The connection was closed, as opposed to reset, before the end of the message.
+fn is_early_end(error: &hyper::Error) -> bool {
+    socket_error(error).is_some_and(|below| below.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// The error of the stream below that made hyper give up.
+fn socket_error(error: &hyper::Error) -> Option<&io::Error> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(below) = cause.downcast_ref() {
+            return Some(below);
+        }
+        source = cause.source();
+    }
+    None
+}

@@ -1,0 +1,226 @@
+//! One probe from the first packet to the facts.
+//!
+//! Own socket, own TLS handshake, HTTP on top, each phase timed and each with the party at fault. The edge reports
+//! what it saw; what that means is decided by [`crate::probe::judge`].
+//!
+//! `timeout` covers all that is the origin's: connect to the end of the body. The addresses of a host name are
+//! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late.
+
+mod http;
+mod race;
+mod resolve;
+mod tcp;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::config::{Ask, Resolvers};
+use crate::control::{ResolveFault, Resolved};
+use crate::dns::Name;
+use crate::edge::clock;
+use crate::probe::judge::{Judged, judge};
+use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Request, Target, Trouble, TroubleKind};
+use crate::time::Moment;
+
+use race::{RUNNERS, Race};
+pub use tls::Roots;
+
+/// Connections of probes open at once. Half of the 1,024 descriptors a process may have by default; at a timeout of
+/// 2 s it still starts 256 probes a second of origins that swallow every packet.
+const CONNECTIONS: usize = 512;
+/// The permits one probe of a host name takes, so that its race never waits in the middle.
+const RACE_PERMITS: u32 = 4;
+const _: () = assert!(RACE_PERMITS as usize == RUNNERS && RUNNERS <= CONNECTIONS);
+
+/// Makes probes. Cheap to clone.
+#[derive(Clone)]
+pub struct Prober(Arc<Inner>);
+
+struct Inner {
+    anchors: tls::Anchors,
+    names: resolve::Names,
+    connections: Semaphore,
+}
+
+impl Prober {
+    /// Reads the system's root certificates and, where `resolvers` says so, its resolvers. Neither can fail: see
+    /// [`Prober::roots`] and [`Prober::resolver_trouble`] for what became of them.
+    pub fn new(resolvers: &Resolvers) -> Self {
+        Self(Arc::new(Inner {
+            anchors: tls::Anchors::load(),
+            names: resolve::Names::new(resolvers),
+            connections: Semaphore::new(CONNECTIONS),
+        }))
+    }
+
+    /// Reads both again. Probes under way end as they began; last good addresses stay known.
+    pub fn reload(&self, resolvers: &Resolvers) {
+        self.0.anchors.reload();
+        self.0.names.reload(resolvers);
+    }
+
+    /// Which root certificates are trusted where a check names none.
+    pub fn roots(&self) -> Roots {
+        self.0.anchors.roots()
+    }
+
+    /// Why host names cannot be resolved at all, if so.
+    pub fn resolver_trouble(&self) -> Option<String> {
+        self.0.names.trouble()
+    }
+
+    /// Current addresses of a host name, sorted.
+    ///
+    /// # Errors
+    /// [`ResolveFault::Gone`], or [`ResolveFault::Unanswered`] even where older addresses are known.
+    pub async fn resolve(&self, hostname: &Name) -> Result<Resolved, ResolveFault> {
+        self.0.names.resolve(hostname).await
+    }
+
+    /// Do the resolvers answer? At most 2 s.
+    pub async fn canary(&self) -> bool {
+        self.0.names.canary().await
+    }
+
+    /// Carries out one probe. Waiting for our own turn is no part of it.
+    pub async fn probe(&self, request: Request) -> Observation {
+        let permits = match request.target {
+            Target::Address(_) => 1,
+            Target::Hostname(_) => RACE_PERMITS,
+        };
+        let _turn = self.0.connections.acquire_many(permits).await;
+        let started = clock::moment();
+        let attempt = match &request.target {
+            &Target::Address(address) => {
+                self.attempt(&request, address, Phases::default(), started + request.check.timeout).await
+            }
+            Target::Hostname(name) => self.attempt_name(&request, name, started).await,
+        };
+        Observation {
+            watch: request.watch,
+            epoch: request.epoch,
+            purpose: request.purpose,
+            started,
+            finished: clock::moment(),
+            outcome: attempt.judged.outcome,
+            address: attempt.address,
+            phases: attempt.facts.phases,
+            warnings: attempt.judged.warnings,
+            certificate: attempt.facts.certificate,
+            status: attempt.facts.status,
+        }
+    }
+
+    /// A host name: passes when one of its addresses does, else fails as its first one.
+    async fn attempt_name(&self, request: &Request, name: &Name, started: Moment) -> Attempt {
+        let resolved = self.0.names.addresses(name, request.check.timeout).await;
+        let now = clock::moment();
+        let phases = Phases { resolve: Some(now.since(started)), ..Phases::default() };
+        let addresses = match resolved {
+            Ok(addresses) => addresses,
+            Err(fault) => {
+                let kind = match fault {
+                    ResolveFault::Gone => TroubleKind::NameGone,
+                    ResolveFault::Unanswered => TroubleKind::ResolverFailed,
+                };
+                let trouble = Some(Trouble { phase: Phase::Resolve, kind });
+                return Attempt::of(request, None, Facts { phases, trouble, ..Facts::default() });
+            }
+        };
+        let deadline = now + request.check.timeout;
+        let field = race::field(&addresses).into_iter();
+        let attempts = field.map(|address| self.attempt(request, address, phases, deadline)).collect();
+        match race::run(attempts, |attempt| attempt.judged.outcome == Outcome::Passed).await {
+            Race::Won(attempt) => attempt,
+            // One that is the origin's fault says more than one that is ours (no route to that family).
+            Race::Lost(attempts) => attempts
+                .into_iter()
+                .min_by_key(|attempt| matches!(attempt.judged.outcome, Outcome::Inconclusive(_)))
+                .unwrap_or_else(|| {
+                    let trouble = Some(Trouble { phase: Phase::Resolve, kind: TroubleKind::ResolverFailed });
+                    Attempt::of(request, None, Facts { phases, trouble, ..Facts::default() })
+                }),
+        }
+    }
+
+    /// One address.
+    async fn attempt(&self, request: &Request, address: IpAddr, phases: Phases, deadline: Moment) -> Attempt {
+        let mut facts = Facts { phases, ..Facts::default() };
+        facts.trouble = self.0.ask(request, address, deadline, &mut facts).await.err();
+        Attempt::of(request, Some(address), facts)
+    }
+}
+
+/// What came of one address.
+struct Attempt {
+    address: Option<IpAddr>,
+    facts: Facts,
+    judged: Judged,
+}
+
+impl Attempt {
+    fn of(request: &Request, address: Option<IpAddr>, facts: Facts) -> Self {
+        let judged = judge(&request.check, &facts, clock::wall());
+        Self { address, facts, judged }
+    }
+}
+
+impl Inner {
+    /// Asks one address, phase by phase, and notes in `facts` what was seen on the way.
+    async fn ask(
+        &self,
+        request: &Request,
+        address: IpAddr,
+        deadline: Moment,
+        facts: &mut Facts,
+    ) -> Result<(), Trouble> {
+        let Facts { phases, certificate, status, body, .. } = facts;
+        let to = SocketAddr::new(address, request.port);
+        let (path, headers, is_tls) = match &request.check.ask {
+            Ask::Tcp => (None, &[][..], false),
+            Ask::Http { path, headers } => (Some(path), &headers[..], false),
+            Ask::Https { path, headers } => (Some(path), &headers[..], true),
+        };
+        let stream = step(Phase::Connect, deadline, &mut phases.connect, tcp::connect(to)).await?;
+        let Some(path) = path else { return Ok(()) };
+        let asked = http::request(&request.host, path, headers).map_err(in_phase(Phase::FirstByte))?;
+        let mut reply = if is_tls {
+            let ca = request.check.ca.as_ref();
+            let handshake = self.anchors.prepare(&request.host, ca).map_err(in_phase(Phase::Tls))?;
+            let secured = step(Phase::Tls, deadline, &mut phases.tls, handshake.run(stream, address)).await;
+            *certificate = handshake.certificate();
+            let asking = http::ask(secured?, asked, address);
+            step(Phase::FirstByte, deadline, &mut phases.first_byte, asking).await?
+        } else {
+            let asking = http::ask(stream, asked, address);
+            step(Phase::FirstByte, deadline, &mut phases.first_byte, asking).await?
+        };
+        *status = reply.status();
+        step(Phase::Body, deadline, &mut phases.body, reply.read(body)).await
+    }
+}
+
+/// One phase: does `work` until `deadline`, notes how long it took, and tells in which phase it ended early.
+async fn step<T>(
+    phase: Phase,
+    deadline: Moment,
+    spent: &mut Option<Duration>,
+    work: impl Future<Output = Result<T, TroubleKind>>,
+) -> Result<T, Trouble> {
+    let began = clock::moment();
+    let done = timeout(deadline.since(began), work).await;
+    *spent = Some(clock::moment().since(began));
+    done.unwrap_or(Err(TroubleKind::Timeout)).map_err(in_phase(phase))
+}
+
+fn in_phase(phase: Phase) -> impl Fn(TroubleKind) -> Trouble {
+    move |kind| Trouble { phase, kind }
+}

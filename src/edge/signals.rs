@@ -1,0 +1,50 @@
+//! Signals: SIGHUP reloads, SIGTERM and SIGINT stop.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::edge::handle::Handle;
+
+/// The signals we answer to, caught from now on.
+#[derive(Debug)]
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Catches them; in a runtime.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Obeys them until told to stop, which is passed on through `stop`.
+    pub async fn obey(mut self, handle: Handle, stop: watch::Sender<bool>) {
+        loop {
+            tokio::select! {
+                Some(()) = self.terminate.recv() => break tracing::info!("SIGTERM: stopping"),
+                Some(()) = self.interrupt.recv() => break tracing::info!("SIGINT: stopping"),
+                Some(()) = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: reloading");
+                    // A stop must not wait for a long loading. What becomes of it is journaled and logged.
+                    tokio::select! {
+                        _ = handle.reload_by(None, false) => {}
+                        Some(()) = self.terminate.recv() => break tracing::info!("SIGTERM: stopping"),
+                        Some(()) = self.interrupt.recv() => break tracing::info!("SIGINT: stopping"),
+                    }
+                }
+            }
+        }
+        stop.send_replace(true);
+    }
+}

@@ -1,0 +1,246 @@
+//! What is written together, and the state that follows from it.
+//!
+//! A [`Batch`] takes in whatever is handed over until the storage thread is free; entries are kept one by one, all
+//! else as its last value. [`State`] is what the tables hold: kept in memory too, so that a file that had to be made
+//! anew is whole again with its first commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::control::journal::{Entry, What};
+use crate::control::{Marks, Restored, RestoredDecision};
+use crate::decision::Order;
+use crate::dns::Name;
+use crate::snapshot::Serial;
+use crate::time::Wall;
+
+/// Entries that may wait for a disk that does not write. Some 10 MB; beyond it the oldest verdicts go first.
+pub(super) const WAITING_MAX: usize = 20_000;
+
+/// What waits to be committed in one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    /// By folded name in presentation format.
+    pub(super) decisions: BTreeMap<String, RestoredDecision>,
+    /// By number; `None` takes it out of force.
+    pub(super) orders: BTreeMap<u64, Option<Order>>,
+    pub(super) next_order: Option<u64>,
+    pub(super) marks: Option<Marks>,
+    pub(super) clean: Option<Vec<(Name, Serial, u64)>>,
+    pub(super) cursors: BTreeMap<String, u64>,
+    /// The names that are steered: decisions of others are forgotten.
+    pub(super) steered: Option<BTreeSet<String>>,
+    /// Decisions and orders of the file give way to these.
+    pub(super) whole: bool,
+    /// Entries lost because more than [`WAITING_MAX`] waited.
+    pub(super) lost: usize,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.marks.is_none()
+            && self.clean.is_none()
+            && self.cursors.is_empty()
+            && self.steered.is_none()
+            && !self.whole
+    }
+
+    /// Takes an entry in, and what follows from it for decisions and orders.
+    pub(super) fn push(&mut self, entry: Entry) {
+        match &entry.what {
+            What::Turned(turn) => {
+                let decision = RestoredDecision {
+                    name: turn.name.clone(),
+                    place: turn.to.place,
+                    origins: turn.to.origins.clone(),
+                    at: entry.at,
+                };
+                self.decisions.insert(key(&turn.name), decision);
+            }
+            What::Ordered(order) => {
+                self.orders.insert(order.id.0, Some(order.clone()));
+                self.next_order = self.next_order.max(Some(order.id.0 + 1));
+            }
+            What::OrderEnded { order, .. } => {
+                self.orders.insert(order.id.0, None);
+            }
+            _ => {}
+        }
+        self.entries.push(entry);
+        self.shed();
+    }
+
+    /// Takes in a batch that came later.
+    pub(super) fn append(&mut self, later: Self) {
+        self.entries.extend(later.entries);
+        self.decisions.extend(later.decisions);
+        self.orders.extend(later.orders);
+        self.next_order = self.next_order.max(later.next_order);
+        self.marks = later.marks.or(self.marks.take());
+        self.clean = later.clean.or(self.clean.take());
+        self.cursors.extend(later.cursors);
+        self.steered = later.steered.or(self.steered.take());
+        self.whole |= later.whole;
+        self.lost += later.lost;
+        self.shed();
+    }
+
+    /// What was in force stays known to the letter; of the history the least is given up.
+    fn shed(&mut self) {
+        let waiting = self.entries.len();
+        if waiting <= WAITING_MAX {
+            return;
+        }
+        self.entries.retain(|entry| !matches!(entry.what, What::Verdict { .. }));
+        if self.entries.len() > WAITING_MAX * 9 / 10 {
+            self.entries.drain(..WAITING_MAX / 10);
+        }
+        self.lost += waiting - self.entries.len();
+    }
+}
+
+/// What the tables hold besides the journal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub(super) decisions: BTreeMap<String, RestoredDecision>,
+    pub(super) orders: BTreeMap<u64, Order>,
+    pub(super) cursors: BTreeMap<String, u64>,
+    pub(super) marks: Marks,
+    pub(super) clean: Vec<(Name, Serial, u64)>,
+    pub(super) next_order: u64,
+    /// When the file was last written: the decisions in it were the served ones at least until then.
+    pub(super) seen: Wall,
+    /// Of the journal; 0 if it is empty.
+    pub(super) last_sequence: u64,
+}
+
+impl State {
+    /// As the controller takes it. A decision is as old as the last sign of life, not as its turn.
+    pub(super) fn restored(&self) -> Restored {
+        let alive =
+            |decision: &RestoredDecision| RestoredDecision { at: decision.at.max(self.seen), ..decision.clone() };
+        Restored {
+            marks: self.marks.clone(),
+            decisions: self.decisions.values().map(alive).collect(),
+            orders: self.orders.values().cloned().collect(),
+            next_sequence: self.last_sequence + 1,
+            next_order: self.next_order.max(1),
+            clean: self.clean.clone(),
+        }
+    }
+
+    /// Follows a batch. Its marks become those of both: numbers that may have been served stay reserved, also those
+    /// of a zone that is not in the configuration now.
+    pub(super) fn follow(&mut self, batch: &mut Batch) {
+        if let Some(steered) = &batch.steered {
+            self.decisions.retain(|name, _| steered.contains(name));
+        }
+        self.decisions.extend(batch.decisions.iter().map(|(name, decision)| (name.clone(), decision.clone())));
+        for (&number, order) in &batch.orders {
+            match order {
+                Some(order) => self.orders.insert(number, order.clone()),
+                None => self.orders.remove(&number),
+            };
+        }
+        self.next_order = self.next_order.max(batch.next_order.unwrap_or(0));
+        self.cursors.extend(batch.cursors.iter().map(|(alert, &sequence)| (alert.clone(), sequence)));
+        if let Some(marks) = &mut batch.marks {
+            self.raise(marks);
+            marks.clone_from(&self.marks);
+        }
+    }
+
+    /// Reserves up to the higher of both marks.
+    pub(super) fn raise(&mut self, marks: &Marks) {
+        self.marks.generation = self.marks.generation.max(marks.generation);
+        for (apex, serial) in &marks.serials {
+            match self.marks.serials.iter_mut().find(|(known, _)| known == apex) {
+                Some((_, mark)) => *mark = mark.greater(*serial),
+                None => self.marks.serials.push((apex.clone(), *serial)),
+            }
+        }
+    }
+
+    /// All of it, for a file that holds none of it.
+    pub(super) fn batch(&self) -> Batch {
+        Batch {
+            decisions: self.decisions.clone(),
+            orders: self.orders.iter().map(|(&number, order)| (number, Some(order.clone()))).collect(),
+            next_order: Some(self.next_order),
+            marks: Some(self.marks.clone()),
+            cursors: self.cursors.clone(),
+            whole: true,
+            ..Batch::default()
+        }
+    }
+}
+
+/// How a steered name is written as a key.
+pub(super) fn key(name: &Name) -> String {
+    name.folded().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::journal::Ending;
+    use crate::decision::order::{self, OrderId};
+
+    fn entry(sequence: u64, what: What) -> Entry {
+        Entry { sequence, at: Wall::from_millis(0), node: "ns1".to_owned(), what }
+    }
+
+    fn verdict(sequence: u64) -> Entry {
+        let word = String::new;
+        let what = What::Verdict { origin: word(), target: word(), host: word(), from: word(), to: word(), why: None };
+        entry(sequence, what)
+    }
+
+    fn order(id: u64) -> Order {
+        Order {
+            id: OrderId(id),
+            what: order::What::Drain { origin: "eu".to_owned() },
+            actor: "alice".to_owned(),
+            reason: String::new(),
+            given: Wall::from_millis(0),
+            until: None,
+        }
+    }
+
+    #[test]
+    fn a_disk_that_never_writes_costs_verdicts_first_and_no_order_at_all() {
+        let mut batch = Batch::default();
+        batch.push(entry(1, What::Ordered(order(7))));
+        for sequence in 2..=WAITING_MAX as u64 {
+            batch.push(verdict(sequence));
+        }
+        assert_eq!((batch.entries.len(), batch.lost), (WAITING_MAX, 0));
+        let ended = What::OrderEnded { order: order(6), by: Ending::Expired };
+        batch.push(entry(WAITING_MAX as u64 + 1, ended));
+        let kept: Vec<_> = batch.entries.iter().map(|entry| entry.sequence).collect();
+        assert_eq!((kept, batch.lost), (vec![1, WAITING_MAX as u64 + 1], WAITING_MAX - 1));
+        for sequence in 0..3 * WAITING_MAX as u64 {
+            batch.push(entry(sequence, What::Stopped));
+        }
+        assert!(batch.entries.len() <= WAITING_MAX);
+        // History is lost; what is in force is not.
+        assert_eq!((batch.orders.get(&7), batch.orders.get(&6)), (Some(&Some(order(7))), Some(&None)));
+        assert_eq!(batch.next_order, Some(8));
+    }
+
+    #[test]
+    fn the_state_follows_batches_as_the_tables_do() {
+        let mut state = State::default();
+        let mut first = Batch::default();
+        first.push(entry(1, What::Ordered(order(7))));
+        first.cursors.insert("ops".to_owned(), 1);
+        state.follow(&mut first);
+        assert_eq!((state.orders.len(), state.next_order, state.cursors["ops"]), (1, 8, 1));
+        let mut second = Batch::default();
+        second.push(entry(2, What::OrderEnded { order: order(7), by: Ending::Expired }));
+        state.follow(&mut second);
+        assert!(state.orders.is_empty());
+        assert_eq!(state.batch().next_order, Some(8));
+    }
+}
