@@ -1,0 +1,551 @@
+//! What the command line shows of hand-made views, compared with the files beside this one.
+//!
+//! `BLESS=1 cargo test --test it cli_render` writes them anew; read the difference before it is committed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use failoverd::cli::exit::{Exit, Failure};
+use failoverd::cli::look::Look;
+use failoverd::cli::status::Seen;
+use failoverd::cli::{events, explain, order, probe, status};
+use failoverd::config::{Form, Place};
+use failoverd::control::journal::{Ending, Served, Stages, Turn, What};
+use failoverd::decision::order::{Order as Ordered, OrderId, What as OrderWhat};
+use failoverd::decision::{Data, Reason};
+use failoverd::dns::Name;
+use failoverd::edge::admin::view::{
+    Answer, Certificate, Configured, ConfiguredCheck, ConfiguredOrigin, ConfiguredRung, Done, Doubt, Event,
+    Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Rung, Serving, Status,
+    Steered, Watch, Zone,
+};
+use failoverd::snapshot::{Generation, Refused, Serial};
+use failoverd::time::Wall;
+use failoverd::verdict::Class;
+use jiff::Timestamp;
+
+const TERMINAL: Look = Look { glyphs: true, width: Some(190), height: Some(40) };
+const NOW: &str = "2026-11-21T10:32:07.512Z";
+
+/// Compares without colours, which are told apart by [`colours_say_what_is_bad`].
+fn golden(file: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli_render").join(file);
+    let text = anstream::adapter::strip_str(text).to_string();
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(text == expected, "{} differs; it is now:\n{text}", path.display());
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn origin(name: &str, class: Class, cause: Option<&str>) -> Origin {
+    Origin {
+        name: name.into(),
+        class,
+        drained: false,
+        served: false,
+        cause: cause.map(str::to_owned),
+        since_seconds: Some(130),
+        stale: false,
+    }
+}
+
+fn rung(place: &str, class: Class, served: bool, origins: Vec<Origin>) -> Rung {
+    Rung { rung: place.into(), class, served, unchecked: false, origins }
+}
+
+fn steered(name: &str, why: &str, because: &str, rungs: Vec<Rung>) -> Steered {
+    let served = rungs.iter().find(|rung| rung.served);
+    Steered {
+        name: name.into(),
+        zone: "example.com".into(),
+        zone_serial: Some(2_026_112_103),
+        serving: served.map(|rung| Serving {
+            rung: rung.rung.clone(),
+            origins: rung.origins.iter().map(|origin| origin.name.clone()).collect(),
+            answer: Answer::Cname("example.netlify.app".into()),
+            ttl: 30,
+            why: why.into(),
+            because: because.into(),
+            failback_due: None,
+        }),
+        since: at("2026-11-21T10:29:57Z"),
+        since_seconds: 130,
+        serial: 2_026_112_102,
+        rungs,
+        order: None,
+        former: None,
+    }
+}
+
+fn hold() -> Order {
+    Order {
+        id: 7,
+        kind: "hold".into(),
+        target: "shop.example.com".into(),
+        rung: Some("backup-2".into()),
+        actor: "alice".into(),
+        reason: "database move".into(),
+        given: at("2026-11-21T10:00:00Z"),
+        until: None,
+        remaining_seconds: None,
+    }
+}
+
+fn node(name: &str) -> Status {
+    let failed_over = steered(
+        "www.example.com",
+        "failed-over",
+        "primary (vercel) is down: connection refused",
+        vec![
+            rung("primary", Class::Down, false, vec![origin("vercel", Class::Down, Some("connection refused"))]),
+            rung("backup", Class::Up, true, vec![origin("netlify", Class::Up, None)]),
+            Rung {
+                unchecked: true,
+                ..rung("emergency", Class::Untried, false, vec![origin("pages", Class::Untried, None)])
+            },
+        ],
+    );
+    let mut held = steered(
+        "shop.example.com",
+        "held",
+        "held by alice: database move",
+        vec![
+            rung("primary", Class::Up, false, vec![origin("eu", Class::Up, None), origin("us", Class::Suspect, None)]),
+            rung("backup", Class::Untried, false, vec![Origin { stale: true, ..origin("asia", Class::Untried, None) }]),
+            rung("backup-2", Class::Up, true, vec![origin("pages", Class::Up, None)]),
+        ],
+    );
+    held.order = Some(hold());
+    let mut young = steered(
+        "new.example.com",
+        "",
+        "",
+        vec![rung(
+            "primary",
+            Class::Untried,
+            false,
+            vec![Origin { drained: true, ..origin("eu", Class::Untried, None) }],
+        )],
+    );
+    young.zone_serial = None;
+    let drain = Order {
+        id: 8,
+        kind: "drain".into(),
+        target: "eu".into(),
+        rung: None,
+        actor: "bob".into(),
+        reason: "kernel upgrade".into(),
+        until: Some(at("2026-11-21T11:30:00Z")),
+        remaining_seconds: Some(3_473),
+        ..hold()
+    };
+    Status {
+        node: name.into(),
+        version: "0.1.0".into(),
+        generation: 42,
+        now: at(NOW),
+        uptime_seconds: 273_600,
+        ready: true,
+        degraded: Vec::new(),
+        doubt: None,
+        journal: Some(Journal { recorded: 20, committed: 20, durable: true, trouble: None }),
+        zones: vec![Zone { name: "example.com".into(), serial: 2_026_112_103 }],
+        names: vec![failed_over, held, young],
+        orders: vec![hold(), drain],
+    }
+}
+
+fn seen(status: Status) -> Seen {
+    Seen { address: format!("http://{}:8053", status.node), status: Ok(status) }
+}
+
+#[test]
+fn status_of_one_node() {
+    golden("status.terminal", &status::render(&[seen(node("ns1"))], TERMINAL));
+    golden("status-narrow.terminal", &status::render(&[seen(node("ns1"))], Look { width: Some(100), ..TERMINAL }));
+    golden("status.pipe", &status::render(&[seen(node("ns1"))], Look::PIPE));
+}
+
+#[test]
+fn status_in_trouble() {
+    let troubled = Status {
+        ready: false,
+        degraded: vec!["changes of [server] listen wait for a restart".into()],
+        doubt: Some(Doubt {
+            since: at("2026-11-21T10:30:00Z"),
+            since_seconds: 127,
+            evidence: "no watch passes and the resolvers do not answer".into(),
+        }),
+        journal: Some(Journal {
+            recorded: 23,
+            committed: 20,
+            durable: false,
+            trouble: Some("no space left on device".into()),
+        }),
+        names: Vec::new(),
+        orders: Vec::new(),
+        ..node("ns1")
+    };
+    golden("status-trouble.terminal", &status::render(&[seen(troubled)], TERMINAL));
+}
+
+#[test]
+fn status_of_nodes_that_disagree() {
+    let mut other = node("ns2");
+    other.names[0] = steered(
+        "www.example.com",
+        "preferred",
+        "first choice, and it works",
+        vec![rung("primary", Class::Up, true, vec![origin("vercel", Class::Up, None)])],
+    );
+    other.names.truncate(2);
+    other.orders.clear();
+    let gone = Seen {
+        address: "http://ns3:8053".into(),
+        status: Err(Failure::new(Exit::Unreachable, "cannot reach failoverd at http://ns3:8053: connection refused")),
+    };
+    let all = [seen(node("ns1")), seen(other), gone];
+    golden("status-nodes.terminal", &status::render(&all, TERMINAL));
+    golden("status-nodes.pipe", &status::render(&all, Look::PIPE));
+}
+
+#[test]
+fn colours_say_what_is_bad() {
+    let text = status::render(&[seen(node("ns1"))], TERMINAL);
+    for red in ["✗", "until-released"] {
+        assert!(text.contains(&format!("\x1b[1m\x1b[31m{red}\x1b[0m")), "{red} is red in {text:?}");
+    }
+    assert!(text.contains("\x1b[32m●\x1b[0m"), "up is green in {text:?}");
+}
+
+fn refused() -> Probe {
+    Probe {
+        purpose: "scheduled".into(),
+        started: at("2026-11-21T10:32:06.300Z"),
+        ago_ms: 1_212,
+        outcome: Outcome::Failed,
+        label: Some("connect-refused".into()),
+        cause: Some("connection refused".into()),
+        address: Some("76.76.21.21".parse().unwrap()),
+        status: None,
+        phases: Phases { resolve_ms: Some(1.234), connect_ms: Some(12.7), ..Phases::default() },
+        total_ms: 13.934,
+        expect: vec![Expectation { text: "status in 200..299".into(), held: None, seen: None }],
+        warnings: Vec::new(),
+        certificate: None,
+    }
+}
+
+fn passed() -> Probe {
+    Probe {
+        outcome: Outcome::Passed,
+        label: None,
+        cause: None,
+        address: Some("2001:db8::10".parse().unwrap()),
+        status: Some(200),
+        phases: Phases {
+            resolve_ms: None,
+            connect_ms: Some(0.42),
+            tls_ms: Some(24.0),
+            first_byte_ms: Some(1_250.4),
+            body_ms: Some(3.0),
+        },
+        total_ms: 1_277.82,
+        expect: vec![
+            Expectation { text: "status in 200..299".into(), held: Some(true), seen: None },
+            Expectation { text: "body ~ 'ok'".into(), held: Some(true), seen: None },
+        ],
+        warnings: vec!["cert_days > 14: saw 9".into()],
+        certificate: Some(Certificate {
+            subject: "CN=www.example.com".into(),
+            issuer: "CN=R11, O=Let's Encrypt".into(),
+            names: vec!["www.example.com".into(), "example.com".into()],
+            not_before: at("2026-09-01T00:00:00Z"),
+            not_after: at("2026-11-30T12:00:00Z"),
+            days_left: 9,
+            chain: 2,
+        }),
+        ..refused()
+    }
+}
+
+fn broken() -> Probe {
+    Probe {
+        outcome: Outcome::Failed,
+        label: Some("unexpected".into()),
+        cause: Some("expected body ~ 'ok', saw 14 bytes without it".into()),
+        expect: vec![
+            Expectation { text: "status in 200..299".into(), held: Some(true), seen: None },
+            Expectation { text: "body ~ 'ok'".into(), held: Some(false), seen: Some("14 bytes without it".into()) },
+            Expectation { text: "time < 2s".into(), held: None, seen: None },
+        ],
+        warnings: Vec::new(),
+        ..passed()
+    }
+}
+
+fn watch(origin: &str, target: &str, class: Class, last: Option<Probe>) -> Watch {
+    Watch {
+        origin: origin.into(),
+        target: target.into(),
+        port: 443,
+        check: "site".into(),
+        host: "www.example.com".into(),
+        class,
+        since: Some(at("2026-11-21T10:29:57Z")),
+        since_seconds: Some(130),
+        progress: None,
+        cause: None,
+        stale: false,
+        unseen: false,
+        last,
+        recent: "+++++".into(),
+        next_in_ms: Some(3_800),
+        probes: 1_204,
+        failures: 3,
+    }
+}
+
+fn explained() -> Explain {
+    let mut told = node("ns1").names.remove(0);
+    told.former = Some(Former {
+        rung: "primary".into(),
+        origins: vec!["vercel".into()],
+        answer: Answer::Cname("cname.vercel-dns.com".into()),
+        until: at("2026-11-21T10:31:50Z"),
+        gone: at("2026-11-21T10:32:20Z"),
+        remaining_seconds: 13,
+    });
+    let lives = |name: &str, cname: Option<&str>, addresses: &[&str]| ConfiguredOrigin {
+        name: name.into(),
+        cname: cname.map(str::to_owned),
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+    };
+    let stands = |place: &str, origins, check: Option<&str>| ConfiguredRung {
+        rung: place.into(),
+        origins,
+        check: check.map(str::to_owned),
+    };
+    Explain {
+        node: "ns1".into(),
+        generation: 42,
+        now: at(NOW),
+        doubt: None,
+        journal: Some(Journal { recorded: 20, committed: 20, durable: true, trouble: None }),
+        config: Configured {
+            form: Form::Cname,
+            ttl: 30,
+            failback: "after a better rung has been up for 5m".into(),
+            hosts: vec!["www.example.com".into()],
+            ladder: vec![
+                stands("primary", vec![lives("vercel", Some("cname.vercel-dns.com"), &["76.76.21.21"])], Some("site")),
+                stands(
+                    "backup",
+                    vec![lives("eu", None, &["192.0.2.10", "2001:db8::10"]), lives("us", None, &["198.51.100.7"])],
+                    Some("site"),
+                ),
+                stands("emergency", vec![lives("pages", Some("example.github.io"), &[])], None),
+            ],
+            checks: vec![ConfiguredCheck {
+                name: "site".into(),
+                ask: "https /healthz".into(),
+                port: 443,
+                every_ms: 5_000,
+                timeout_ms: 2_000,
+                fall: 3,
+                rise: 3,
+                confirm_ms: 500,
+                blip_ms: 1_000,
+                expect: vec!["status in 200..299".into(), "body ~ 'ok'".into()],
+                warn: vec!["cert_days > 14".into()],
+            }],
+        },
+        watches: vec![
+            Watch {
+                progress: Some("1 of 3 passes towards up".into()),
+                cause: Some("connection refused".into()),
+                recent: "++++---?+".into(),
+                ..watch("vercel", "cname.vercel-dns.com", Class::Down, Some(refused()))
+            },
+            Watch { unseen: true, ..watch("eu", "2001:db8::10", Class::Up, Some(passed())) },
+            Watch {
+                stale: true,
+                since: None,
+                since_seconds: None,
+                progress: Some("no conclusive probe yet".into()),
+                recent: String::new(),
+                next_in_ms: None,
+                ..watch("us", "198.51.100.7", Class::Untried, None)
+            },
+        ],
+        steered: told,
+        answer: vec!["www.example.com. 30 IN CNAME example.netlify.app.".into()],
+    }
+}
+
+#[test]
+fn explain_walks_the_six_words() {
+    golden("explain.terminal", &explain::render(&explained(), TERMINAL));
+    golden("explain.pipe", &explain::render(&explained(), Look::PIPE));
+}
+
+#[test]
+fn explain_of_a_held_name_in_doubt_and_unrecorded() {
+    let mut told = explained();
+    told.doubt =
+        node("ns1").doubt.or(Some(Doubt { since: at(NOW), since_seconds: 4, evidence: "nothing passes".into() }));
+    told.journal = Some(Journal { recorded: 21, committed: 20, durable: false, trouble: None });
+    told.steered = node("ns1").names.remove(1);
+    told.steered.former = explained().steered.former.map(|former| Former {
+        remaining_seconds: 0,
+        gone: at("2026-11-20T10:00:00Z"),
+        ..former
+    });
+    told.steered.rungs[0].origins[0].drained = true;
+    golden("explain-held.terminal", &explain::render(&told, TERMINAL));
+}
+
+#[test]
+fn explain_of_a_name_without_a_first_answer() {
+    let mut told = explained();
+    told.steered = node("ns1").names.remove(2);
+    told.watches.clear();
+    told.answer.clear();
+    told.journal = None;
+    golden("explain-young.pipe", &explain::render(&told, Look::PIPE));
+}
+
+fn probed(origin: &str, target: &str, probe: Probe) -> Probed {
+    Probed {
+        origin: origin.into(),
+        target: target.into(),
+        port: 443,
+        check: "site".into(),
+        host: "www.example.com".into(),
+        class: Class::Up,
+        probe,
+    }
+}
+
+#[test]
+fn probes_in_a_table_and_traced() {
+    let all = [
+        probed("vercel", "cname.vercel-dns.com", refused()),
+        probed("eu", "2001:db8::10", passed()),
+        probed("us", "198.51.100.7", broken()),
+    ];
+    golden("probe.terminal", &probe::render(&all, TERMINAL));
+    golden("probe-trace.terminal", &probe::trace(&all, TERMINAL));
+    assert!(probe::render(&[], TERMINAL).contains("nothing is watched"));
+}
+
+fn name(text: &str) -> Name {
+    Name::absolute(text).unwrap()
+}
+
+fn happenings() -> Vec<What> {
+    let served = |place, origin: &str, target: &str| Served {
+        place,
+        origins: vec![origin.into()],
+        data: Data::Cname(name(target)),
+    };
+    let turn = Turn {
+        name: name("www.example.com"),
+        zone: name("example.com"),
+        from: Some(served(Place::Primary, "vercel", "cname.vercel-dns.com")),
+        to: served(Place::Backup(1), "netlify", "example.netlify.app"),
+        reason: Reason::FailedOver,
+        evidence: vec!["vercel cname.vercel-dns.com: connection refused, 3 times in 1.0 s".into()],
+        generation: Generation(42),
+        serial: Serial(2_026_112_103),
+        ttl: 30,
+        stages: Stages { confirm_ms: Some(1_020), decide_ms: 1 },
+    };
+    let first =
+        Turn { from: None, reason: Reason::Unproven, evidence: Vec::new(), stages: Stages::default(), ..turn.clone() };
+    let hold = Ordered {
+        id: OrderId(7),
+        what: OrderWhat::Hold { name: name("www.example.com"), place: Place::Emergency },
+        actor: "alice".into(),
+        reason: "database move".into(),
+        given: Wall::from_millis(1_795_257_127_512),
+        until: None,
+    };
+    let drain = Ordered {
+        what: OrderWhat::Drain { origin: "eu".into() },
+        until: Some(Wall::from_millis(1_795_260_727_512)),
+        ..hold.clone()
+    };
+    let ended = |by| What::OrderEnded { order: hold.clone(), by };
+    let verdict = |from: &str, to: &str, why: Option<&str>| What::Verdict {
+        origin: "vercel".into(),
+        target: "cname.vercel-dns.com".into(),
+        host: "www.example.com".into(),
+        from: from.into(),
+        to: to.into(),
+        why: why.map(str::to_owned),
+    };
+    vec![
+        What::Started { version: "0.1.0".into(), generation: Generation(1) },
+        What::Turned(Box::new(first)),
+        verdict("up", "down", Some("connection refused")),
+        What::Turned(Box::new(turn)),
+        What::Ordered(hold.clone()),
+        What::Ordered(drain),
+        ended(Ending::Released { actor: "bob".into() }),
+        ended(Ending::Expired),
+        ended(Ending::Replaced { by: OrderId(9) }),
+        ended(Ending::Vanished),
+        What::FailbackApproved { name: name("www.example.com"), actor: "alice".into() },
+        What::Reloaded { actor: Some("alice".into()), warnings: vec!["zone example.com: TTLs differ".into()] },
+        What::ReloadRefused { errors: "error: unknown origin `netlfy`\n --> failoverd.toml:3:1".into() },
+        What::DoubtBegan { evidence: "nothing passes".into() },
+        What::DoubtEnded { seconds: 75 },
+        What::SnapshotRefused(Refused::EmptyName { name: "www.example.com".into() }),
+        verdict("down", "up", None),
+        What::Stopped,
+    ]
+}
+
+#[test]
+fn events_one_readable_line_each() {
+    let text: String = (1..)
+        .zip(happenings())
+        .map(|(sequence, what)| events::render(&Event { sequence, at: at(NOW), node: "ns1".into(), what }))
+        .collect();
+    golden("events.pipe", &text);
+}
+
+#[test]
+fn views_and_events_read_back_from_their_json() {
+    let status = node("ns1");
+    assert_eq!(serde_json::from_str::<Status>(&serde_json::to_string(&status).unwrap()).unwrap(), status);
+    let told = explained();
+    assert_eq!(serde_json::from_str::<Explain>(&serde_json::to_string(&told).unwrap()).unwrap(), told);
+    for (sequence, what) in (1..).zip(happenings()) {
+        let event = Event { sequence, at: at(NOW), node: "ns1".into(), what };
+        assert_eq!(serde_json::from_str::<Event>(&serde_json::to_string(&event).unwrap()).unwrap(), event);
+    }
+}
+
+#[test]
+fn orders_tell_what_became_of_them_node_by_node() {
+    let done = |node: &str, durable| {
+        Ok(Done { node: node.into(), generation: 43, durable, said: "www.example.com is held on backup for 1h".into() })
+    };
+    let results = [
+        ("http://ns1:8053".to_owned(), done("ns1", true)),
+        ("http://ns2:8053".to_owned(), done("ns2", false)),
+        (
+            "http://ns3:8053".to_owned(),
+            Err(Failure::new(Exit::Denied, "this would leave www.example.com without a usable origin")
+                .help("--force does it all the same")),
+        ),
+    ];
+    golden("orders.terminal", &order::render(&results));
+}

@@ -1,0 +1,363 @@
+//! Good configurations and what they mean.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use failoverd::config::{
+    self, Ask, CheckId, Failback, Form, Listen, OriginId, Place, Read, Resolvers, SteerId, ZoneId, budget,
+};
+use failoverd::dns::Name;
+use failoverd::zone::Files;
+
+/// Files by path.
+struct Shelf(BTreeMap<PathBuf, String>);
+
+impl Files for Shelf {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read + '_>> {
+        let text = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(text.as_bytes()))
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.0.get_key_value(path).map(|(path, _)| path.clone()).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(self.0.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
+    }
+}
+
+fn shelf(files: &[(&str, &str)]) -> Shelf {
+    Shelf(files.iter().map(|&(path, text)| (path.into(), text.to_owned())).collect())
+}
+
+fn read_files(files: &[(&str, &str)]) -> Read {
+    let env = |name: &str| (name == "PROBE_TOKEN").then(|| "t0ken".to_owned());
+    config::read(&shelf(files), Path::new(files[0].0), &env, "ns.test").unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn read(text: &str) -> Read {
+    read_files(&[("etc/failoverd.toml", text)])
+}
+
+fn name(text: &str) -> Name {
+    Name::absolute(text).unwrap()
+}
+
+/// The example of the manual, with all that a person may write.
+const WHOLE: &str = r#"
+contract = 1
+
+[server]
+name      = "ns1"
+listen    = ["0.0.0.0:53", "[::]:53", "udp://192.0.2.1:5353", "tcp://192.0.2.1:5354"]
+workers   = 2
+state     = "state"
+state_max_age = "30m"
+resolvers = ["9.9.9.9", "[2620:fe::fe]:5353"]
+watch     = true
+doubt_share = 0.75
+
+[admin]
+listen     = "127.0.0.1:9000"
+ops_listen = "127.0.0.1:9001"
+[admin.token.alice]
+secret_file = "alice.token"
+
+[alert.ops]
+webhook = "https://hooks.example.com/x"
+secret  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+[cli]
+nodes = ["http://10.0.0.2:8053/"]
+
+[zone."Example.com"]
+file = "example.com.zone"
+[zone."deep.example.com"]
+file = "/zones/deep.zone"
+
+[defaults.check]
+every = "10s"
+fall  = 2
+[defaults.steer]
+ttl   = "1m"
+check = "site"
+
+[check.site]
+https   = "/healthz"
+headers = { X-Probe = "${PROBE_TOKEN}" }
+expect  = ["status in 200..299", "body ~ 'ok'", "time < 2s"]
+warn    = ["cert_days > 14"]
+[check.own]
+http  = "/"
+every = "1s"
+fall  = 5
+[check.port]
+tcp = 5432
+
+[origin.vercel]
+cname = "cname.vercel-dns.com"
+a     = ["76.76.21.21"]
+[origin.netlify]
+cname = "apex-loadbalancer.netlify.com."
+[origin.eu]
+a     = ["192.0.2.10"]
+aaaa  = ["2001:db8::10"]
+probe = { port = 8443, check = "own" }
+[origin.us]
+a = ["192.0.2.20"]
+[origin.pages]
+a = ["192.0.2.30"]
+
+[ladder.web]
+primary   = "vercel"
+backup    = ["netlify"]
+
+[ladder.regions]
+primary   = { all = ["eu", "us"] }
+backup    = ["netlify", { origin = "vercel", check = "port" }]
+emergency = { origin = "pages", check = false }
+
+[steer."WWW.example.com."]
+ladder   = "web"
+host     = ["www.example.com", "example.com"]
+failback = "manual"
+
+[steer."example.com"]
+ladder = "web"
+ttl    = "5s"
+
+[steer."api.deep.example.com"]
+ladder   = "regions"
+failback = "auto"
+
+[steer."*.apps.example.com"]
+ladder = "web"
+host   = "x.apps.example.com"
+"#;
+
+const TOKEN: (&str, &str) = ("etc/alice.token", "0123456789abcdef\n");
+
+fn whole() -> Read {
+    read_files(&[("etc/failoverd.toml", WHOLE), TOKEN])
+}
+
+#[test]
+fn the_node_is_as_written() {
+    let config = whole().config;
+    let server = &config.server;
+    assert_eq!((server.name.as_str(), server.workers, server.watch, server.doubt_share), ("ns1", Some(2), true, 0.75));
+    let listen: Vec<_> =
+        server.listen.iter().map(|&Listen { address, udp, tcp }| (address.to_string(), udp, tcp)).collect();
+    let expected = [
+        ("0.0.0.0:53", true, true),
+        ("[::]:53", true, true),
+        ("192.0.2.1:5353", true, false),
+        ("192.0.2.1:5354", false, true),
+    ];
+    assert_eq!(listen, expected.map(|(address, udp, tcp)| (address.to_owned(), udp, tcp)));
+    assert_eq!(server.state, Path::new("etc/state"));
+    assert_eq!(server.state_max_age, Duration::from_secs(1800));
+    let resolvers = ["9.9.9.9:53", "[2620:fe::fe]:5353"].map(|address| address.parse().unwrap());
+    assert_eq!(server.resolvers, Resolvers::Addresses(resolvers.into()));
+    assert_eq!(config.admin.listen, "127.0.0.1:9000".parse().unwrap());
+    assert_eq!(config.admin.ops_listen, "127.0.0.1:9001".parse().unwrap());
+    assert_eq!(
+        (config.admin.tokens[0].actor.as_str(), config.admin.tokens[0].secret.0.as_str()),
+        ("alice", "0123456789abcdef")
+    );
+    assert_eq!(config.alerts[0].secret.as_ref().map(Vec::len), Some(24));
+    assert_eq!(config.cli.nodes, ["http://10.0.0.2:8053"]);
+}
+
+#[test]
+fn checks_take_their_own_values_then_the_defaults_then_the_tables() {
+    let config = whole().config;
+    let [site, own, port] = &config.checks[..] else { panic!("three checks") };
+    assert_eq!((site.every, site.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
+    assert_eq!((site.fall, site.rise, site.port), (2, 3, 443));
+    assert_eq!(site.ask, Ask::Https { path: "/healthz".into(), headers: vec![("X-Probe".into(), "t0ken".into())] });
+    assert_eq!((site.expect.len(), site.warn.len()), (3, 1));
+    // `every` below the default of `timeout` caps it; `rise` follows a larger `fall`.
+    assert_eq!(
+        (own.every, own.timeout, own.confirm),
+        (Duration::from_secs(1), Duration::from_secs(1), Duration::from_millis(500))
+    );
+    assert_eq!((own.fall, own.rise, own.port), (5, 5, 80));
+    assert_eq!(own.expect.iter().map(|e| e.text.as_str()).collect::<Vec<_>>(), ["status in 200..299"]);
+    assert_eq!((&port.ask, port.port, port.expect.len()), (&Ask::Tcp, 5432, 0));
+}
+
+#[test]
+fn ladders_become_rungs_and_forms() {
+    let config = whole().config;
+    assert_eq!(config.zones[0].apex, name("example.com"));
+    assert_eq!(config.zones[0].file, Path::new("etc/example.com.zone"));
+    assert_eq!(config.zones[1].file, Path::new("/zones/deep.zone"));
+    let steer = |wanted: &str| config.steers.iter().find(|steer| steer.name == name(wanted)).unwrap();
+
+    let www = steer("www.example.com");
+    assert_eq!((www.form, www.zone, www.ttl, www.failback), (Form::Cname, ZoneId(0), 60, Failback::Manual));
+    assert_eq!(www.hosts, ["www.example.com", "example.com"]);
+    assert_eq!(www.name.as_wire(), name("www.example.com").as_wire(), "folded");
+
+    // A CNAME cannot stand at an apex.
+    let apex = steer("example.com");
+    assert_eq!((apex.form, apex.ttl, apex.failback), (Form::Address, 5, Failback::After(Duration::from_secs(300))));
+    assert_eq!(apex.hosts, ["example.com"]);
+
+    let api = steer("api.deep.example.com");
+    assert_eq!((api.form, api.zone, api.failback), (Form::Address, ZoneId(1), Failback::Auto));
+    let rungs: Vec<_> = api.rungs.iter().map(|rung| (rung.place, rung.origins.clone(), rung.check)).collect();
+    assert_eq!(
+        rungs,
+        [
+            (Place::Primary, vec![OriginId(2), OriginId(3)], Some(CheckId(0))),
+            (Place::Backup(1), vec![OriginId(1)], Some(CheckId(0))),
+            (Place::Backup(2), vec![OriginId(0)], Some(CheckId(2))),
+            (Place::Emergency, vec![OriginId(4)], None),
+        ]
+    );
+    assert_eq!(steer("*.apps.example.com").hosts, ["x.apps.example.com"]);
+    let eu = &config.origins[2];
+    assert_eq!((eu.probe_port, eu.probe_check), (Some(8443), Some(CheckId(1))));
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let read = read("");
+    let server = &read.config.server;
+    assert_eq!((server.name.as_str(), server.workers, server.watch), ("ns.test", None, false));
+    assert_eq!(server.state, Path::new("/var/lib/failoverd"));
+    assert_eq!(server.listen.iter().map(|l| l.address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:53", "[::]:53"]);
+    assert_eq!(read.config.admin.listen.to_string(), "127.0.0.1:8053");
+    assert_eq!(read.config.admin.ops_listen.to_string(), "127.0.0.1:9153");
+    assert_eq!(read.warnings, ["there is no zone: every question will be refused"]);
+}
+
+#[test]
+fn included_files_are_merged_and_paths_are_relative_to_theirs() {
+    let main = "include = [\"conf.d/*.toml\", \"conf.d/10-zone.toml\"]\n[server]\nname = \"ns1\"\n";
+    let zone = "[zone.\"example.com\"]\nfile = \"example.com.zone\"\n";
+    let token = "[admin.token.alice]\nsecret_file = \"../alice.token\"\n";
+    let files = [
+        ("etc/failoverd.toml", main),
+        ("etc/conf.d/10-zone.toml", zone),
+        ("etc/conf.d/20-admin.toml", "[admin]\nlisten = \"127.0.0.1:1\"\n"),
+        ("etc/conf.d/30-token.toml", token),
+        ("etc/conf.d/.hidden.toml", "nonsense"),
+        ("etc/conf.d/readme.txt", "nonsense"),
+        ("etc/conf.d/../alice.token", TOKEN.1),
+    ];
+    let read = read_files(&files);
+    assert_eq!(read.config.zones[0].file, Path::new("etc/conf.d/example.com.zone"));
+    assert_eq!(read.config.admin.listen.port(), 1);
+    assert_eq!(read.config.admin.tokens.len(), 1);
+    let files: Vec<_> = read.files.iter().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(
+        files,
+        [
+            "etc/failoverd.toml",
+            "etc/conf.d/10-zone.toml",
+            "etc/conf.d/20-admin.toml",
+            "etc/conf.d/30-token.toml",
+            "etc/conf.d/../alice.token"
+        ]
+    );
+}
+
+#[test]
+fn budget_and_probe_counts_add_up() {
+    let config = whole().config;
+    let id = |wanted: &str| {
+        SteerId(u32::try_from(config.steers.iter().position(|s| s.name == name(wanted)).unwrap()).unwrap())
+    };
+    let www = budget::budget(&config, id("www.example.com"));
+    assert_eq!(www.worst(), Duration::from_millis(10_000 + 1000 + 2000 + 1 + 60_000));
+    assert_eq!(
+        www.to_string(),
+        "www.example.com: 10s next probe + 1s confirmation + 2s timeout + 1ms publication + 60s TTL = 73.001s worst case"
+    );
+    // The slowest of the equals counts: `us` by site, not `eu` by its own check.
+    assert_eq!(budget::budget(&config, id("api.deep.example.com")).wait, Duration::from_secs(10));
+    let month = 30 * 86_400;
+    let counts: Vec<u64> = budget::probes_per_month(&config).into_iter().map(|(_, count)| count).collect();
+    // vercel: host name for www twice and the wildcard once every 10 s, its address at the apex once every 10 s and
+    // by tcp once every 10 s.
+    assert_eq!(counts[0], 5 * month / 10);
+    // netlify: its host name for www, wildcard and api, and for the apex, which www's second host shares.
+    assert_eq!(counts[1], 4 * month / 10);
+    // eu: two addresses every second; us: one every 10 s; pages goes unasked.
+    assert_eq!(counts[2..], [2 * month, month / 10, 0]);
+}
+
+#[test]
+fn warnings_are_one_line_each_with_their_place() {
+    let text = r#"
+[admin]
+listen = "10.0.0.1:8053"
+[zone."example.com"]
+file = "z"
+[check.site]
+https = "/"
+fall = 5
+rise = 1
+[check.spare]
+tcp = 1
+[origin.eu]
+a = ["192.0.2.1"]
+probe = { check = "site" }
+[origin.us]
+a = ["192.0.2.2"]
+[ladder.unused]
+primary = "eu"
+backup = { all = ["eu"], check = "spare" }
+[steer."www.example.com"]
+primary = "eu"
+"#;
+    assert_eq!(
+        read(text).warnings,
+        [
+            "etc/failoverd.toml:3:10: the API listens on 10.0.0.1:8053, which is not loopback: tokens cross the network unencrypted; keep it on a private network, or on 127.0.0.1 behind a tunnel",
+            "etc/failoverd.toml:9:8: check `site` is up again after 1 passes but down only after 5 failures; an origin that flaps will be served in between; `rise` of at least `fall` is calmer",
+            "etc/failoverd.toml:15:9: origin `us` stands on no ladder: it is neither probed nor served",
+            "etc/failoverd.toml:17:9: ladder `unused` is used by no name",
+            "etc/failoverd.toml:19:19: origin `eu` is on the primary and the backup rung of one ladder: when it is down, both are",
+            "etc/failoverd.toml:19:34: origin `eu` has its own `probe.check`, which goes before the check of this rung; remove one of the two",
+            "etc/failoverd.toml:20:8: the ladder of `www.example.com` has one origin only: there is nothing to fail over to; add `backup = \"…\"`",
+        ]
+    );
+}
+
+#[test]
+fn secrets_do_not_show_in_debug() {
+    let shown = format!("{:?}", whole());
+    assert!(!shown.contains("0123456789abcdef") && !shown.contains("MfKQ9r8"), "{shown}");
+}
+
+#[test]
+fn the_template_is_good_as_it_stands() {
+    let read = read(config::template());
+    assert_eq!(read.warnings, [""; 0]);
+    assert_eq!(read.config.steers[0].hosts, ["www.example.com"]);
+    assert_eq!(read.config.zones[0].file, Path::new("etc/fo.example.com.zone"));
+}
+
+/// `docs/configuration.md` holds every section's table as `config::bounds` has it. `UPDATE_EXPECT=1` writes it anew.
+#[test]
+fn the_manual_is_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let (start, end) = ("<!-- every key: written by a test -->\n", "<!-- end of every key -->\n");
+    let tables: Vec<String> = config::bounds::SECTIONS.iter().map(config::bounds::Section::manual).collect();
+    let wanted = format!("{start}\n{}\n{end}", tables.join("\n"));
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let (before, rest) = text.split_once(start).expect("the opening mark");
+        let (_, after) = rest.split_once(end).expect("the closing mark");
+        std::fs::write(&path, format!("{before}{wanted}{after}")).unwrap();
+    } else {
+        assert!(text.contains(&wanted), "docs/configuration.md is not what bounds.rs says; UPDATE_EXPECT=1 writes it");
+    }
+}

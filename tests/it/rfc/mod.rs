@@ -1,0 +1,20 @@
+//! The protocol as its documents have it: one file per RFC, tests named by section.
+
+mod fuzz; //    any bytes, mutated queries
+mod model; //   RFC 1034 §4.3.2 written down slowly, and random zones
+mod rfc1034; // the algorithm, referrals, aliases
+mod rfc1035; // messages, compression, truncation
+mod rfc2308; // negative answers
+mod rfc3597; // unknown types
+mod rfc4035; // DS at the cut
+mod rfc4592; // wildcards
+mod rfc6672; // DNAME
+mod rfc6891; // EDNS(0)
+mod rfc7766; // TCP
+mod rfc8020; // nothing below a missing name
+mod rfc8482; // ANY
+mod rfc8906; // never silence
+mod rfc9460; // SVCB and HTTPS
+mod rfc9471; // glue
+mod rfc9619; // one question
+mod world; //   zones from text, queries, replies as text

@@ -1,0 +1,44 @@
+//! Scenarios an operator can read: a configuration, a zone, what happens when, and what a client is told.
+//!
+//! A scenario file has three parts divided by lines of `----`: the configuration, the zone file, and the story. In the
+//! story a line says when and what; indented lines below a question are what comes back.
+//!
+//! ```text
+//! 10s  eu refuses                  # the origin of that name, all its addresses; also: is silent, heals
+//! 12s  ask www.fo.example.com A
+//!   www.fo.example.com. 30 IN A 192.0.2.20
+//! 12s  status www.fo.example.com
+//!   backup us (failed-over)
+//! ```
+//!
+//! `UPDATE_EXPECT=1` writes the expectations anew.
+
+mod world;
+
+use std::path::Path;
+
+#[test]
+fn scenarios_hold() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the scenarios are there")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 8, "scenarios are missing");
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("readable");
+        let told = world::tell(&text);
+        if told != text {
+            if std::env::var_os("UPDATE_EXPECT").is_some() {
+                std::fs::write(&file, &told).expect("writable");
+            } else {
+                let differs = text.lines().zip(told.lines()).find(|(want, got)| want != got);
+                wrong.push(format!("{}: {differs:?}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE_EXPECT=1 accepts what is new:\n{}", wrong.join("\n"));
+}

@@ -1,0 +1,725 @@
+//! The world around the controller: origins that live and die, a network and a resolver of our own that fail, a
+//! storage that commits late, operators, and a clock that can be set.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use failoverd::config::*;
+use failoverd::control::journal::{Ending, Entry, What as Told};
+use failoverd::control::{
+    Asked, Controller, Effects, Event, Loaded, LoadedZone, Marks, Released, Restored, RestoredDecision, Span, Ticket,
+};
+use failoverd::decision::order::{Order, What};
+use failoverd::dns::{Name, Type};
+use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::snapshot::{Serial, Snapshot};
+use failoverd::time::{Moment, Now, Wall};
+use failoverd::zone::table::{Builder, Table};
+
+use super::shadow::Shadow;
+
+/// SplitMix64: small, seeded, the same everywhere.
+pub struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+
+    fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low + 1)
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// How an address behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    Alive,
+    Refuses,
+    Silent,
+    Expired,
+}
+
+/// What is to happen, in the order of time; ties by number, so that a seed is one history.
+#[derive(Debug)]
+enum Due {
+    Observed(Box<Observation>),
+    Canary { started: Moment, passed: bool },
+    Committed(Vec<Entry>),
+    Reserved(Marks),
+    Deadline,
+    Health(IpAddr, Health),
+    Network(bool),
+    Resolver(bool),
+    Route(bool),
+    Storage(bool),
+    ClockJump(i64),
+    Ask,
+    Reload,
+    Crash,
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub turns: u64,
+    pub downs: u64,
+    pub restarts: u64,
+    pub doubts: u64,
+}
+
+/// What survives a crash.
+#[derive(Clone, Default)]
+struct Disk {
+    marks: Marks,
+    decisions: BTreeMap<Name, RestoredDecision>,
+    orders: BTreeMap<u64, Order>,
+    sequence: u64,
+    next_order: u64,
+    clean: Vec<(Name, Serial, u64)>,
+}
+
+pub struct World {
+    seed: u64,
+    dice: Dice,
+    /// Where both clocks stood at the beginning; a jump moves its wall.
+    start: Now,
+    now: Now,
+    queue: BTreeMap<(Moment, u64), Due>,
+    number: u64,
+    config: Arc<Config>,
+    controller: Controller,
+    snapshot: Option<Arc<Snapshot>>,
+    health: BTreeMap<IpAddr, Health>,
+    network: bool,
+    resolver: bool,
+    route: bool,
+    storage: bool,
+    disk: Disk,
+    /// This run's numbers are reserved durably; without, a crash may serve them twice, and the node says so.
+    reserved: bool,
+    uncommitted: Vec<Entry>,
+    deadline: Option<(Moment, u64)>,
+    tickets: u64,
+    shadow: Shadow,
+    tally: Tally,
+    trace: Vec<String>,
+}
+
+const ZONE: &str = "fo.example.com";
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
+        let config = Arc::new(random_config(&mut dice));
+        let now =
+            Now { moment: Moment::from_boot(Duration::from_secs(100)), wall: Wall::from_millis(1_795_000_000_000) };
+        let health = config.origins.iter().flat_map(|o| o.addresses().collect::<Vec<_>>()).map(|a| (a, Health::Alive));
+        let health: BTreeMap<_, _> = health.collect();
+        let (controller, effects) = Controller::new(loaded(&config, 1), Restored::default(), now);
+        let mut world = Self {
+            seed,
+            dice,
+            start: now,
+            now,
+            queue: BTreeMap::new(),
+            number: 0,
+            config,
+            controller,
+            snapshot: None,
+            health,
+            network: true,
+            resolver: true,
+            route: true,
+            storage: true,
+            reserved: false,
+            disk: Disk { next_order: 1, sequence: 0, ..Disk::default() },
+            uncommitted: Vec::new(),
+            deadline: None,
+            tickets: 0,
+            shadow: Shadow::default(),
+            tally: Tally::default(),
+            trace: Vec::new(),
+        };
+        world.shadow.began(world.now, &world.health);
+        world.begin(effects);
+        world.plan_mischief();
+        world
+    }
+
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    pub fn trace(&self) -> Vec<String> {
+        self.trace.clone()
+    }
+
+    /// Lets `seconds` pass.
+    pub fn run(&mut self, seconds: u64) {
+        let end = self.now.moment + Duration::from_secs(seconds);
+        while let Some((&(at, number), _)) = self.queue.first_key_value() {
+            if at > end {
+                break;
+            }
+            let due = self.queue.remove(&(at, number)).expect("it was first");
+            self.pass(at);
+            self.happen(due);
+        }
+        self.pass(end);
+    }
+
+    /// Mischief stops; everything heals; every name must find its way home.
+    pub fn settle(&mut self) {
+        self.queue.retain(|_, due| {
+            matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Committed(_) | Due::Reserved(_) | Due::Deadline)
+        });
+        (self.network, self.resolver, self.route, self.storage) = (true, true, true, true);
+        self.tell(Event::Storage { trouble: None });
+        self.commit();
+        let addresses: Vec<_> = self.health.keys().copied().collect();
+        for address in addresses {
+            self.set_health(address, Health::Alive);
+        }
+        for order in self.snapshot.clone().map(|s| s.status.orders.to_vec()).unwrap_or_default() {
+            let target = match order.what {
+                What::Hold { name, .. } => Released::Name(name),
+                What::Drain { origin } => Released::Origin(origin),
+            };
+            self.ask(Asked::Release(target));
+        }
+        let longest = self.config.checks.iter().map(|c| c.every * (c.rise + 2) + c.timeout).max().unwrap_or_default();
+        // A held-back failback may have been doubled by relapses.
+        let hold_down = self.config.steers.iter().map(|s| match s.failback {
+            Failback::After(span) => span * 32,
+            _ => Duration::ZERO,
+        });
+        let wait = longest + hold_down.max().unwrap_or_default() + Duration::from_secs(30);
+        self.run(wait.as_secs());
+        for name in self.config.steers.clone() {
+            if name.failback == Failback::Manual {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                let asked = Asked::Failback { name: name.name.clone() };
+                self.tell(Event::Asked { ticket, actor: "settle".into(), asked });
+            }
+        }
+        self.run(2);
+        let snapshot = self.snapshot.clone().expect("published");
+        assert!(snapshot.status.doubt.is_none(), "doubt outlived its cause");
+        for state in snapshot.status.steers.iter() {
+            let decision = state.decision.as_ref().expect("decided");
+            assert_eq!(decision.place, Place::Primary, "{} did not come home: {:?}", state.steer.name, decision.reason);
+        }
+    }
+
+    fn pass(&mut self, to: Moment) {
+        self.now = self.start + to.since(self.start.moment);
+    }
+
+    fn schedule(&mut self, after: Duration, due: Due) -> (Moment, u64) {
+        self.number += 1;
+        let key = (self.now.moment + after, self.number);
+        self.queue.insert(key, due);
+        key
+    }
+
+    /// The daemon's start: reserve, publish, probe.
+    fn begin(&mut self, mut effects: Effects) {
+        if let Some(marks) = effects.reserve.take()
+            && self.storage
+        {
+            self.disk.marks = marks.clone();
+            self.reserved = true;
+            self.controller.handle(Event::Reserved { marks }, self.now, &mut effects);
+        }
+        self.finish(effects);
+    }
+
+    fn tell(&mut self, event: Event) {
+        let mut effects = Effects::default();
+        self.controller.handle(event, self.now, &mut effects);
+        self.finish(effects);
+    }
+
+    fn finish(&mut self, mut effects: Effects) {
+        if let Some(snapshot) = self.controller.publish(self.now, &mut effects) {
+            self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
+            self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
+            self.snapshot = Some(snapshot);
+        }
+        assert!(effects.refused.is_empty(), "the guard had to refuse: {:?}", effects.refused);
+        for request in effects.probes {
+            self.probe(&request);
+        }
+        if effects.canary {
+            let passed = self.network && self.resolver;
+            let after = if passed { self.dice.between(1, 50) } else { 2000 };
+            let started = self.now.moment;
+            self.schedule(Duration::from_millis(after), Due::Canary { started, passed });
+        }
+        for entry in effects.record {
+            self.told(&entry);
+            self.uncommitted.push(entry);
+        }
+        self.commit();
+        if let Some(marks) = effects.reserve {
+            let after = Duration::from_millis(self.dice.between(1, 30));
+            if self.storage {
+                self.schedule(after, Due::Reserved(marks));
+            }
+        }
+        for (_, reply) in effects.replies {
+            self.shadow.replied(&reply);
+        }
+        if let Some(key) = self.deadline.take() {
+            self.queue.remove(&key);
+        }
+        if let Some(deadline) = self.controller.next_deadline() {
+            self.deadline = Some(self.schedule(deadline.since(self.now.moment), Due::Deadline));
+        }
+    }
+
+    fn told(&mut self, entry: &Entry) {
+        self.trace.push(format!("{} {:?}", entry.at, entry.what));
+        match &entry.what {
+            Told::Turned(turn) => {
+                self.tally.turns += 1;
+                self.shadow.turned(turn, self.now);
+            }
+            Told::Verdict { to, target, .. } if to == "down" => {
+                self.tally.downs += 1;
+                self.shadow.believed_dead(target, self.now, &self.config);
+            }
+            Told::DoubtBegan { .. } => self.tally.doubts += 1,
+            _ => {}
+        }
+    }
+
+    fn commit(&mut self) {
+        if self.storage && !self.uncommitted.is_empty() {
+            let entries = std::mem::take(&mut self.uncommitted);
+            let after = Duration::from_millis(self.dice.between(1, 20));
+            self.schedule(after, Due::Committed(entries));
+        }
+    }
+
+    fn probe(&mut self, request: &Request) {
+        let address = match &request.target {
+            Target::Address(address) => *address,
+            Target::Hostname(name) => *self
+                .config
+                .origins
+                .iter()
+                .find_map(|origin| (origin.cname.as_ref() == Some(name)).then(|| origin.addresses().next()).flatten())
+                .as_ref()
+                .expect("every simulated host name has an address"),
+        };
+        let timeout = request.check.timeout;
+        let https = matches!(request.check.ask, Ask::Https { .. });
+        let quick = Duration::from_millis(self.dice.between(2, 120)).min(timeout);
+        let (outcome, after) = if !self.route {
+            (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1))
+        } else if !self.network {
+            (Outcome::Failed(Cause::ConnectTimeout), timeout)
+        } else {
+            match self.health[&address] {
+                Health::Alive => (Outcome::Passed, quick),
+                Health::Refuses => (Outcome::Failed(Cause::ConnectRefused), quick),
+                Health::Silent => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
+                Health::Expired if https => (Outcome::Failed(Cause::CertExpired), quick),
+                Health::Expired => (Outcome::Passed, quick),
+            }
+        };
+        let observation = Observation {
+            watch: request.watch,
+            epoch: request.epoch,
+            purpose: request.purpose,
+            started: self.now.moment,
+            finished: self.now.moment + after,
+            outcome,
+            address: Some(address),
+            phases: Phases::default(),
+            warnings: Vec::new(),
+            certificate: None,
+            status: None,
+        };
+        self.schedule(after, Due::Observed(Box::new(observation)));
+    }
+
+    fn set_health(&mut self, address: IpAddr, health: Health) {
+        self.health.insert(address, health);
+        self.shadow.health(address, health, self.now);
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Observed(observation) => self.tell(Event::Observed(*observation)),
+            Due::Canary { started, passed } => self.tell(Event::Canary { started, passed }),
+            Due::Deadline => {
+                self.deadline = None;
+                self.tell(Event::Elapsed);
+            }
+            Due::Committed(entries) => {
+                let sequence = entries.last().map_or(0, |entry| entry.sequence);
+                for entry in entries {
+                    self.keep(entry);
+                }
+                self.tell(Event::Committed { sequence });
+            }
+            Due::Reserved(marks) => {
+                self.disk.marks = marks.clone();
+                self.reserved = true;
+                self.tell(Event::Reserved { marks });
+            }
+            Due::Health(address, health) => self.set_health(address, health),
+            Due::Network(works) => {
+                self.network = works;
+                self.shadow.network(works, self.now);
+            }
+            Due::Resolver(works) => self.resolver = works,
+            Due::Route(works) => self.route = works,
+            Due::Storage(works) => {
+                self.storage = works;
+                self.tell(Event::Storage { trouble: (!works).then(|| "disk full".to_owned()) });
+                self.commit();
+            }
+            Due::ClockJump(seconds) => {
+                self.start.wall = Wall::from_millis(self.start.wall.millis() + seconds * 1000);
+                self.pass(self.now.moment);
+                self.shadow.clock_jumped(self.now);
+            }
+            Due::Ask => {
+                let asked = self.random_order();
+                self.ask(asked);
+            }
+            Due::Reload => self.reload(),
+            Due::Crash => self.restart(false),
+            Due::Stop => self.restart(true),
+        }
+    }
+
+    fn keep(&mut self, entry: Entry) {
+        self.disk.sequence = entry.sequence;
+        match entry.what {
+            Told::Turned(turn) => {
+                let decision = RestoredDecision {
+                    name: turn.name.clone(),
+                    place: turn.to.place,
+                    origins: turn.to.origins.clone(),
+                    at: entry.at,
+                };
+                self.disk.decisions.insert(turn.name.clone(), decision);
+            }
+            Told::Ordered(order) => {
+                self.disk.next_order = order.id.0 + 1;
+                self.disk.orders.insert(order.id.0, order);
+            }
+            Told::OrderEnded { order, by } => {
+                assert!(by != Ending::Expired || order.until.is_some_and(|until| until <= entry.at));
+                self.disk.orders.remove(&order.id.0);
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, asked: Asked) {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.tell(Event::Asked { ticket, actor: "operator".into(), asked });
+    }
+
+    fn random_order(&mut self) -> Asked {
+        let steer = Arc::clone(&self.config.steers[self.dice.below(self.config.steers.len() as u64) as usize]);
+        let origin = self.config.origins[self.dice.below(self.config.origins.len() as u64) as usize].name.clone();
+        let place = steer.rungs[self.dice.below(steer.rungs.len() as u64) as usize].place;
+        let span = if self.dice.one_in(3) {
+            Span::UntilReleased
+        } else {
+            Span::For(Duration::from_secs(self.dice.between(3, 40)))
+        };
+        let (reason, force) = ("drill".to_owned(), self.dice.one_in(2));
+        match self.dice.below(5) {
+            0 | 1 => {
+                let what = What::Hold { name: steer.name.clone(), place };
+                Asked::Order { what, span, reason, force }
+            }
+            2 => Asked::Order { what: What::Drain { origin }, span, reason, force },
+            3 if self.dice.one_in(2) => Asked::Release(Released::Origin(origin)),
+            3 => Asked::Release(Released::Name(steer.name.clone())),
+            _ => Asked::Failback { name: steer.name.clone() },
+        }
+    }
+
+    fn reload(&mut self) {
+        let mut config = (*self.config).clone();
+        // Thresholds may change under a watch; what is asked of it stays.
+        for check in &mut config.checks {
+            if self.dice.one_in(2) {
+                let mut changed = (**check).clone();
+                changed.fall = self.dice.between(1, 4) as u32;
+                changed.rise = changed.fall + self.dice.below(2) as u32;
+                changed.every = Duration::from_millis(self.dice.between(1000, 6000));
+                *check = Arc::new(changed);
+            }
+        }
+        if self.dice.one_in(3) {
+            config.origins.rotate_left(1);
+            let count = config.origins.len() as u32;
+            let moved = |id: OriginId| OriginId((id.0 + count - 1) % count);
+            for steer in &mut config.steers {
+                let mut changed = (**steer).clone();
+                for rung in &mut changed.rungs {
+                    rung.origins.iter_mut().for_each(|id| *id = moved(*id));
+                }
+                *steer = Arc::new(changed);
+            }
+        }
+        self.config = Arc::new(config);
+        let file_serial = self.dice.between(1, 4) as u32;
+        self.shadow.reloaded(file_serial, self.now);
+        self.tickets += 1;
+        let loaded = Box::new(loaded(&self.config, file_serial));
+        let ticket = Some(Ticket(self.tickets));
+        self.tell(Event::Reloaded { ticket, actor: Some("operator".into()), loaded, force: false });
+    }
+
+    fn restart(&mut self, clean: bool) {
+        self.tally.restarts += 1;
+        if clean && self.storage {
+            for entry in std::mem::take(&mut self.uncommitted) {
+                self.keep(entry);
+            }
+            let pending: Vec<_> =
+                self.queue.iter().filter(|(_, due)| matches!(due, Due::Committed(_))).map(|(key, _)| *key).collect();
+            for key in pending {
+                if let Some(Due::Committed(entries)) = self.queue.remove(&key) {
+                    entries.into_iter().for_each(|entry| self.keep(entry));
+                }
+            }
+            self.disk.clean = self.controller.clean();
+        } else {
+            self.disk.clean.clear();
+        }
+        self.uncommitted.clear();
+        // Whatever was on its way is lost with the process.
+        self.queue.retain(|_, due| {
+            !matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Committed(_) | Due::Reserved(_) | Due::Deadline)
+        });
+        self.deadline = None;
+        let down = Duration::from_millis(self.dice.between(50, 3000));
+        self.pass(self.now.moment + down);
+        let restored = Restored {
+            marks: self.disk.marks.clone(),
+            // The storage stamps a sign of life: a decision is as old as the process, not as its turn.
+            decisions: self
+                .disk
+                .decisions
+                .values()
+                .cloned()
+                .map(|d| RestoredDecision { at: self.now.wall, ..d })
+                .collect(),
+            orders: self.disk.orders.values().cloned().collect(),
+            next_sequence: self.disk.sequence + 1,
+            next_order: self.disk.next_order,
+            clean: std::mem::take(&mut self.disk.clean),
+        };
+        self.shadow.restarted(&self.disk.decisions, std::mem::take(&mut self.reserved));
+        self.snapshot = None;
+        let (controller, effects) = Controller::new(loaded(&self.config, 1), restored, self.now);
+        self.controller = controller;
+        self.begin(effects);
+    }
+
+    /// The random history of this seed.
+    fn plan_mischief(&mut self) {
+        let span = super::SPAN * 1000;
+        let addresses: Vec<_> = self.health.keys().copied().collect();
+        let at = |dice: &mut Dice| Duration::from_millis(dice.below(span));
+        for _ in 0..self.dice.between(1, 8) {
+            let address = addresses[self.dice.below(addresses.len() as u64) as usize];
+            let health = [Health::Refuses, Health::Silent, Health::Expired][self.dice.below(3) as usize];
+            let (begin, length) = (at(&mut self.dice), self.dice.between(100, 60_000));
+            self.schedule(begin, Due::Health(address, health));
+            self.schedule(begin + Duration::from_millis(length), Due::Health(address, Health::Alive));
+        }
+        for _ in 0..self.dice.below(3) {
+            let (begin, length) = (at(&mut self.dice), Duration::from_millis(self.dice.between(500, 30_000)));
+            match self.dice.below(4) {
+                0 => {
+                    self.schedule(begin, Due::Network(false));
+                    self.schedule(begin + length, Due::Network(true));
+                }
+                1 => {
+                    self.schedule(begin, Due::Resolver(false));
+                    self.schedule(begin + length, Due::Resolver(true));
+                }
+                2 => {
+                    self.schedule(begin, Due::Route(false));
+                    self.schedule(begin + length, Due::Route(true));
+                }
+                _ => {
+                    self.schedule(begin, Due::Storage(false));
+                    self.schedule(begin + length, Due::Storage(true));
+                }
+            }
+        }
+        for _ in 0..self.dice.below(5) {
+            let begin = at(&mut self.dice);
+            self.schedule(begin, Due::Ask);
+        }
+        if self.dice.one_in(3) {
+            let begin = at(&mut self.dice);
+            let jump = self.dice.below(100_000) as i64 - 50_000;
+            self.schedule(begin, Due::ClockJump(jump));
+        }
+        if self.dice.one_in(4) {
+            // A reload every second for a while, whatever else goes on.
+            let begin = at(&mut self.dice);
+            for second in 0..self.dice.between(5, 30) {
+                self.schedule(begin + Duration::from_secs(second), Due::Reload);
+            }
+        } else if self.dice.one_in(2) {
+            let begin = at(&mut self.dice);
+            self.schedule(begin, Due::Reload);
+        }
+        for _ in 0..self.dice.below(3) {
+            let begin = at(&mut self.dice);
+            let due = if self.dice.one_in(3) { Due::Stop } else { Due::Crash };
+            self.schedule(begin, due);
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {} at {}; the last that happened:", self.seed, self.now.wall);
+            for line in self.trace.iter().rev().take(40).rev() {
+                eprintln!("  {line}");
+            }
+        }
+    }
+}
+
+fn random_config(dice: &mut Dice) -> Config {
+    let checks = (0..dice.between(1, 2)).map(|n| {
+        let fall = dice.between(1, 4) as u32;
+        let every = Duration::from_millis(dice.between(1000, 8000));
+        let path = "/healthz".to_owned();
+        let ask = if dice.one_in(2) {
+            Ask::Https { path, headers: Vec::new() }
+        } else {
+            Ask::Http { path, headers: Vec::new() }
+        };
+        Arc::new(Check {
+            name: format!("check{n}"),
+            ask,
+            port: 443 + n as u16,
+            every,
+            timeout: Duration::from_millis(dice.between(500, 1000)),
+            fall,
+            rise: fall + dice.below(2) as u32,
+            confirm: Duration::from_millis(dice.between(100, 600)),
+            blip: Duration::from_millis(dice.between(0, 1500)),
+            expect: Vec::new(),
+            warn: Vec::new(),
+            ca: None,
+        })
+    });
+    let checks: Vec<_> = checks.collect();
+    let origins = (0..dice.between(2, 6)).map(|n| {
+        let a = (0..dice.between(1, 2)).map(|m| Ipv4Addr::new(192, 0, 2, (n * 8 + m + 1) as u8)).collect();
+        let cname = Some(Name::absolute(&format!("origin{n}.example.net")).expect("a name"));
+        Arc::new(Origin { name: format!("origin{n}"), cname, a, aaaa: Vec::new(), probe_port: None, probe_check: None })
+    });
+    let origins: Vec<_> = origins.collect();
+    let steers = (0..dice.between(1, 4)).map(|n| {
+        let form = if dice.one_in(3) { Form::Cname } else { Form::Address };
+        let check = Some(CheckId(dice.below(checks.len() as u64) as u32));
+        let mut left: Vec<_> = (0..origins.len() as u32).map(OriginId).collect();
+        let mut rungs = Vec::new();
+        while !left.is_empty() && rungs.len() < 4 && (rungs.len() < 2 || !dice.one_in(3)) {
+            let mut take = vec![left.remove(dice.below(left.len() as u64) as usize)];
+            if form == Form::Address && !left.is_empty() && dice.one_in(4) {
+                take.push(left.remove(0));
+            }
+            let place = match rungs.len() {
+                0 => Place::Primary,
+                n => Place::Backup(n as u8),
+            };
+            rungs.push(Rung { place, origins: take, check });
+        }
+        if rungs.len() > 1 && dice.one_in(2) {
+            rungs.last_mut().expect("two").place = Place::Emergency;
+        }
+        let failback = match dice.below(3) {
+            0 => Failback::Auto,
+            1 => Failback::After(Duration::from_secs(dice.between(1, 20))),
+            _ => Failback::Manual,
+        };
+        let name = Name::absolute(&format!("name{n}.{ZONE}")).expect("a name");
+        let hosts = vec![name.to_host()];
+        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, hosts, form })
+    });
+    let steers = steers.collect();
+    Config {
+        server: Server {
+            name: "ns1".into(),
+            listen: Vec::new(),
+            workers: Some(1),
+            state: "state".into(),
+            state_max_age: Duration::from_secs(3600),
+            resolvers: Resolvers::System,
+            watch: false,
+            doubt_share: 0.5,
+        },
+        admin: Admin {
+            listen: "127.0.0.1:8053".parse().expect("an address"),
+            ops_listen: "127.0.0.1:9153".parse().expect("an address"),
+            tokens: Vec::new(),
+        },
+        alerts: Vec::new(),
+        cli: Cli::default(),
+        zones: vec![ZoneFile { apex: Name::absolute(ZONE).expect("a name"), file: "zone".into() }],
+        checks,
+        origins,
+        steers,
+    }
+}
+
+fn loaded(config: &Arc<Config>, serial: u32) -> Loaded {
+    let zone = LoadedZone { table: static_table(serial), serial: Serial(serial), records: 3 };
+    Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new() }
+}
+
+fn static_table(serial: u32) -> Table {
+    let apex = Name::absolute(ZONE).expect("a name");
+    let ns = apex.child(b"ns1").expect("a name");
+    let mut soa = [ns.as_wire(), apex.as_wire()].concat();
+    for number in [serial, 3600, 600, 1_209_600, 30] {
+        soa.extend(number.to_be_bytes());
+    }
+    let mut builder = Builder::new(apex.clone());
+    builder.push(&apex, Type::SOA, 3600, &soa).expect("in zone");
+    builder.push(&apex, Type::NS, 3600, ns.as_wire()).expect("in zone");
+    builder.push(&ns, Type::A, 3600, &[192, 0, 2, 253]).expect("in zone");
+    let (table, oddities) = builder.finish();
+    assert!(oddities.is_empty());
+    table
+}

@@ -1,0 +1,73 @@
+//! Memory and CPU: 100 origins every five seconds and a zone of 1,000 names stay below 50 MB and 5 % of one core.
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use crate::nginx::{Authority, Manner, Nginx};
+use crate::support::daemon::{Daemon, ZONE, usage};
+use crate::support::resolver::Resolver;
+use crate::support::{dns, free_port, hold, rounds, wait};
+
+const ORIGINS: u8 = 100;
+const NAMES: usize = 1000;
+/// Kilobytes.
+const MEMORY: u64 = 50_000;
+/// Of one core.
+const CPU: f64 = 0.05;
+
+#[test]
+fn a_hundred_origins_are_light() {
+    let port = free_port();
+    let authority = Authority::new("our authority");
+    // One certificate for all names, one server for all addresses of 127.0.0.0/8.
+    let identity = authority.valid("*.example.test");
+    let _origins = Nginx::start(&[], Ipv4Addr::UNSPECIFIED, port, &identity, Manner::Fine);
+    let mut config = String::from("[check.site]\nhttps = \"/healthz\"\nca_file = \"ca.pem\"\nevery = \"5s\"\n\n");
+    for number in 1..=ORIGINS {
+        let origin = format!("[origin.o{number}]\na = [\"127.0.4.{number}\"]\nprobe = {{ port = {port} }}\n\n");
+        config.push_str(&origin);
+        if number % 2 == 1 {
+            let backup = number + 1;
+            let steer = format!(
+                "[steer.\"s{number}.example.test\"]\nprimary = \"o{number}\"\nbackup = \"o{backup}\"\ncheck = \
+                 \"site\"\nttl = \"30s\"\n\n"
+            );
+            config.push_str(&steer);
+        }
+    }
+    let mut zone = ZONE.to_owned();
+    for number in 0..NAMES {
+        writeln!(zone, "n{number} A 192.0.2.{}", number % 250).expect("a string");
+    }
+    let resolver = Resolver::start();
+    let mut daemon = Daemon::prepare(&config, &[resolver.address]);
+    daemon.write("example.test.zone", &zone);
+    daemon.write("ca.pem", &authority.pem);
+    daemon.launch();
+    daemon.wait_ready();
+    wait("every origin is probed", Duration::from_secs(30), || {
+        let status: serde_json::Value = serde_json::from_str(&daemon.say(&["status", "--json"])).expect("JSON");
+        let text = status.to_string();
+        (!text.contains("\"untried\"") && text.contains("\"up\"")).then_some(())
+    });
+
+    let pid = daemon.pid();
+    let (_, cpu_before) = usage(pid);
+    let began = Instant::now();
+    let mut number = 0;
+    let mut peak = 0;
+    hold("answers all the while", Duration::from_secs(u64::try_from(rounds(20, 120)).expect("small")), || {
+        number = (number + 1) % NAMES;
+        peak = peak.max(usage(pid).0);
+        match daemon.ask(&format!("n{number}.example.test"), dns::A) {
+            Some(answer) if answer.answers.len() == 1 => Ok(()),
+            other => Err(format!("answered {other:?}")),
+        }
+    });
+    let (_, cpu_after) = usage(pid);
+    let share = (cpu_after - cpu_before).as_secs_f64() / began.elapsed().as_secs_f64();
+    println!("footprint: {:.1} MB resident, {:.2} % of one core", peak as f64 / 1000.0, share * 100.0);
+    assert!(peak < MEMORY, "{peak} kB resident");
+    assert!(share < CPU, "{share} of one core");
+}

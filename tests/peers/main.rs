@@ -1,0 +1,16 @@
+//! Proofs against the real thing: other servers, other networks, other troubles. `tests/run` installs what they need;
+//! `FAILOVERD_PROOF=full` gives full counts. A missing tool is a failure with the line that installs it, never a skip.
+#![expect(clippy::disallowed_methods, reason = "tests watch the real clock; the core does not")]
+
+#[path = "../support/mod.rs"]
+mod support; // starting the daemon, asking it, waiting for it
+
+mod answers; //   the same zone in other nameservers answers the same
+mod crash; //     kill -9, a full disk, a hung disk
+mod failover; //  real origins die in every way an origin dies
+mod footprint; // memory and CPU
+mod local; //     our own troubles move nothing
+mod network; //   namespaces: a cable that can be cut
+mod nginx; //     real origins with certificates
+mod resolver; //  a real resolver follows
+mod zone_files; // the same zone file means the same to other parsers
