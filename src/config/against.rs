@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::errors::{At, Findings, quoted};
 use super::resolve::Places;
 use super::{Config, Form, OriginId, Steer};
-use crate::control::LoadedZone;
 use crate::dns::{Name, Type};
+use crate::zone::load::Zone;
 use crate::zone::table::{Node, Table};
 
 /// Longest chain of names that is followed.
@@ -18,7 +18,7 @@ const POINTERS_SHOWN: usize = 3;
 const HINTS: [u16; 2] = [4, 6];
 
 /// All of the checks. What is found points at the header of the steered name.
-pub(crate) fn check(found: &mut Findings, config: &Config, places: &Places, zones: &[LoadedZone]) {
+pub(crate) fn check(found: &mut Findings, config: &Config, places: &Places, zones: &[Zone]) {
     let view = View::new(config, places, zones);
     view.signed_zones(found);
     for (steer, &at) in config.steers.iter().zip(&places.steers) {
@@ -43,7 +43,7 @@ pub(crate) fn check(found: &mut Findings, config: &Config, places: &Places, zone
 struct View<'v> {
     config: &'v Config,
     places: &'v Places,
-    zones: &'v [LoadedZone],
+    zones: &'v [Zone],
     by_apex: BTreeMap<&'v Name, &'v Table>,
     by_name: BTreeMap<&'v Name, &'v Steer>,
     /// By [`ZoneId`](super::ZoneId): its steered names and their headers.
@@ -53,7 +53,7 @@ struct View<'v> {
 }
 
 impl<'v> View<'v> {
-    fn new(config: &'v Config, places: &'v Places, zones: &'v [LoadedZone]) -> Self {
+    fn new(config: &'v Config, places: &'v Places, zones: &'v [Zone]) -> Self {
         let mut by_zone = vec![Vec::new(); zones.len()];
         let mut existing = BTreeSet::new();
         for (steer, &at) in config.steers.iter().zip(&places.steers) {

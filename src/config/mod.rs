@@ -8,6 +8,7 @@ pub mod bounds; // every key: type, default, bounds, reason
 pub mod budget; // the worst case of a failover; requests of the probes
 pub mod duration; // "1m30s"
 mod errors; //    file, line, caret, what would be right
+pub mod expect; // expressions of `expect` and `warn`
 mod include; //   the files
 mod names; //     names as people write them
 mod node; //      [server] [admin] [alert] [cli]
@@ -25,10 +26,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::LoadedZone;
+use crate::config::expect::Expression;
 use crate::dns::Name;
-use crate::probe::expect::Expression;
 use crate::zone::Files;
+use crate::zone::load::Zone;
 
 pub use errors::Errors;
 
@@ -80,7 +81,7 @@ impl Read {
     ///
     /// # Errors
     /// Every conflict, at the header of its steered name.
-    pub fn against(&self, zones: &[LoadedZone]) -> Result<Vec<String>, Errors> {
+    pub fn against(&self, zones: &[Zone]) -> Result<Vec<String>, Errors> {
         let mut found = self.found.clone();
         against::check(&mut found, &self.config, &self.places, zones);
         found.take_errors()?;

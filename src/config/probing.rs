@@ -11,8 +11,8 @@ use super::errors::{At, Located, quoted};
 use super::spec::Block;
 use super::value::{Fields, Reading, Text, in_order, within};
 use super::{Ask, names};
+use crate::config::expect::{Expression, Subject};
 use crate::dns::Name;
-use crate::probe::expect::{Expression, Subject};
 
 /// Headers the prober sets itself.
 const OWN_HEADERS: [&str; 4] = ["host", "connection", "content-length", "transfer-encoding"];

@@ -11,11 +11,12 @@ use crate::control::journal::Entry;
 use crate::decision::Order;
 use crate::decision::order::What;
 use crate::dns::Name;
+use crate::dns::Serial;
 use crate::probe::{Observation, Request, WatchId};
-use crate::snapshot::{Generation, Refused, Serial};
+use crate::snapshot::{Generation, Refused};
 use crate::time::{Moment, Wall};
 use crate::verdict::Verdict;
-use crate::zone::table::Table;
+use crate::zone::load::Zone;
 
 /// Names one question to the controller, so that its reply finds the way back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -69,18 +70,9 @@ pub enum ResolveFault {
 pub struct Loaded {
     pub config: Arc<Config>,
     /// By [`ZoneId`]: the static table, steered names not in it, and the file's serial.
-    pub zones: Vec<LoadedZone>,
+    pub zones: Vec<Zone>,
     /// Warnings of the zone files and the configuration, in words.
     pub warnings: Vec<String>,
-}
-
-/// One zone as its file has it.
-#[derive(Clone, Debug)]
-pub struct LoadedZone {
-    pub table: Table,
-    pub serial: Serial,
-    /// Number of records, for the shrink rule of reload.
-    pub records: usize,
 }
 
 /// What a person may ask of the controller.

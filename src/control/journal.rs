@@ -7,7 +7,8 @@ use crate::config::Place;
 use crate::decision::order::{Order, OrderId};
 use crate::decision::{Data, Reason};
 use crate::dns::Name;
-use crate::snapshot::{Generation, Refused, Serial};
+use crate::dns::Serial;
+use crate::snapshot::{Generation, Refused};
 use crate::time::Wall;
 
 /// One line of the past.

@@ -3,7 +3,8 @@
 //! Numbers are reserved ahead, durably, before the first of them is served; so whatever a crash forgets, none is
 //! served twice. The reservation is renewed when half of it is used.
 
-use crate::snapshot::{Generation, Serial, serial};
+use crate::dns::Serial;
+use crate::snapshot::Generation;
 
 /// Numbers reserved at a time.
 pub(crate) const RESERVED: u32 = 1000;
@@ -44,7 +45,7 @@ impl SerialLine {
 
     /// The number the next version would get.
     pub(crate) fn peek(&self) -> Serial {
-        serial::next(self.file, self.last, self.former)
+        next(self.file, self.last, self.former)
     }
 
     /// Takes the next number.
@@ -113,6 +114,13 @@ impl GenerationLine {
     }
 }
 
+/// The serial of the next version of a zone: the greatest of the file's own, one past the last served, and one past
+/// the mark reserved by an earlier run. The clock is never asked: a date serial in the file must not send
+/// secondaries backwards, nor a clock jump poison the line.
+fn next(file: Serial, last: Option<Serial>, reserved: Option<Serial>) -> Serial {
+    [last.map(Serial::next), reserved.map(Serial::next)].into_iter().flatten().fold(file, Serial::greater)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +155,19 @@ mod tests {
         assert_eq!(generations.wants(), Some(Generation(1040)));
         assert_eq!(generations.take(), Generation(41));
         assert_eq!(generations.wants(), None);
+    }
+
+    #[test]
+    fn next_is_the_greatest_of_file_last_and_mark() {
+        for (file, last, mark, next_is) in [
+            (5, None, None, 5),
+            (5, Some(5), None, 6),
+            (2_026_112_101, Some(17), None, 2_026_112_101),
+            (5, Some(9), Some(1000), 1001),
+            (0, Some(u32::MAX), None, 0),
+            (2_026_112_101, Some(2_026_112_205), Some(2_026_112_150), 2_026_112_206),
+        ] {
+            assert_eq!(next(Serial(file), last.map(Serial), mark.map(Serial)), Serial(next_is));
+        }
     }
 }

@@ -35,11 +35,12 @@ use crate::config::{Config, SteerId};
 use crate::decision::Sight;
 use crate::decision::order::What;
 use crate::dns::Name;
+use crate::dns::Serial;
 use crate::probe::schedule::Schedule;
 use crate::probe::trust::Trust;
 use crate::probe::{Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
-use crate::snapshot::{Refused, Serial, Snapshot, ZoneVersion};
+use crate::snapshot::{Refused, Snapshot, ZoneVersion};
 use crate::time::{Moment, Now};
 use crate::verdict::Class;
 

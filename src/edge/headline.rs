@@ -139,7 +139,8 @@ mod tests {
     use crate::config::Place;
     use crate::decision::order::OrderId;
     use crate::dns::Name;
-    use crate::snapshot::{Generation, Serial};
+    use crate::dns::Serial;
+    use crate::snapshot::Generation;
     use crate::time::Wall;
 
     fn rung(place: Place, origin: &str, address: &str) -> Served {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config;
-use crate::control::{Loaded, LoadedZone};
+use crate::control::Loaded;
 use crate::edge::files::Disk;
 use crate::zone::Files;
 use crate::zone::load::load as load_zone;
@@ -34,7 +34,7 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
                 if !loaded.report.problems.is_empty() {
                     warnings.push(loaded.report.to_string());
                 }
-                zones.push(LoadedZone { table: loaded.table, serial: loaded.serial, records: loaded.records });
+                zones.push(loaded);
             }
             Err(report) => errors.push(report.to_string()),
         }

@@ -256,9 +256,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::dns::Serial;
     use crate::dns::{Name, Type};
     use crate::edge::publication::{Publisher, cell};
-    use crate::snapshot::{Generation, Serial, Snapshot, ZoneVersion, Zones, status::Status};
+    use crate::snapshot::{Generation, Snapshot, ZoneVersion, Zones, status::Status};
     use crate::zone::table::Builder;
 
     /// Only a broken run takes so long.

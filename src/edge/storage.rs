@@ -29,8 +29,8 @@ use tokio::sync::{Notify, watch};
 use crate::control::journal::Entry;
 use crate::control::{Marks, Restored};
 use crate::dns::Name;
+use crate::dns::Serial;
 use crate::edge::clock;
-use crate::snapshot::Serial;
 use crate::time::Moment;
 
 use batch::{Batch, State, key};

@@ -1,7 +1,7 @@
 //! Facts of one probe to its outcome: who is at fault?
 
+use crate::config::expect::{Expression, Seen, Subject};
 use crate::config::{Ask, Check};
-use crate::probe::expect::{Expression, Seen, Subject};
 use crate::probe::{Cause, Facts, LocalFault, Outcome, Phase, Trouble, TroubleKind};
 use crate::time::Wall;
 

@@ -2,7 +2,6 @@
 //!
 //! The edge does the asking and reports [`Facts`]; what they mean is decided here.
 
-pub mod expect; //   expressions of `expect` and `warn`
 pub mod judge; //    facts of one probe to its outcome
 pub mod schedule; // when each watch is asked next; the confirmation race
 pub mod trust; //    certificate failures that may be our own clock or roots

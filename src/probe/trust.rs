@@ -19,8 +19,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::expect::Subject;
 use crate::config::{Ask, Config, OriginId};
-use crate::probe::expect::Subject;
 use crate::probe::watch::Watch;
 use crate::probe::{Cause, LocalFault, Observation, Outcome, Phase, Purpose, Target, WatchId};
 use crate::time::Moment;

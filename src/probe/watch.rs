@@ -293,7 +293,7 @@ mod tests {
         assert!(!with(&|check| check.ca = Some("PEM".into())));
         assert!(!with(&|check| check.ask = Ask::Https { path: "/other".into(), headers: vec![] }));
         assert!(!with(&|check| check.ask = Ask::Http { path: "/".into(), headers: vec![] }));
-        assert!(!with(&|check| check.expect.push(crate::probe::expect::Expression::parse("status == 200").unwrap())));
+        assert!(!with(&|check| check.expect.push(crate::config::expect::Expression::parse("status == 200").unwrap())));
     }
 
     #[test]

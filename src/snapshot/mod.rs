@@ -5,14 +5,12 @@
 
 pub mod guard; //   never empty, never backwards
 pub mod parts; //   a persistent vector of shared parts
-pub mod serial; //  serial arithmetic and the choice of the next one
 pub mod status; //  what people are shown
 pub mod steered; // a decision as RRsets
 pub mod zones; //   the zones of a snapshot, found by apex
 
 pub use guard::{Refused, guard};
 pub use parts::Parts;
-pub use serial::Serial;
 pub use zones::{ZoneVersion, Zones};
 
 use serde::{Deserialize, Serialize};

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order};
+use crate::dns::Serial;
 use crate::probe::{Target, WatchId};
-use crate::snapshot::{Parts, Serial};
+use crate::snapshot::Parts;
 use crate::time::{Now, Wall};
 use crate::verdict::{Class, Verdict};
 

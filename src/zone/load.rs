@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::dns::Serial;
 use crate::dns::{Name, Type, rdata};
-use crate::snapshot::Serial;
 use crate::zone::Files;
 use crate::zone::check::{self, Finding, Which};
 use crate::zone::master::{self, Parsed, Part};

@@ -14,12 +14,13 @@ use failoverd::control::journal::{Ending, Served, Stages, Turn, What};
 use failoverd::decision::order::{Order as Ordered, OrderId, What as OrderWhat};
 use failoverd::decision::{Data, Reason};
 use failoverd::dns::Name;
+use failoverd::dns::Serial;
 use failoverd::edge::admin::view::{
     Answer, Certificate, Configured, ConfiguredCheck, ConfiguredOrigin, ConfiguredRung, Done, Doubt, Event,
     Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Rung, Serving, Status,
     Steered, Watch, Zone,
 };
-use failoverd::snapshot::{Generation, Refused, Serial};
+use failoverd::snapshot::{Generation, Refused};
 use failoverd::time::Wall;
 use failoverd::verdict::Class;
 use jiff::Timestamp;

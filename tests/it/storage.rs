@@ -10,9 +10,10 @@ use failoverd::control::{Marks, Restored};
 use failoverd::decision::order::{self, Order, OrderId};
 use failoverd::decision::{Data, Reason};
 use failoverd::dns::Name;
+use failoverd::dns::Serial;
 use failoverd::edge::clock;
 use failoverd::edge::storage::Storage;
-use failoverd::snapshot::{Generation, Serial};
+use failoverd::snapshot::Generation;
 use failoverd::time::Wall;
 
 /// Only a broken run waits this long.

@@ -23,26 +23,25 @@ struct Folder {
 const FOLDERS: &[Folder] = &[
     Folder { name: "time", stages: &[], crates: &["jiff", "serde"], std: &[] },
     Folder { name: "dns", stages: &[], crates: &["serde"], std: &["net"] },
-    // A zone file knows nothing of steering; only the number its SOA carries is a serial.
+    // A zone file knows nothing of steering.
     Folder {
         name: "zone",
-        stages: &["dns", "snapshot::Serial", "snapshot::serial"],
+        stages: &["dns"],
         crates: &["annotate_snippets", "bytemuck", "serde"],
         std: &["io", "net", "path"],
     },
-    // A check holds its expectations parsed, so that the file's errors are found at load: `probe::expect` is the one
-    // thing the configuration takes from the stage after it. `control::LoadedZone` is what it is compared with.
+    // Steered names are compared with the zones they stand in.
     Folder {
         name: "config",
-        stages: &["dns", "probe::expect", "zone", "time", "control::LoadedZone"],
-        crates: &["annotate_snippets", "base64", "jiff", "serde", "serde_spanned", "toml"],
+        stages: &["dns", "zone", "time"],
+        crates: &["annotate_snippets", "base64", "jiff", "regex", "serde", "serde_spanned", "toml"],
         std: &["io", "net", "path"],
     },
     // The schedule asks whether a watch is usable: `verdict::Class`, and the limits it works under.
     Folder {
         name: "probe",
         stages: &["config", "dns", "time", "verdict::Class", "verdict::Thresholds"],
-        crates: &["jiff", "regex", "serde"],
+        crates: &["serde"],
         std: &["net"],
     },
     // A check carries the limits that a watch's machine works under.

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::{Read, read};
-use crate::control::LoadedZone;
 use crate::dns::{Name, Type};
 use crate::zone::Files;
+use crate::zone::load::{Report, Zone};
 use crate::zone::table::Builder;
 
 struct One(String);
@@ -67,7 +67,7 @@ check = "site"
 }
 
 /// Zone `example.com`, and `sub.example.com` with SOA and NS alone.
-fn zones(records: &[(&str, Type, Vec<u8>)]) -> Vec<LoadedZone> {
+fn zones(records: &[(&str, Type, Vec<u8>)]) -> Vec<Zone> {
     let zone = |apex: &str, records: &[(&str, Type, Vec<u8>)]| {
         let mut builder = Builder::new(name(apex));
         let soa = [
@@ -84,13 +84,13 @@ fn zones(records: &[(&str, Type, Vec<u8>)]) -> Vec<LoadedZone> {
         let (table, oddities) = builder.finish();
         assert!(oddities.is_empty());
         let serial = table.soa().unwrap().serial;
-        LoadedZone { table, serial, records: records.len() + 2 }
+        Zone { table, serial, records: records.len() + 2, report: Report::default() }
     };
     vec![zone("example.com", records), zone("sub.example.com", &[])]
 }
 
 /// The titles of all errors.
-fn said(read: &Read, zones: &[LoadedZone]) -> Vec<String> {
+fn said(read: &Read, zones: &[Zone]) -> Vec<String> {
     match read.against(zones) {
         Ok(_) => Vec::new(),
         Err(errors) => {

@@ -11,10 +11,11 @@ use crate::control::{Figures, WatchFigures};
 use crate::decision::order::{OrderId, What};
 use crate::decision::{Data, Decision, Order, Reason};
 use crate::dns::Name;
+use crate::dns::Serial;
 use crate::edge::handle::Readiness;
 use crate::probe::{Cause, Certificate, Epoch, Observation, Outcome, Phases, Purpose, Target, WatchId};
 use crate::snapshot::status::{Former, OriginStatus, RungStatus, Status, SteerStatus, WatchStatus};
-use crate::snapshot::{Generation, Serial, Snapshot, Zones};
+use crate::snapshot::{Generation, Snapshot, Zones};
 use crate::time::{Moment, Now, Wall};
 use crate::verdict::{Class, Verdict};
 

@@ -80,9 +80,10 @@ mod tests {
     use crate::config::Place;
     use crate::control::journal::{Served, Stages, Turn};
     use crate::decision::{Data, Reason};
+    use crate::dns::Serial;
     use crate::edge::admin::fixture::name;
     use crate::edge::ops::classic;
-    use crate::snapshot::{Generation, Serial};
+    use crate::snapshot::Generation;
     use crate::time::Wall;
 
     fn entry(what: What) -> Entry {

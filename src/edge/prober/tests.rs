@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::config::Check;
-use crate::probe::expect::Expression;
+use crate::config::expect::Expression;
 use crate::probe::judge::BODY_MAX;
 use crate::probe::{Cause, Epoch, LocalFault, Purpose, WatchId};
 

@@ -10,7 +10,7 @@ use crate::control::journal::{Entry, What};
 use crate::control::{Marks, Restored, RestoredDecision};
 use crate::decision::Order;
 use crate::dns::Name;
-use crate::snapshot::Serial;
+use crate::dns::Serial;
 use crate::time::Wall;
 
 /// Entries that may wait for a disk that does not write. Some 10 MB; beyond it the oldest verdicts go first.

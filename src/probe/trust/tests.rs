@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Check;
-use crate::probe::expect::Expression;
+use crate::config::expect::Expression;
 use crate::probe::{Cause::*, watch::Watch};
 use crate::probe::{Epoch, Phases, fixture};
 use std::time::Duration;

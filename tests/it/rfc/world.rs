@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use failoverd::answer::{Client, Desk, Disposition, Reply, Transport, answer, reach, read};
+use failoverd::dns::Serial;
 use failoverd::dns::message::{Header, Rcode, flag, record, skip_name};
 use failoverd::dns::{Name, Type};
-use failoverd::snapshot::{Generation, Serial, Snapshot, ZoneVersion, status::Status};
+use failoverd::snapshot::{Generation, Snapshot, ZoneVersion, status::Status};
 use failoverd::zone::table::{Builder, Change, Table};
 
 /// Types by name; all others are `TYPE123`.

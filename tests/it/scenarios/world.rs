@@ -10,9 +10,7 @@ use std::time::Duration;
 use failoverd::answer;
 use failoverd::config::{self, Config, Place};
 use failoverd::control::journal::What as Told;
-use failoverd::control::{
-    Asked, Controller, Effects, Event, Loaded, LoadedZone, Released, Reply, Restored, Span, Ticket,
-};
+use failoverd::control::{Asked, Controller, Effects, Event, Loaded, Released, Reply, Restored, Span, Ticket};
 use failoverd::decision::order::What;
 use failoverd::dns::{Name, Type};
 use failoverd::probe::{Cause, Observation, Outcome, Phase, Phases, Request, Target};
@@ -95,10 +93,10 @@ impl World {
         let zone_path = PathBuf::from("/etc/failoverd/fo.zone");
         let files = Memory([(path.clone(), config.to_owned()), (zone_path, zone_text.to_owned())].into());
         let read = config::read(&files, &path, &|_| None, "ns1").unwrap_or_else(|errors| panic!("{errors}"));
-        let zones = read.config.zones.iter().map(|file| {
-            let zone = zone::load::load(&files, &file.apex, &file.file).unwrap_or_else(|report| panic!("{report}"));
-            LoadedZone { table: zone.table, serial: zone.serial, records: zone.records }
-        });
+        let zones =
+            read.config.zones.iter().map(|file| {
+                zone::load::load(&files, &file.apex, &file.file).unwrap_or_else(|report| panic!("{report}"))
+            });
         let zones: Vec<_> = zones.collect();
         read.against(&zones).unwrap_or_else(|errors| panic!("{errors}"));
         let config = Arc::new(read.config.clone());

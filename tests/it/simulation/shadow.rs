@@ -10,8 +10,9 @@ use failoverd::control::journal::Turn;
 use failoverd::control::{Reply, RestoredDecision};
 use failoverd::decision::order::What;
 use failoverd::decision::{Data, Reason};
+use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
-use failoverd::snapshot::{Generation, Serial, Snapshot};
+use failoverd::snapshot::{Generation, Snapshot};
 use failoverd::time::{Moment, Now};
 use failoverd::verdict::Class;
 

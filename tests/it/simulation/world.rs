@@ -9,13 +9,15 @@ use std::time::Duration;
 use failoverd::config::*;
 use failoverd::control::journal::{Ending, Entry, What as Told};
 use failoverd::control::{
-    Asked, Controller, Effects, Event, Loaded, LoadedZone, Marks, Released, Restored, RestoredDecision, Span, Ticket,
+    Asked, Controller, Effects, Event, Loaded, Marks, Released, Restored, RestoredDecision, Span, Ticket,
 };
 use failoverd::decision::order::{Order, What};
+use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
 use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
-use failoverd::snapshot::{Serial, Snapshot};
+use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
+use failoverd::zone::load::{Report, Zone};
 use failoverd::zone::table::{Builder, Table};
 
 use super::shadow::Shadow;
@@ -704,7 +706,7 @@ fn random_config(dice: &mut Dice) -> Config {
 }
 
 fn loaded(config: &Arc<Config>, serial: u32) -> Loaded {
-    let zone = LoadedZone { table: static_table(serial), serial: Serial(serial), records: 3 };
+    let zone = Zone { table: static_table(serial), serial: Serial(serial), records: 3, report: Report::default() };
     Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new() }
 }
 

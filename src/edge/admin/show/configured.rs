@@ -1,10 +1,10 @@
 //! What the file says of a steered name, as a view.
 
 use super::{Sight, whole_millis};
+use crate::config::expect::Expression;
 use crate::config::{Ask, Check, Failback};
 use crate::edge::admin::{view, words};
 use crate::probe::WatchId;
-use crate::probe::expect::Expression;
 use crate::snapshot::status::SteerStatus;
 
 impl Sight<'_> {

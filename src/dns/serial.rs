@@ -1,4 +1,4 @@
-//! Serial numbers of zones (RFC 1982) and the choice of the next one.
+//! Serial numbers of zones and their arithmetic (RFC 1982).
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -47,13 +47,6 @@ impl fmt::Display for Serial {
     }
 }
 
-/// The serial of the next version of a zone: the greatest of the file's own, one past the last served, and one past
-/// the mark reserved by an earlier run. The clock is never asked: a date serial in the file must not send
-/// secondaries backwards, nor a clock jump poison the line.
-pub fn next(file: Serial, last: Option<Serial>, reserved: Option<Serial>) -> Serial {
-    [last.map(Serial::next), reserved.map(Serial::next)].into_iter().flatten().fold(file, Serial::greater)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,19 +57,5 @@ mod tests {
         assert!(Serial(0) > Serial(u32::MAX));
         assert!(Serial(0x7fff_ffff) > Serial(0));
         assert_eq!(Serial(0).partial_cmp(&Serial(0x8000_0000)), None);
-    }
-
-    #[test]
-    fn next_is_the_greatest_of_file_last_and_mark() {
-        for (file, last, mark, next_is) in [
-            (5, None, None, 5),
-            (5, Some(5), None, 6),
-            (2_026_112_101, Some(17), None, 2_026_112_101),
-            (5, Some(9), Some(1000), 1001),
-            (0, Some(u32::MAX), None, 0),
-            (2_026_112_101, Some(2_026_112_205), Some(2_026_112_150), 2_026_112_206),
-        ] {
-            assert_eq!(next(Serial(file), last.map(Serial), mark.map(Serial)), Serial(next_is));
-        }
     }
 }
