@@ -1,13 +1,19 @@
 //! `failoverd check`: the same code path as start, stopped early.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::exit::{Exit, Failure, warn};
 use crate::cli::look::{BOLD, Look, Table, Text};
 use crate::cli::{discover, out};
 use crate::config::{Config, SteerId, budget};
 use crate::edge::load;
+
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Args {
+    /// Configuration file; the same as --config
+    pub(super) file: Option<PathBuf>,
+}
 
 pub(super) fn check(given: Option<&Path>) -> Result<Exit, Failure> {
     let path = discover::config(given)?;

@@ -57,7 +57,7 @@ enum Verb {
     /// Serve
     Run(run::Args),
     /// Tell all that is wrong with the configuration and its zones, and what they cost
-    Check,
+    Check(check::Args),
     /// Every steered name at a glance
     Status(status::Args),
     /// Why a name is answered as it is: config, probe, verdict, decision, snapshot, answer
@@ -90,8 +90,10 @@ pub fn main() -> Exit {
     exit::end(match verb {
         Verb::Demo(args) => demo::demo(args),
         Verb::Init(args) => init::init(&args),
-        Verb::Run(args) => discover::config(given.config.as_deref()).and_then(|path| run::run(&path, args)),
-        Verb::Check => check::check(given.config.as_deref()),
+        Verb::Run(args) => {
+            discover::config(args.file.as_deref().or(given.config.as_deref())).and_then(|path| run::run(&path))
+        }
+        Verb::Check(args) => check::check(args.file.as_deref().or(given.config.as_deref())),
         Verb::Completions(args) => completions::completions(args),
         verb => ask(&given, verb),
     })
@@ -118,7 +120,7 @@ fn ask(given: &Given, verb: Verb) -> Result<Exit, Failure> {
             Verb::Failback(args) => failback::failback(&nodes, args).await,
             Verb::Events(args) => events::events(first, args).await,
             Verb::Reload(args) => reload::reload(first, args).await,
-            Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Check | Verb::Completions(_) => Ok(Exit::Usage),
+            Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Check(_) | Verb::Completions(_) => Ok(Exit::Usage),
         }
     })
 }

@@ -1,7 +1,7 @@
 //! `failoverd run`: the daemon.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anstream::println;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -10,14 +10,17 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::exit::{Exit, Failure};
 use crate::edge::daemon::{self, Daemon, Options, StartError};
 
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub(crate) struct Args {}
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// Configuration file; the same as --config
+    pub(crate) file: Option<PathBuf>,
+}
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
 /// If it cannot start, or breaks down.
-pub(crate) fn run(config: &Path, _args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(config: &Path) -> Result<Exit, Failure> {
     log();
     raise_descriptors();
     let options = Options { config: config.to_owned(), is_process: true };

@@ -30,7 +30,8 @@ pub fn judge(check: &Check, facts: &Facts, wall: Wall) -> Judged {
     let seen = Seen {
         status: facts.status,
         body: &facts.body[..facts.body.len().min(BODY_MAX)],
-        time: facts.phases.total(),
+        // How long our resolvers take is not the origin's doing.
+        time: facts.phases.total().saturating_sub(facts.phases.resolve.unwrap_or_default()),
         cert_days: facts
             .certificate
             .as_ref()
