@@ -91,7 +91,8 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
         match found {
             // 3a. "The whole of QNAME is matched", or 3c. "the * label": the owner is QNAME then, not the wildcard.
             Found::Exact(node) | Found::Wildcard(node) => {
-                if node.is_silent() {
+                // No steered answer is known yet; what the file has beside it is known.
+                if node.is_silent() && node.records(ask.qtype).is_none() {
                     return Ok(Disposition::Drop);
                 }
                 if let Some(records) = asked_for(node, ask.qtype) {

@@ -165,6 +165,9 @@ fn parent_and_child_and_root_may_all_be_ours() {
 fn a_silent_name_gets_no_reply_until_it_speaks() {
     let mut world = world();
     let silence = |owner: &str, silent| Change::Silence { owner: name(owner), silent };
+    let remove = |owner: &str, rtype| Change::Remove { owner: name(owner), rtype };
+    let addresses = ["A", "AAAA"].map(|word| remove("www.example.com", rtype(word)));
+    world.change("example.com", &addresses);
     world.change("example.com", &[silence("www.example.com", true), silence("*.new.example.com", true)]);
     for asked in ["www.example.com A", "www.example.com TXT", "alias.example.com A", "x.new.example.com A"] {
         assert_eq!(world.exchange(&query(asked).0, Transport::Udp), None, "{asked}");
@@ -172,8 +175,21 @@ fn a_silent_name_gets_no_reply_until_it_speaks() {
     assert_eq!(world.desk.tally.dropped, 4);
     world.dig("example.com MX").is("NOERROR", &[], &[SOA]);
     let rrset = RRset { rtype: rtype("A"), ttl: 5, rdata: vec![vec![192, 0, 2, 77]] };
-    let set = Change::Set { owner: name("*.new.example.com"), rrset };
-    world.change("example.com", &[silence("www.example.com", false), silence("*.new.example.com", false), set]);
+    let set = |owner: &str| Change::Set { owner: name(owner), rrset: rrset.clone() };
+    world.change("example.com", &[silence("www.example.com", false), silence("*.new.example.com", false)]);
+    world.change("example.com", &[set("www.example.com"), set("*.new.example.com")]);
     world.dig("x.new.example.com A").is("NOERROR", &["x.new.example.com. 5 A 192.0.2.77"], &[]);
-    assert_eq!(world.dig("alias.example.com A").answer.len(), 3);
+    assert_eq!(world.dig("alias.example.com A").answer.len(), 2);
+}
+
+#[test]
+fn a_silent_apex_answers_with_what_its_file_has() {
+    let mut world = world();
+    world.change("example.com", &[Change::Silence { owner: name("example.com"), silent: true }]);
+    world.dig("example.com NS").is("NOERROR", &["example.com. 300 NS ns.example.com."], &[]);
+    world.dig("example.com SOA").is("NOERROR", &[SOA], &[]);
+    for asked in ["example.com A", "example.com AAAA", "example.com CNAME", "example.com TXT", "example.com ANY"] {
+        assert_eq!(world.exchange(&query(asked).0, Transport::Udp), None, "{asked}");
+    }
+    world.dig("nobody.example.com A").is("NXDOMAIN", &[], &[SOA]);
 }
