@@ -320,6 +320,8 @@ impl State {
                 .fault(format!("`{extra}` is one word too many for $GENERATE"))
                 .help(r#"RDATA of several words stands in quotes, as "10 mail$""#));
         }
+        let template =
+            if rdata_word.quoted { without_escaped_quotes(rdata_word.bytes) } else { rdata_word.bytes.into() };
         let layout = Layout { owner: owner_word.index, rtype: head.word, rdata: rdata_word.index };
         let (mut text, mut spans) = (Vec::new(), Vec::new());
         for number in range.numbers() {
@@ -330,7 +332,7 @@ impl State {
             text.clear();
             spans.clear();
             self.wire.clear();
-            generate::expand(rdata_word.bytes, number, &mut text).map_err(|what| rdata_word.fault(what))?;
+            generate::expand(&template, number, &mut text).map_err(|what| rdata_word.fault(what))?;
             let in_rdata = |text: String, help| Fault {
                 word: rdata_word.index,
                 text: format!("with number {number}: {text}"),
@@ -345,6 +347,29 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// `\"` inside quotes as `"`, other escapes as they are: so BIND takes the RDATA of `$GENERATE` out of its quotes.
+fn without_escaped_quotes(quoted: &[u8]) -> Vec<u8> {
+    let mut bare = Vec::with_capacity(quoted.len());
+    let mut rest = quoted;
+    while let [byte, after @ ..] = rest {
+        rest = match rest {
+            [b'\\', b'"', after @ ..] => {
+                bare.push(b'"');
+                after
+            }
+            [b'\\', escaped, after @ ..] => {
+                bare.extend([b'\\', *escaped]);
+                after
+            }
+            _ => {
+                bare.push(*byte);
+                after
+            }
+        };
+    }
+    bare
 }
 
 const RECORD_HELP: &str = "a record is written: owner [ttl] [class] type rdata";
