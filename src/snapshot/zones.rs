@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dns::Name;
-use crate::dns::Serial;
+use crate::dns::{Name, Serial};
 use crate::zone::table::{Table, hash_folded};
 
 /// One version of one zone: what a transfer would send.

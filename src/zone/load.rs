@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::dns::Serial;
-use crate::dns::{Name, Type, rdata};
+use crate::dns::{Name, Serial, Type, rdata};
 use crate::zone::Files;
 use crate::zone::check::{self, Finding, Which};
 use crate::zone::master::{self, Parsed, Part};
@@ -198,6 +197,7 @@ mod tests {
             ("* A 192.0.2.1", vec!["* 3600 IN A 192.0.2.1"]),
             ("$GENERATE 1-2 h$ A 192.0.2.$", vec!["h1 3600 IN A 192.0.2.1", "h2 3600 IN A 192.0.2.2"]),
             ("$GENERATE 1-1 h 5 IN MX \"10 m$\"", vec!["h 5 IN MX 10 m1"]),
+            (r#"$GENERATE 1-1 h TXT "\"x $ y\" z""#, vec![r#"h 3600 IN TXT "x 1 y" "z""#]),
         ] {
             let zone = load_body(body).unwrap_or_else(|report| panic!("{body}\n{report}"));
             assert_eq!(records(&zone), expected, "{body}");

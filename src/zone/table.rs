@@ -45,8 +45,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::dns::Serial;
-use crate::dns::{Name, Type};
+use crate::dns::{Name, Serial, Type};
 
 pub use build::{Builder, Oddity, PushError};
 pub use hash::hash_folded;
