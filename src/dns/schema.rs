@@ -42,6 +42,8 @@ pub enum Field {
     Algorithm,
     /// 16 bits, a certificate type's number or mnemonic (RFC 4398 §2.1).
     CertificateType,
+    /// 8 bits, a notification scheme's number or mnemonic (RFC 9859 §2.1).
+    Scheme,
     A,
     Aaaa,
     Eui48,
@@ -117,8 +119,8 @@ pub struct NameRole {
 use Field::{
     A, Aaaa, Algorithm, Base64, Base64OrDash, CertificateType, Covered, Digest, Digits, Eui48, Eui64, Gateway,
     HashedName, Hex, HostIdentity, Location, Locator, Name, Nsap, OldTypes, Opaque, OptionalBase64, OptionalText,
-    OptionalTypes, Parameters, Prefixes, Relay, RestText, Salt, Seconds, Services, Tag, Text, Texts, Time, Types, U8,
-    U16, U32,
+    OptionalTypes, Parameters, Prefixes, Relay, RestText, Salt, Scheme, Seconds, Services, Tag, Text, Texts, Time,
+    Types, U8, U16, U32,
 };
 
 const fn name(compresses: bool, folds: bool, feeds_additional: bool) -> Field {
@@ -213,6 +215,9 @@ pub static ROWS: &[Row] = &[
     row_of(63, "ZONEMD", &[U32, U8, ZONE_DIGESTS], "2026112101 1 1 <96 hexadecimal digits>"),
     row_of(64, "SVCB", &[U16, KEEP_HOST, Parameters], "1 svc.example.com. port=8443"),
     row_of(65, "HTTPS", &[U16, KEEP_HOST, Parameters], "1 . alpn=h2,h3"),
+    row_of(66, "DSYNC", &[Covered, Scheme, U16, KEEP], "CDS NOTIFY 5353 scanner.example.com."),
+    row_of(67, "BRID", &[Base64], "AQID"),
+    row_of(68, "HHIT", &[Base64], "AQID"),
     row_of(99, "SPF", &[Texts], r#""v=spf1 -all""#),
     row_of(104, "NID", &[U16, Locator], "10 14:4fff:ff20:ee64"),
     row_of(105, "L32", &[U16, A], "10 10.1.2.0"),
@@ -225,6 +230,8 @@ pub static ROWS: &[Row] = &[
     row_of(258, "AVC", &[Texts], r#""text""#),
     row_of(259, "DOA", &[U32, U32, U8, Text, Base64OrDash], r#"0 1 2 "" -"#),
     row_of(260, "AMTRELAY", &[U8, Relay], "10 0 1 192.0.2.15"),
+    row_of(261, "RESINFO", &[Texts], r#""qnamemin" "exterr=15-17""#),
+    row_of(262, "WALLET", &[Texts], r#""BTC" "address""#),
     row_of(32768, "TA", DELEGATION, "12345 8 77 0102"),
     row_of(32769, "DLV", DELEGATION, "12345 8 77 0102"),
 ];

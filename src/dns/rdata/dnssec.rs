@@ -1,4 +1,4 @@
-//! Fields of DNSSEC: type bitmaps, times, salts and hashes, mnemonics of algorithms and certificate types.
+//! Fields of DNSSEC: type bitmaps, times, salts and hashes, mnemonics of algorithms, certificate types and schemes.
 
 use std::fmt::Write as _;
 
@@ -40,6 +40,9 @@ const CERTIFICATE_TYPES: &[(u16, &str)] = &[
     (254, "OID"),
 ];
 
+/// Scheme mnemonics (IANA "DSYNC: Location of Synchronization Endpoints").
+const SCHEMES: &[(u8, &str)] = &[(1, "NOTIFY")];
+
 /// An algorithm by number or mnemonic.
 pub(super) fn algorithm(text: &[u8]) -> Option<u8> {
     by_mnemonic(ALGORITHMS, text)
@@ -48,6 +51,11 @@ pub(super) fn algorithm(text: &[u8]) -> Option<u8> {
 /// A certificate type by number or mnemonic.
 pub(super) fn certificate_type(text: &[u8]) -> Option<u16> {
     by_mnemonic(CERTIFICATE_TYPES, text)
+}
+
+/// A scheme of DSYNC by number or mnemonic.
+pub(super) fn scheme(text: &[u8]) -> Option<u8> {
+    by_mnemonic(SCHEMES, text)
 }
 
 fn by_mnemonic<N: Copy + std::str::FromStr>(table: &[(N, &str)], text: &[u8]) -> Option<N> {

@@ -27,6 +27,7 @@ impl Field {
             Self::Covered => "an RR type",
             Self::Algorithm => "an algorithm",
             Self::CertificateType => "a certificate type",
+            Self::Scheme => "a scheme, as NOTIFY",
             Self::A => "an IPv4 address",
             Self::Aaaa => "an IPv6 address",
             Self::Eui48 => "six bytes as 00-00-5e-00-53-2a",
@@ -88,6 +89,10 @@ impl Field {
             Self::Algorithm => {
                 let token = words.need(noun)?;
                 out.push(dnssec::algorithm(token.bytes).ok_or_else(|| token.is_not(noun))?);
+            }
+            Self::Scheme => {
+                let token = words.need(noun)?;
+                out.push(dnssec::scheme(token.bytes).ok_or_else(|| token.is_not(noun))?);
             }
             Self::CertificateType => {
                 let token = words.need(noun)?;
@@ -190,7 +195,7 @@ impl Field {
             if wire.len() < least { Err(TOO_SHORT) } else { Ok(wire.len()) }
         };
         match self {
-            Self::U8 | Self::Algorithm => fixed(1),
+            Self::U8 | Self::Algorithm | Self::Scheme => fixed(1),
             Self::U16 | Self::Covered | Self::CertificateType => fixed(2),
             Self::U32 | Self::Seconds | Self::Time | Self::A => fixed(4),
             Self::Eui48 => fixed(6),
@@ -249,7 +254,13 @@ impl Field {
     /// Writes `wire`, which is this field and nothing else; `None` if there is no text for it.
     pub(super) fn print(self, wire: &[u8], out: &mut String) -> Option<()> {
         match self {
-            Self::U8 | Self::U16 | Self::U32 | Self::Seconds | Self::Algorithm | Self::CertificateType => {
+            Self::U8
+            | Self::U16
+            | Self::U32
+            | Self::Seconds
+            | Self::Algorithm
+            | Self::CertificateType
+            | Self::Scheme => {
                 write!(out, "{}", wire.iter().fold(0_u64, |value, &byte| value << 8 | u64::from(byte))).ok()?;
             }
             Self::Time => dnssec::print_time(u32::from_be_bytes(wire.try_into().ok()?), out),

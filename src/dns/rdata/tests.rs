@@ -98,6 +98,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "1 . alpn=h3 no-default-alpn ipv4hint=192.0.2.1,192.0.2.2 ech=AQID ipv6hint=2001:db8::1 dohpath=/q{?dns} ohttp",
         r#"1 . alpn="h3" no-default-alpn ipv4hint=192.0.2.1,192.0.2.2 ech=AQID ipv6hint=2001:db8::1 key7="/q{?dns}" key8"#,
     ),
+    ("DSYNC", "CDS notify 5353 scanner", "CDS 1 5353 scanner.example.com."),
+    ("BRID", "AQ ID", "AQID"),
+    ("HHIT", "AQID", "="),
     ("SPF", "\"v=spf1 -all\"", "="),
     ("NID", "10 0014:4fff:ff20:ee64", "10 14:4fff:ff20:ee64"),
     ("L32", "10 10.1.2.0", "="),
@@ -110,6 +113,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("AVC", "app", "\"app\""),
     ("DOA", "0 1 2 \"\" -", "="),
     ("AMTRELAY", "10 1 2 2001:db8::15", "="),
+    ("RESINFO", "qnamemin exterr=15-17", r#""qnamemin" "exterr=15-17""#),
+    ("WALLET", "BTC x", r#""BTC" "x""#),
     ("TA", "1 8 77 0102", "="),
     ("DLV", "1 8 77 0102", "="),
 ];
@@ -261,7 +266,7 @@ fn counted(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u
 fn field_wire(field: Field) -> BoxedStrategy<Vec<u8>> {
     let bytes = |range: std::ops::Range<usize>| prop::collection::vec(any::<u8>(), range);
     match field {
-        Field::U8 | Field::Algorithm => bytes(1..2).boxed(),
+        Field::U8 | Field::Algorithm | Field::Scheme => bytes(1..2).boxed(),
         Field::U16 | Field::Covered | Field::CertificateType => bytes(2..3).boxed(),
         Field::U32 | Field::Seconds | Field::Time | Field::A => bytes(4..5).boxed(),
         Field::Eui48 => bytes(6..7).boxed(),
