@@ -1,10 +1,12 @@
 //! A configuration and its zones from disk, checked: the one code path of start, reload and `failoverd check`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::config;
 use crate::control::Loaded;
+use crate::dns::Name;
 use crate::edge::files::Disk;
 use crate::zone::Files;
 use crate::zone::load::load as load_zone;
@@ -28,12 +30,11 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
     let mut warnings = read.warnings.clone();
     let mut zones = Vec::new();
     let mut errors = Vec::new();
+    let steered: BTreeSet<&Name> = read.config.steers.iter().map(|steer| &steer.name).collect();
     for zone in &read.config.zones {
-        match load_zone(files, &zone.apex, &zone.file) {
+        match load_zone(files, &zone.apex, &zone.file, &|name| steered.contains(name)) {
             Ok(loaded) => {
-                if !loaded.report.problems.is_empty() {
-                    warnings.push(loaded.report.to_string());
-                }
+                warnings.extend(loaded.report.lines());
                 zones.push(loaded);
             }
             Err(report) => errors.push(report.to_string()),

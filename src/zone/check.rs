@@ -44,7 +44,7 @@ pub enum Which {
 }
 
 /// Checks a zone. With `complete` false some records could not be read, and nothing is called missing.
-pub fn check(table: &Table, oddities: Vec<Oddity>, complete: bool) -> Vec<Finding> {
+pub fn check(table: &Table, oddities: Vec<Oddity>, complete: bool, steered: &dyn Fn(&Name) -> bool) -> Vec<Finding> {
     let mut findings = Findings { list: Vec::new(), errors: 0, warnings: 0 };
     for oddity in oddities {
         findings.add(odd(oddity));
@@ -59,7 +59,7 @@ pub fn check(table: &Table, oddities: Vec<Oddity>, complete: bool) -> Vec<Findin
         }
         aliases(table, &node, &mut findings);
         delegation(table, &node, &glue, complete, &mut findings);
-        targets::check(table, &node, complete, &mut findings);
+        targets::check(table, &node, complete, steered, &mut findings);
     }
     findings.list
 }

@@ -23,11 +23,11 @@ pub struct Zone {
     pub report: Report,
 }
 
-/// Loads the zone of `apex` from `file`.
+/// Loads the zone of `apex` from `file`. Of a `steered` name it is known that it has addresses, whatever the file says.
 ///
 /// # Errors
 /// All that is wrong, if there is an error among it.
-pub fn load(files: &dyn Files, apex: &Name, file: &Path) -> Result<Zone, Report> {
+pub fn load(files: &dyn Files, apex: &Name, file: &Path, steered: &dyn Fn(&Name) -> bool) -> Result<Zone, Report> {
     let mut report = Report::default();
     let mut builder = Builder::new(apex.clone());
     master::read(files, apex, file, &mut report, &mut |parsed, report| {
@@ -40,7 +40,7 @@ pub fn load(files: &dyn Files, apex: &Name, file: &Path) -> Result<Zone, Report>
     });
     let complete = report.errors() == 0;
     let (table, oddities) = builder.finish();
-    let findings = check::check(&table, oddities, complete);
+    let findings = check::check(&table, oddities, complete, steered);
     if !findings.is_empty() {
         locate(files, apex, file, findings, &mut report);
     }
@@ -164,7 +164,7 @@ mod tests {
 
     fn load_all(files: &[(&str, &str)]) -> Result<Zone, Report> {
         let files = files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect();
-        load(&Memory(files), &Name::absolute("example.com").unwrap(), Path::new("/z/main"))
+        load(&Memory(files), &Name::absolute("example.com").unwrap(), Path::new("/z/main"), &|_| false)
     }
 
     fn load_body(body: &str) -> Result<Zone, Report> {
@@ -272,6 +272,24 @@ mod tests {
     }
 
     #[test]
+    fn steered_names_have_addresses() {
+        let body = "@ MX 5 www\n@ MX 5 a.app\n@ MX 5 b.c.app\n@ MX 5 there.app\n@ MX 5 gone\nthere.app TXT x\n";
+        let files = Memory([(PathBuf::from("/z/main"), format!("{HEAD}{body}").into_bytes())].into());
+        let apex = Name::absolute("example.com").unwrap();
+        let steered = ["WWW.example.com", "*.app.example.com"].map(|name| Name::absolute(name).unwrap());
+        let warned =
+            |steered: &dyn Fn(&Name) -> bool| load(&files, &apex, Path::new("/z/main"), steered).unwrap().report;
+        assert_eq!(warned(&|_| false).warnings(), 5);
+        let report = warned(&|name| steered.contains(name));
+        let lines: Vec<usize> = report.problems.iter().map(|problem| problem.spot.line).collect();
+        assert_eq!(lines, [7, 8], "{report}");
+        assert_eq!(
+            report.lines().last().unwrap(),
+            "/z/main:8:6: MX points at `gone.example.com.`, which has no address in this zone; add `gone.example.com. A …`"
+        );
+    }
+
+    #[test]
     fn a_zone_without_soa_or_ns_is_refused() {
         let report = load_all(&[("/z/main", "")]).unwrap_err().to_string();
         assert!(report.contains("no SOA") && report.contains("no NS"), "{report}");
@@ -340,7 +358,7 @@ mod tests {
         #[test]
         fn any_bytes_are_loaded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let files = Memory([(PathBuf::from("/z/main"), bytes)].into());
-            let result = load(&files, &Name::absolute("example.com").unwrap(), Path::new("/z/main"));
+            let result = load(&files, &Name::absolute("example.com").unwrap(), Path::new("/z/main"), &|_| false);
             prop_assert!(result.is_err_and(|report| report.errors() > 0));
         }
     }

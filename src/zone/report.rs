@@ -86,9 +86,27 @@ impl Report {
         self.warnings
     }
 
+    /// Each problem as one line, and how many were not kept.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let more = self.errors + self.warnings - self.problems.len();
+        let file = self.problems.first().map(|problem| problem.spot.file.display().to_string()).unwrap_or_default();
+        let rest = (more > 0).then(|| format!("{file}: {more} more not shown"));
+        self.problems.iter().map(Problem::line).chain(rest)
+    }
+
     /// True if nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.errors + self.warnings == 0
+    }
+}
+
+impl Problem {
+    /// In one line: place, what, what would be right.
+    fn line(&self) -> String {
+        let Spot { file, line, column, .. } = &self.spot;
+        let place = if *line > 0 { format!(":{line}:{column}") } else { String::new() };
+        let help = self.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+        format!("{}{place}: {}{help}", file.display(), self.text)
     }
 }
 
@@ -183,6 +201,11 @@ mod tests {
         }
         assert_eq!((report.problems.len(), report.errors()), (KEPT_PROBLEMS, KEPT_PROBLEMS + 2));
         assert!(report.to_string().ends_with("52 errors, 0 warnings (2 not shown)"));
+        let lines: Vec<String> = report.lines().collect();
+        assert_eq!(
+            (lines.len(), lines[0].as_str(), lines[KEPT_PROBLEMS].as_str()),
+            (51, "a: x", "a: 2 more not shown")
+        );
     }
 
     #[test]

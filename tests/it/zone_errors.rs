@@ -42,7 +42,7 @@ fn zone_files(folder: &Path) -> Vec<String> {
 }
 
 fn load_in(folder: &Path, file: &str) -> Result<Zone, Report> {
-    load(&Folder(folder.to_owned()), &Name::absolute("example.com").unwrap(), Path::new(file))
+    load(&Folder(folder.to_owned()), &Name::absolute("example.com").unwrap(), Path::new(file), &|_| false)
 }
 
 #[test]

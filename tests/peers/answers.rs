@@ -334,8 +334,10 @@ impl Files for Disk {
 fn tables(zones: &Zones) -> BTreeMap<String, Result<Table, String>> {
     let folder = tempfile::tempdir().unwrap();
     write_zones(folder.path(), zones);
-    let table =
-        |apex: &String| load::load(&Disk, &Name::absolute(apex).unwrap(), &folder.path().join(format!("{apex}.zone")));
+    let table = |apex: &String| {
+        let file = folder.path().join(format!("{apex}.zone"));
+        load::load(&Disk, &Name::absolute(apex).unwrap(), &file, &|_| false)
+    };
     zones
         .keys()
         .map(|apex| (apex.clone(), table(apex).map(|zone| zone.table).map_err(|report| report.to_string())))

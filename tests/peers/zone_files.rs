@@ -42,7 +42,7 @@ fn good_zones() -> (PathBuf, Vec<String>) {
 }
 
 fn load_in(folder: &Path, file: &str) -> Zone {
-    load(&Folder(folder.to_owned()), &Name::absolute("example.com").unwrap(), Path::new(file))
+    load(&Folder(folder.to_owned()), &Name::absolute("example.com").unwrap(), Path::new(file), &|_| false)
         .unwrap_or_else(|report| panic!("{file}\n{report}"))
 }
 

@@ -37,7 +37,13 @@ enum Standing {
 /// Types that point at a host, how many bytes stand before its name, and whether a target may be left out as `.`.
 const POINTERS: [(Type, usize, bool); 3] = [(Type::NS, 0, false), (Type::MX, 2, true), (Type::SRV, 6, true)];
 
-pub(super) fn check(table: &Table, node: &Node<'_>, complete: bool, findings: &mut Findings) {
+pub(super) fn check(
+    table: &Table,
+    node: &Node<'_>,
+    complete: bool,
+    steered: &dyn Fn(&Name) -> bool,
+    findings: &mut Findings,
+) {
     for rtype in node.types() {
         if matches!(rtype, Type::CNAME | Type::DNAME | Type::PTR) {
             for rdata in node.rrset(rtype).into_iter().flat_map(|rrset| rrset.rdata) {
@@ -55,11 +61,26 @@ pub(super) fn check(table: &Table, node: &Node<'_>, complete: bool, findings: &m
             let Some(target) = name_in(&rdata, skip).filter(|name| !(name.is_root() && may_be_root)) else {
                 continue;
             };
-            if target.is_within(table.apex()) {
+            if target.is_within(table.apex()) && !is_steered(table, &target, steered) {
                 findings.list_target(table, node, rtype, rdata, &target, complete);
             }
         }
     }
+}
+
+/// True for a steered name and for one that a steered wildcard answers: their addresses come while we run.
+fn is_steered(table: &Table, target: &Name, steered: &dyn Fn(&Name) -> bool) -> bool {
+    if steered(target) {
+        return true;
+    }
+    let mut above = if table.get(target).is_some() { None } else { target.parent() };
+    while let Some(name) = above.filter(|name| name.is_within(table.apex())) {
+        if name.child(b"*").is_ok_and(|wildcard| steered(&wildcard)) {
+            return true;
+        }
+        above = if table.get(&name).is_some() || steered(&name) { None } else { name.parent() };
+    }
+    false
 }
 
 fn twice(owner: Name, rtype: Type, rdata: Vec<u8>, target: &Name, meant: &Name) -> Finding {
@@ -114,7 +135,7 @@ impl Findings {
                 self.add(find(Level::Warning, text).help(if looks_like_address(target, table.apex()) {
                     format!("{rtype} takes a name, not an address: give a name A or AAAA and point at that")
                 } else {
-                    format!("add `{target} A …`, unless it is a steered name")
+                    format!("add `{target} A …`")
                 }));
             }
         }

@@ -93,10 +93,9 @@ impl World {
         let zone_path = PathBuf::from("/etc/failoverd/fo.zone");
         let files = Memory([(path.clone(), config.to_owned()), (zone_path, zone_text.to_owned())].into());
         let read = config::read(&files, &path, &|_| None, "ns1").unwrap_or_else(|errors| panic!("{errors}"));
-        let zones =
-            read.config.zones.iter().map(|file| {
-                zone::load::load(&files, &file.apex, &file.file).unwrap_or_else(|report| panic!("{report}"))
-            });
+        let zones = read.config.zones.iter().map(|file| {
+            zone::load::load(&files, &file.apex, &file.file, &|_| false).unwrap_or_else(|report| panic!("{report}"))
+        });
         let zones: Vec<_> = zones.collect();
         read.against(&zones).unwrap_or_else(|errors| panic!("{errors}"));
         let config = Arc::new(read.config.clone());
