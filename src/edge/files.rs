@@ -56,15 +56,20 @@ impl Looks {
 impl Files for Disk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read + '_>> {
         self.note(path);
-        let file = File::open(path)?;
-        // A folder opens, and fails only when it is read, with a riddle for a message.
-        if file.metadata()?.is_dir() {
+        // A folder opens, and fails only when it is read, with a riddle for a message; a pipe waits for its writer.
+        let kind = fs::metadata(path)?.file_type();
+        if kind.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a file"));
         }
-        Ok(Box::new(io::BufReader::with_capacity(64 << 10, file)))
+        if !kind.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or device, not a file"));
+        }
+        Ok(Box::new(io::BufReader::with_capacity(64 << 10, File::open(path)?)))
     }
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        // What is opened next is the target: a link that leads to another one later would not show.
+        self.note(path);
         fs::canonicalize(path)
     }
 
@@ -81,6 +86,8 @@ fn facts(path: &Path) -> Facts {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -105,6 +112,53 @@ mod tests {
         assert_ne!(replaced, longer);
         fs::write(path("missing"), "here").expect("written");
         assert_ne!(looks.now(), replaced);
+    }
+
+    #[test]
+    fn a_link_that_leads_to_another_file_shows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a"), "same").expect("written");
+        fs::write(path("b"), "same").expect("written");
+        symlink(path("a"), path("link")).expect("linked");
+        let disk = Disk::default();
+        let target = disk.canonical(&path("link")).expect("resolves");
+        drop(disk.open(&target).expect("opens"));
+        let looks = disk.looks();
+        assert_eq!(looks, looks.now());
+        symlink(path("b"), path("new")).expect("linked");
+        fs::rename(path("new"), path("link")).expect("renamed");
+        assert_ne!(looks.now(), looks);
+    }
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
+        // Open for writing too, so that to open it would not wait for ever.
+        let _writer = File::options().read(true).write(true).open(&pipe).expect("opens");
+        let error = Disk::default().open(&pipe).err().expect("refused");
+        assert!(error.to_string().contains("not a file"), "{error}");
+    }
+
+    /// The folder of a zone file is that of the file, not that of a link to it.
+    #[test]
+    fn a_zone_file_that_is_a_link_includes_what_stands_beside_its_target() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir_all(path("real/sub")).expect("made");
+        fs::create_dir(path("links")).expect("made");
+        let text = "$TTL 1h\n@ SOA ns.test. a. 1 2h 1h 4w 1h\n@ NS ns.test.\n$INCLUDE sub/b\n";
+        fs::write(path("real/main"), text).expect("written");
+        fs::write(path("real/sub/b"), "www A 192.0.2.1\nwww A 192.0.2.1\n").expect("written");
+        symlink(path("real/main"), path("links/main")).expect("linked");
+        let apex = crate::dns::Name::absolute("example.com").expect("a name");
+        let zone = crate::zone::load::load(&Disk::default(), &apex, &path("links/main"), &|_| false);
+        let zone = zone.unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(zone.records, 3);
+        let real = fs::canonicalize(path("real/sub/b")).expect("resolves");
+        assert_eq!(zone.report.problems[0].spot.file, real, "a warning names a file that is there");
     }
 
     #[test]

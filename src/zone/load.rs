@@ -238,6 +238,7 @@ mod tests {
             (vec![("/z/main", "$INCLUDE /zz/b"), ("/zz/b", "")], "outside the folder"),
             (vec![("/z/main", "$INCLUDE b"), ("/z/b", "$INCLUDE main")], "includes itself"),
             (vec![("/z/main", "$INCLUDE c")], "cannot open `c`"),
+            (vec![("/z/main", "$INCLUDE \"\"")], "an empty file name"),
         ] {
             let report = load_all(&files).unwrap_err().to_string();
             assert!(report.contains(said), "{report}");

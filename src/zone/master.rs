@@ -152,8 +152,8 @@ impl Include {
         if sources.len() >= INCLUDE_DEPTH_MAX {
             return Err(fault(format!("files are included {INCLUDE_DEPTH_MAX} deep")).help("include them side by side"));
         }
-        let path = last.file.parent().unwrap_or(Path::new("")).join(&self.path);
-        let canonical = files.canonical(&path).map_err(|error| {
+        let beside = |file: &Path| file.parent().unwrap_or(Path::new("")).join(&self.path);
+        let canonical = files.canonical(&beside(&last.canonical)).map_err(|error| {
             fault(format!("cannot open `{shown}`: {error}")).help("paths are relative to the file that includes")
         })?;
         if !first.canonical.parent().is_some_and(|folder| canonical.starts_with(folder)) {
@@ -163,7 +163,10 @@ impl Include {
         if sources.iter().any(|source| source.canonical == canonical) {
             return Err(fault(format!("`{shown}` includes itself")).help("take one of the $INCLUDE lines away"));
         }
-        open(files, path, &canonical, self.origin.clone(), last.owner.clone())
+        // Beside a link to the zone file there may be nothing.
+        let file = Some(beside(&last.file)).filter(|path| files.canonical(path).is_ok_and(|path| path == canonical));
+        let file = file.unwrap_or_else(|| canonical.clone());
+        open(files, file, &canonical, self.origin.clone(), last.owner.clone())
             .map_err(|error| fault(format!("cannot open `{shown}`: {error}")))
     }
 }
@@ -280,6 +283,9 @@ impl State {
         } else if is("$INCLUDE") {
             let token = words.need("a file name")?;
             let path = token.as_str().ok_or_else(|| token.is_not("a file name in UTF-8"))?;
+            if path.is_empty() {
+                return Err(token.fault("an empty file name"));
+            }
             let origin = match words.next() {
                 Some(token) => name_of(&token, origin)?,
                 None => origin.clone(),
