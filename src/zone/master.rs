@@ -15,6 +15,9 @@ use crate::zone::report::{Level, Problem, Report, Spot};
 
 /// Most files that may be open in each other.
 pub const INCLUDE_DEPTH_MAX: usize = 8;
+/// What one zone may hold, far above what any needs: a `$GENERATE` with three zeros too many, or files that include
+/// each other again and again, end in an error before they have taken all memory. A record takes some 50 bytes.
+const LIMITS: Limits = Limits { records: 20_000_000, includes: 10_000 };
 /// Highest TTL (RFC 2181 §8).
 pub const TTL_MAX: u32 = 0x7fff_ffff;
 
@@ -58,9 +61,27 @@ impl Parsed<'_> {
     }
 }
 
+/// How much of a zone may still be read.
+#[derive(Clone, Copy)]
+struct Limits {
+    records: u32,
+    includes: u32,
+}
+
 /// Reads `file` and what it includes; relative names are completed with `apex` at first. Hands each record to `take`,
 /// and puts what cannot be read into the report.
 pub fn read(
+    files: &dyn Files,
+    apex: &Name,
+    file: &Path,
+    report: &mut Report,
+    take: &mut dyn FnMut(&Parsed<'_>, &mut Report),
+) {
+    read_within(LIMITS, files, apex, file, report, take);
+}
+
+fn read_within(
+    limits: Limits,
     files: &dyn Files,
     apex: &Name,
     file: &Path,
@@ -75,7 +96,7 @@ pub fn read(
             return;
         }
     };
-    let mut state = State { default_ttl: None, last_ttl: None, wire: Vec::new() };
+    let mut state = State { default_ttl: None, last_ttl: None, wire: Vec::new(), limits, left: limits, is_over: false };
     while let Some(source) = sources.last_mut() {
         let asked = match source.lexer.advance() {
             Ok(false) => {
@@ -92,13 +113,16 @@ pub fn read(
             }
         };
         let result = asked.and_then(|include| match include {
-            Some(include) => include.open(files, &sources).map(Some),
+            Some(include) => state.admit_include(include.word).and_then(|()| include.open(files, &sources)).map(Some),
             None => Ok(None),
         });
         match (result, sources.last()) {
             (Ok(Some(included)), _) => sources.push(included),
             (Err(fault), Some(source)) => report.push(problem_of(source, fault)),
             _ => {}
+        }
+        if state.is_over {
+            return;
         }
     }
 }
@@ -176,6 +200,10 @@ struct State {
     default_ttl: Option<u32>,
     last_ttl: Option<u32>,
     wire: Vec<u8>,
+    limits: Limits,
+    left: Limits,
+    /// A limit is passed: nothing more is read.
+    is_over: bool,
 }
 
 /// TTL, type and place of a record; class IN is checked already.
@@ -188,6 +216,28 @@ struct Head {
 type Take<'t> = dyn FnMut(&Parsed<'_>, &mut Report) + 't;
 
 impl State {
+    /// Counts a record, unless it is one too many.
+    fn admit_record(&mut self, word: usize) -> Result<(), Fault> {
+        let left = self.left.records.checked_sub(1);
+        self.is_over = left.is_none();
+        self.left.records = left.ok_or_else(|| {
+            let text = format!("the zone has over {} records; the rest is not read", self.limits.records);
+            Fault { word, text, help: None }.help("is a $GENERATE too wide, or a file included too often?")
+        })?;
+        Ok(())
+    }
+
+    /// Counts a file that is included, unless it is one too many.
+    fn admit_include(&mut self, word: usize) -> Result<(), Fault> {
+        let left = self.left.includes.checked_sub(1);
+        self.is_over = left.is_none();
+        self.left.includes = left.ok_or_else(|| {
+            let text = format!("the zone includes over {} files; the rest is not read", self.limits.includes);
+            Fault { word, text, help: None }.help("do files include the same ones again and again?")
+        })?;
+        Ok(())
+    }
+
     /// Carries out one entry.
     fn entry(
         &mut self,
@@ -226,6 +276,7 @@ impl State {
         let rdata_word = words.index();
         rdata::parse_words(head.rtype, &mut words, origin, &mut self.wire)?;
         let ttl = self.ttl_of(&head, file, entry, report)?;
+        self.admit_record(head.word)?;
         let layout = Layout { owner: 0, rtype: head.word, rdata: rdata_word };
         if head.rtype == Type::TXT && entry.ends_in_comment() {
             report.push(Problem {
@@ -349,6 +400,7 @@ impl State {
             rdata::parse_words(head.rtype, &mut Words::new(&text, &spans), origin, &mut self.wire)
                 .map_err(|fault| in_rdata(fault.text, fault.help))?;
             let ttl = self.ttl_of(&head, file, entry, report)?;
+            self.admit_record(head.word)?;
             take(&Parsed { owner: &owner, rtype: head.rtype, ttl, rdata: &self.wire, file, entry, layout }, report);
         }
         Ok(())
@@ -520,4 +572,49 @@ fn lexical_problem(source: &Source<'_>, error: &LexError) -> Problem {
     };
     let spot = spot_of(&source.file, source.lexer.entry(), (at, at + 1));
     Problem { level: Level::Error, text, help: Some(help.to_owned()), spot }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files by path; all are beside each other.
+    struct Memory(&'static [(&'static str, &'static str)]);
+
+    impl Files for Memory {
+        fn open(&self, path: &Path) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+            let file = self.0.iter().find(|(name, _)| Path::new(name) == path);
+            file.map(|(_, text)| Box::new(text.as_bytes()) as _).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        }
+
+        fn canonical(&self, path: &Path) -> std::io::Result<PathBuf> {
+            Ok(path.to_owned())
+        }
+    }
+
+    #[test]
+    fn reading_stops_with_one_error_where_a_zone_holds_too_much() {
+        let limits = Limits { records: 4, includes: 3 };
+        for (files, taken, said) in [
+            (&[("/main", "a 1 A 192.0.2.1\n A 192.0.2.2\n A 192.0.2.3\n A 192.0.2.4\n")][..], 4, ""),
+            (&[("/main", "$GENERATE 1-9 a 1 A 192.0.2.$\nb BAD\n")], 4, "over 4 records"),
+            (
+                &[("/main", "a 1 A 192.0.2.1\n$INCLUDE b\n$INCLUDE b\n"), ("/b", " A 192.0.2.1\n A 192.0.2.2\n")],
+                4,
+                "over 4 records",
+            ),
+            (&[("/main", "$INCLUDE b\n$INCLUDE b\n$INCLUDE b\na 1 A 192.0.2.1\n"), ("/b", "; nothing\n")], 1, ""),
+            (
+                &[("/main", "$INCLUDE b\n$INCLUDE b\na 1 A 192.0.2.1\n"), ("/b", "$INCLUDE c\n"), ("/c", "")],
+                0,
+                "over 3 files",
+            ),
+        ] {
+            let (mut report, mut count) = (Report::default(), 0);
+            let apex = Name::absolute("example.com").unwrap();
+            read_within(limits, &Memory(files), &apex, Path::new("/main"), &mut report, &mut |_, _| count += 1);
+            assert_eq!((count, report.errors()), (taken, usize::from(!said.is_empty())), "{report}");
+            assert!(report.to_string().contains(said), "{report}");
+        }
+    }
 }
