@@ -51,3 +51,49 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn warnings_are_lines_and_none_is_about_a_steered_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        write(
+            "failoverd.toml",
+            r#"
+            contract = 1
+            [server]
+            listen = ["127.0.0.1:5300"]
+            [zone."example.com"]
+            file = "zone"
+            [check.web]
+            http = "/healthz"
+            [origin.eu]
+            a = ["192.0.2.10"]
+            [origin.us]
+            a = ["192.0.2.20"]
+            [origin.pages]
+            a = ["192.0.2.30"]
+            [steer."www.example.com"]
+            primary = "eu"
+            backup = "us"
+            emergency = "pages"
+            check = "web"
+            "#,
+        );
+        let head = "$TTL 5\n@ SOA ns.test. a. 1 2h 1h 4w 5\n@ NS ns.test.\n";
+        write("zone", &format!("{head}@ MX 5 www\n@ MX 5 gone\nb A 192.0.2.1\nb A 192.0.2.1\n"));
+        let path = folder.path().join("failoverd.toml");
+        let warnings = load(&path).unwrap_or_else(|errors| panic!("{errors}")).warnings;
+        let place = |line: &str| format!("{}:{line}: ", folder.path().join("zone").display());
+        assert_eq!(warnings.len(), 2, "{warnings:#?}");
+        for (warning, line) in warnings.iter().zip(["5:6", "7:3"]) {
+            assert!(warning.starts_with(&place(line)) && warning.lines().count() == 1, "{warning}");
+            assert!(!warning.contains("warning"), "{warning}");
+        }
+    }
+}
