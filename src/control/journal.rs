@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Place;
+use crate::decision::Reason;
+pub use crate::decision::Served;
 use crate::decision::order::{Order, OrderId};
-use crate::decision::{Data, Reason};
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::snapshot::{Generation, Refused};
@@ -103,14 +103,6 @@ pub struct Turn {
     pub ttl: u32,
     /// How long the stages took.
     pub stages: Stages,
-}
-
-/// What is served for a name, told by names.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Served {
-    pub place: Place,
-    pub origins: Vec<String>,
-    pub data: Data,
 }
 
 /// Time per stage of a turn, in milliseconds.

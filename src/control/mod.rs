@@ -49,6 +49,7 @@ use journal::{Ending, Entry};
 use line::{GenerationLine, SerialLine};
 use names::{Ground, NameState};
 use orders::OrderBook;
+use turns::Moved;
 use watches::WatchState;
 
 /// How often stale watches are looked for.
@@ -81,6 +82,10 @@ pub struct Controller {
     shown: BTreeSet<WatchId>,
     /// Names whose status changed since the last snapshot.
     shown_names: BTreeSet<SteerId>,
+    /// Names whose first decision waits for the serial it is served in.
+    unnumbered: BTreeSet<SteerId>,
+    /// Turns of a snapshot that was refused.
+    unpublished: Vec<Moved>,
     /// Something people are shown changed beyond names and watches.
     restated: bool,
     /// Every part of the status is new (start and reload).
@@ -167,9 +172,13 @@ impl Controller {
             changed: true,
             silenced: false,
         });
+        // Zones that are away now: one that comes back by reload goes on above what was reserved for it.
+        let away =
+            restored.marks.serials.iter().filter(|(apex, _)| !config.zones.iter().any(|file| file.apex == *apex));
+        let retired = away.map(|(apex, mark)| (apex.clone(), SerialLine::new(*mark, Some(*mark))));
         let mut controller = Self {
             zones: zones.collect(),
-            retired: BTreeMap::new(),
+            retired: retired.collect(),
             watches: Vec::new(),
             schedule: Schedule::new(),
             trust: Trust::default(),
@@ -181,6 +190,8 @@ impl Controller {
             touched_at: None,
             shown: BTreeSet::new(),
             shown_names: BTreeSet::new(),
+            unnumbered: BTreeSet::new(),
+            unpublished: Vec::new(),
             restated: true,
             rebuilt: true,
             doubt: None,
@@ -372,12 +383,17 @@ impl Controller {
             (Some((_, evidence)), None) => {
                 self.doubt = Some(DoubtState { since: now, evidence, spoken: false });
                 self.restated = true;
+                self.touch_all(now);
             }
             (None, Some(_)) => {
                 let ended = self.doubt.take();
                 self.restated = true;
-                for state in &mut self.watches {
-                    state.verdict = state.verdict.reprieved();
+                for (index, state) in self.watches.iter_mut().enumerate() {
+                    let reprieved = state.verdict.reprieved();
+                    if reprieved != state.verdict {
+                        state.verdict = reprieved;
+                        self.shown.insert(watch_id(index));
+                    }
                 }
                 self.touch_all(now);
                 if let Some(ended) = ended.filter(|doubt| doubt.spoken) {
@@ -478,7 +494,7 @@ impl Controller {
         now: Now,
         fx: &mut Effects,
     ) -> Result<String, String> {
-        let said = self.order_makes_sense(&what, force)?;
+        let said = self.order_makes_sense(&what, force, now)?;
         let (order, replaced) = self.orders.give(what, actor, reason, span, now.wall);
         if let Some(replaced) = replaced {
             self.order_ended(replaced, Ending::Replaced { by: order.id }, now, fx);
@@ -491,7 +507,8 @@ impl Controller {
     }
 
     /// What the order will do, in words; or why it is not obeyed.
-    fn order_makes_sense(&self, what: &What, force: bool) -> Result<String, String> {
+    fn order_makes_sense(&self, what: &What, force: bool, now: Now) -> Result<String, String> {
+        let ground = self.ground(now);
         match what {
             What::Hold { name, place } => {
                 let state = self.names.iter().find(|state| state.steer.name == *name);
@@ -500,7 +517,7 @@ impl Controller {
                     let rungs: Vec<_> = state.steer.rungs.iter().map(|rung| rung.place.to_string()).collect();
                     return Err(format!("{} has no rung {place}; its rungs are {}", name.to_host(), rungs.join(", ")));
                 };
-                let class = state.rungs.get(rung).map_or(Class::Untried, |seen| seen.class);
+                let class = state.seen(&ground).get(rung).map_or(Class::Untried, |seen| seen.class);
                 if class == Class::Down && !force {
                     return Err(format!(
                         "the {place} of {} is down; holding it there would serve a dead origin (use --force to do so)",
@@ -514,14 +531,15 @@ impl Controller {
                     let known: Vec<_> = self.config.origins.iter().map(|known| known.name.as_str()).collect();
                     return Err(format!("unknown origin `{origin}`; the origins are {}", known.join(", ")));
                 }
+                // While a name is held, only the rung it is held on can be served.
                 let stranded = self.names.iter().find(|state| {
-                    let uses = state.rungs.iter().any(|rung| rung.origins.iter().any(|seen| *seen.name == **origin));
-                    let other = state
-                        .rungs
-                        .iter()
-                        .flat_map(|rung| &rung.origins)
-                        .any(|seen| *seen.name != **origin && !seen.drained && seen.class != Class::Down);
-                    uses && !other
+                    let hold = self.orders.hold(&state.steer.name).map(|(place, _)| place);
+                    let seen = state.seen(&ground);
+                    let rungs = state.steer.rungs.iter().zip(&seen);
+                    let open = rungs.filter(|(rung, _)| hold.is_none_or(|place| rung.place == place));
+                    let open: Vec<_> = open.flat_map(|(_, seen)| &seen.origins).collect();
+                    let is_left = open.iter().any(|o| *o.name != **origin && !o.drained && o.class != Class::Down);
+                    open.iter().any(|o| *o.name == **origin) && !is_left
                 });
                 match stranded {
                     Some(state) if !force => Err(format!(
@@ -552,7 +570,15 @@ impl Controller {
     fn approve_failback(&mut self, name: Name, actor: String, now: Now, fx: &mut Effects) -> Result<String, String> {
         let index = self.names.iter().position(|state| state.steer.name == name);
         let index = index.ok_or_else(|| self.unknown_name(&name))?;
+        if let Some((place, _)) = self.orders.hold(&name) {
+            return Err(format!("{} is held on its {place}; release it first", name.to_host()));
+        }
+        if self.doubt.is_some() {
+            return Err("our own sight is in doubt and nothing moves by itself; `hold` overrules it".to_owned());
+        }
+        let rungs = self.names[index].seen(&self.ground(now));
         let state = &mut self.names[index];
+        state.rungs = rungs;
         let ladder = state.ladder();
         if !state.standing.approve(&ladder) {
             return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));

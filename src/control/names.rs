@@ -8,7 +8,7 @@ use crate::config::{Config, Form, OriginId, Place, Rung, Steer};
 use crate::control::flattened::Flattened;
 use crate::control::orders::OrderBook;
 use crate::control::watches::WatchState;
-use crate::decision::{self, Choice, Data, Decision, OriginView, Reason, RungView, Standing, Why};
+use crate::decision::{self, Choice, Data, Decision, OriginView, Reason, RungView, Served, Standing, Why};
 use crate::dns::Serial;
 use crate::probe::watch::Seat;
 use crate::probe::{Target, WatchId};
@@ -30,6 +30,10 @@ pub(crate) struct NameState {
     pub(crate) seats: Vec<Vec<Seat>>,
     pub(crate) standing: Standing,
     pub(crate) decision: Option<Decision>,
+    /// The decision told by names, which outlive a configuration.
+    pub(crate) served: Option<Served>,
+    /// What is decided stands in the zone's table.
+    pub(crate) planted: bool,
     /// Since when its rung is served.
     pub(crate) since: Now,
     /// Serial of the version the decision was first served in.
@@ -61,6 +65,8 @@ impl NameState {
             seats,
             standing: Standing::default(),
             decision: None,
+            served: None,
+            planted: false,
             since: now,
             serial: Serial::default(),
             former: None,
@@ -75,7 +81,7 @@ impl NameState {
     pub(crate) fn decide(&mut self, ground: &Ground<'_>) -> Option<Decision> {
         self.rungs = self.look(ground);
         let hold = ground.orders.hold(&self.steer.name);
-        if self.decision.is_none() && hold.is_none() && !self.is_clear() && ground.now.moment < self.patience {
+        if self.decision.is_none() && hold.is_none() && !self.is_clear(ground) && ground.now.moment < self.patience {
             self.wake = Some(self.patience);
             return None;
         }
@@ -84,31 +90,61 @@ impl NameState {
         let choice =
             decision::decide(&views, self.steer.failback, &mut self.standing, place, ground.frozen, ground.now);
         self.wake = choice.wake;
+        let chosen = self.ids(&choice);
         if choice.why == Why::Doubt
-            && let Some(kept) = &self.decision
+            && let Some(kept) = self.decision.as_ref().filter(|kept| kept.rung == choice.rung && kept.origins == chosen)
         {
             return Some(Decision { reason: Reason::Doubt, ..kept.clone() });
         }
-        let data = self
-            .data(&choice, ground)
-            .or_else(|| self.decision.as_ref().filter(|kept| kept.rung == choice.rung).map(|kept| kept.data.clone()))?;
+        let kept = || self.decision.as_ref().filter(|kept| kept.rung == choice.rung).map(|kept| kept.data.clone());
+        let (choice, data) = match self.data(&choice, ground).or_else(kept) {
+            Some(data) => (choice, data),
+            None => self.whatever_has_data(ground)?,
+        };
         let reason = choice.why.reason(hold.map(|(_, order)| order));
         let cap = if reason == Reason::Unproven { UNPROVEN_TTL } else { u32::MAX };
         let rung = &self.steer.rungs[choice.rung];
         Some(Decision {
             rung: choice.rung,
             place: rung.place,
-            origins: choice.origins.iter().map(|&origin| rung.origins[origin]).collect(),
+            origins: self.ids(&choice),
             data,
             ttl: self.steer.ttl.min(cap),
             reason,
         })
     }
 
-    /// True if the first rung that is not known to be dead is known to be up: waiting longer would change nothing.
-    fn is_clear(&self) -> bool {
+    fn ids(&self, choice: &Choice) -> Vec<OriginId> {
+        let rung = &self.steer.rungs[choice.rung];
+        choice.origins.iter().map(|&index| rung.origins[index]).collect()
+    }
+
+    /// True if waiting longer would change nothing: the first rung that is not known to be dead is up, and nothing of
+    /// it is unknown. A name with a past waits only until the rung it was on has an address again.
+    fn is_clear(&self, ground: &Ground<'_>) -> bool {
+        if let Some(rung) = self.standing.served().and_then(|place| self.rung_at(place)) {
+            return self.data(&self.whole(rung), ground).is_some();
+        }
         let first = self.rungs.iter().find(|rung| rung.class != Class::Down);
-        first.is_none_or(|rung| rung.class == Class::Up)
+        let is_known = |rung: &RungStatus| rung.origins.iter().all(|seen| seen.drained || seen.class != Class::Untried);
+        first.is_none_or(|rung| rung.class == Class::Up && is_known(rung))
+    }
+
+    /// A rung with all its origins.
+    fn whole(&self, rung: usize) -> Choice {
+        let origins = (0..self.steer.rungs[rung].origins.len()).collect();
+        Choice { rung, origins, why: Why::AllDead, wake: None }
+    }
+
+    /// The first rung of which any address is known, when the one that was chosen has none: never empty.
+    fn whatever_has_data(&self, ground: &Ground<'_>) -> Option<(Choice, Data)> {
+        let mut rungs = (0..self.steer.rungs.len()).map(|rung| self.whole(rung));
+        rungs.find_map(|choice| self.data(&choice, ground).map(|data| (choice, data)))
+    }
+
+    /// How every rung looks now, for those who weigh an order before it is given.
+    pub(crate) fn seen(&self, ground: &Ground<'_>) -> Vec<RungStatus> {
+        self.look(ground)
     }
 
     /// How every rung looks from here.

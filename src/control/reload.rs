@@ -3,9 +3,11 @@
 //! Everything is built before anything is replaced. Watches keep their verdicts by identity, names their standing by
 //! name and rung; a verdict lost by a reload never moves a name, because an unknown rung that is served stays served.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Form, OriginId, Steer};
+use crate::config::{Config, Form, OriginId, Place, Rung, Steer};
 use crate::control::line::SerialLine;
 use crate::control::names::NameState;
 use crate::control::watches::{self, WatchState};
@@ -13,9 +15,9 @@ use crate::control::{
     Controller, Effects, Loaded, Marks, PendingReload, RESERVATION_PATIENCE, Reload, Reply, RestoredDecision, Ticket,
     ZoneState, journal,
 };
-use crate::decision::{Data, Decision, Reason, Standing};
+use crate::decision::{Data, Decision, Reason, Served, Standing};
 use crate::dns::Name;
-use crate::probe::watch::{Seat, plan};
+use crate::probe::watch::{Seat, Watch, plan};
 use crate::snapshot::steered;
 use crate::time::Now;
 
@@ -26,31 +28,25 @@ impl Controller {
     /// Watches, schedule and names for the configuration in force; `before` are the watches of the `old` one.
     pub(super) fn arrange(&mut self, before: Vec<WatchState>, old: &Config, now: Now) {
         let plan = plan(&self.config);
-        self.watches = watches::arrange(&self.config, &plan, before);
-        let keys: Vec<_> = self.watches.iter().map(|state| (state.key.clone(), (&*state.check).into())).collect();
+        let asked = |watch: &Watch| (watch.key(&self.config), (&*self.config.checks[watch.check.0 as usize]).into());
+        let keys: Vec<_> = plan.watches.iter().map(asked).collect();
         let carried = self.schedule.arrange(&keys, now.moment);
+        self.watches = watches::arrange(&self.config, &plan, before, &carried);
         self.trust.arrange(&plan.watches, &self.config, &carried);
         let origins = self.watches.iter().map(|state| Arc::clone(&state.origin_name)).collect();
         self.sight.arrange(self.config.server.doubt_share, origins, |epoch| self.schedule.locate(epoch).is_some());
-        let mut known: Vec<NameState> = std::mem::take(&mut self.names);
+        let ids = ids_by_name(&self.config);
+        let same = |id: OriginId| ids.get(old.origins[id.0 as usize].name.as_str()).copied();
+        let mut known: BTreeMap<Name, NameState> =
+            std::mem::take(&mut self.names).into_iter().map(|state| (state.steer.name.clone(), state)).collect();
         self.names = self
             .config
             .steers
             .iter()
             .zip(plan.seats)
-            .map(|(steer, seats)| {
-                let at = known.iter().position(|state| state.steer.name == steer.name);
-                match at.map(|at| known.swap_remove(at)) {
-                    Some(state) => {
-                        let same = |id: OriginId| {
-                            let name = &old.origins[id.0 as usize].name;
-                            let at = self.config.origins.iter().position(|origin| origin.name == *name)?;
-                            Some(OriginId(u32::try_from(at).unwrap_or(u32::MAX)))
-                        };
-                        state.under(Arc::clone(steer), seats, same, now)
-                    }
-                    None => NameState::new(Arc::clone(steer), seats, now),
-                }
+            .map(|(steer, seats)| match known.remove(&steer.name) {
+                Some(state) => state.under(Arc::clone(steer), seats, &same, now),
+                None => NameState::new(Arc::clone(steer), seats, now),
             })
             .collect();
         self.flattened.follow(flattened_names(&self.config), now.moment);
@@ -60,23 +56,24 @@ impl Controller {
     /// Serves what an earlier run decided, where its rung still stands and is not too old.
     pub(super) fn restore(&mut self, decisions: &[RestoredDecision], now: Now) {
         let age_max = self.config.server.state_max_age;
+        let known = ids_by_name(&self.config);
         for restored in decisions {
             let Some(state) = self.names.iter_mut().find(|state| state.steer.name == restored.name) else {
-                continue;
-            };
-            let Some(rung) = state.rung_at(restored.place) else {
                 continue;
             };
             if now.wall.since(restored.at) > age_max {
                 continue;
             }
-            let ids = &state.steer.rungs[rung].origins;
-            let name_of = |id: &OriginId| self.config.origins[id.0 as usize].name.as_str();
-            let kept: Vec<_> =
-                ids.iter().filter(|id| restored.origins.iter().any(|name| name == name_of(id))).copied().collect();
+            let ids: Vec<_> = restored.origins.iter().filter_map(|name| known.get(name.as_str()).copied()).collect();
+            let Some(rung) = same_rung(&state.steer.rungs, restored.place, &ids) else {
+                continue;
+            };
+            let all = &state.steer.rungs[rung].origins;
+            let kept: Vec<_> = all.iter().filter(|id| ids.contains(id)).copied().collect();
             if kept.is_empty() {
                 continue;
             }
+            let (place, indices) = (state.steer.rungs[rung].place, indices(all, &kept));
             let origins = kept.iter().map(|id| &self.config.origins[id.0 as usize]);
             let data = match state.steer.form {
                 Form::Cname => origins.filter_map(|origin| origin.cname.clone()).next().map(Data::Cname),
@@ -87,17 +84,12 @@ impl Controller {
                     (!all.is_empty()).then_some(Data::Addresses(all))
                 }
             };
-            state.standing = Standing::restored(restored.place);
+            state.standing = Standing::restored(place, indices);
             // A flattened rung has no addresses yet: it is decided as soon as they are known.
             if let Some(data) = data {
-                state.decision = Some(Decision {
-                    rung,
-                    place: restored.place,
-                    origins: kept,
-                    data,
-                    ttl: state.steer.ttl,
-                    reason: Reason::Restored,
-                });
+                state.served = Some(Served { place, origins: restored.origins.clone(), data: data.clone() });
+                state.decision =
+                    Some(Decision { rung, place, origins: kept, data, ttl: state.steer.ttl, reason: Reason::Restored });
             }
         }
     }
@@ -269,22 +261,55 @@ impl Controller {
 }
 
 impl NameState {
-    /// The same name under another configuration: what it stands on stays if its rung does.
+    /// The same name under another configuration. Rungs are known again by their origins, so that a list of backups
+    /// may be edited during an outage; what stands on one stays as long as it does.
     fn under(
         self,
         steer: Arc<Steer>,
         seats: Vec<Vec<Seat>>,
-        same: impl Fn(OriginId) -> Option<OriginId>,
+        same: &dyn Fn(OriginId) -> Option<OriginId>,
         now: Now,
     ) -> Self {
-        // Ids are of the configuration that goes; the decision is remade before it is served again.
-        let decision = self.decision.clone().and_then(|decision| {
-            let origins = decision.origins.iter().filter_map(|&id| same(id)).collect();
-            let rung = steer.rungs.iter().position(|rung| rung.place == decision.place)?;
-            Some(Decision { rung, origins, ..decision })
+        let moved = |place: Place| {
+            let old = self.steer.rungs.iter().find(|rung| rung.place == place)?;
+            let served = self.decision.as_ref().filter(|decision| decision.place == place);
+            let origins = served.map_or(&old.origins, |decision| &decision.origins);
+            let ids: Vec<_> = origins.iter().filter_map(|&id| same(id)).collect();
+            let at = same_rung(&steer.rungs, place, &ids)?;
+            Some((at, ids))
+        };
+        let decision = self.decision.clone().map(|decision| match moved(decision.place) {
+            Some((rung, ids)) => {
+                let origins = steer.rungs[rung].origins.iter().filter(|id| ids.contains(id)).copied().collect();
+                Decision { rung, place: steer.rungs[rung].place, origins, ..decision }
+            }
+            // Its rung is gone: the answer stays until the next decision takes its place, in the same publish.
+            None => Decision { rung: decision.rung.min(steer.rungs.len() - 1), origins: Vec::new(), ..decision },
         });
-        Self { steer, seats, decision, wake: Some(now.moment), rungs: Vec::new(), ..self }
+        let served = decision
+            .as_ref()
+            .map_or_else(Vec::new, |decision| indices(&steer.rungs[decision.rung].origins, &decision.origins));
+        let standing = self.standing.moved(|place| moved(place).map(|(at, _)| steer.rungs[at].place), served);
+        Self { steer, seats, decision, standing, wake: Some(now.moment), rungs: Vec::new(), ..self }
     }
+}
+
+/// The rung that `origins` stand on in another ladder: the one that holds most of them, of equals the one at the same
+/// place; where none does, the one at the same place.
+fn same_rung(rungs: &[Rung], place: Place, origins: &[OriginId]) -> Option<usize> {
+    let shared = |rung: &Rung| rung.origins.iter().filter(|id| origins.contains(id)).count();
+    let best = rungs.iter().enumerate().max_by_key(|(at, rung)| (shared(rung), rung.place == place, Reverse(*at)));
+    let (at, rung) = best?;
+    (shared(rung) > 0 || rung.place == place).then_some(at)
+}
+
+fn ids_by_name(config: &Config) -> BTreeMap<&str, OriginId> {
+    (0..).map(OriginId).zip(&config.origins).map(|(id, origin)| (origin.name.as_str(), id)).collect()
+}
+
+/// Where `some` stand in `all`.
+fn indices(all: &[OriginId], some: &[OriginId]) -> Vec<usize> {
+    (0..all.len()).filter(|&index| some.contains(&all[index])).collect()
 }
 
 /// Host names that some name serves by address and that have none of their own.

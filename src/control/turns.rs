@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Form, OriginId, SteerId};
-use crate::control::journal::{self, Served, Stages, Turn};
+use crate::control::journal::{self, Stages, Turn};
 use crate::control::names::NameState;
 use crate::control::{Controller, Effects, Reply, steer_id, watch_id};
-use crate::decision::Decision;
+use crate::decision::{Decision, Served};
 use crate::dns::Serial;
 use crate::probe::WatchId;
 use crate::snapshot::status::{Former, SteerStatus};
@@ -17,7 +17,8 @@ use crate::verdict::Class;
 use crate::zone::table::Change;
 
 /// A change of decision that waits for its serial.
-struct Moved {
+#[derive(Debug)]
+pub(super) struct Moved {
     name: SteerId,
     from: Option<Served>,
     to: Served,
@@ -28,28 +29,39 @@ impl Controller {
     /// nothing that is served or shown has changed, or if the guard refused.
     pub fn publish(&mut self, now: Now, fx: &mut Effects) -> Option<Arc<Snapshot>> {
         let touched_at = self.touched_at.take().unwrap_or(now);
-        let moved = self.decide(now);
+        let mut moved = std::mem::take(&mut self.unpublished);
+        moved.extend(self.decide(now));
         let changed = self.rebuilt
             || self.restated
             || !self.shown.is_empty()
+            || !self.shown_names.is_empty()
+            || !self.unnumbered.is_empty()
             || self.zones.iter().any(|zone| zone.changed || zone.silenced);
         if !changed && moved.is_empty() {
             self.reply(fx);
             return None;
         }
-        self.version();
+        let replaced = self.version();
         let serials: Vec<_> = moved.iter().map(|turn| self.serial_of(turn.name)).collect();
         for (turn, serial) in moved.iter().zip(&serials) {
             self.names[turn.name.0 as usize].serial = *serial;
         }
-        let snapshot = self.snapshot();
+        for name in std::mem::take(&mut self.unnumbered) {
+            self.names[name.0 as usize].serial = self.serial_of(name);
+            self.shown_names.insert(name);
+        }
+        let snapshot = self.snapshot(&replaced);
         if let Err(refused) = guard(self.published.as_deref(), &snapshot) {
             if self.refused.as_ref() != Some(&refused) {
                 self.refused = Some(refused.clone());
                 self.record(journal::What::SnapshotRefused(refused.clone()), now, fx);
                 fx.refused.push(refused);
             }
-            self.reply(fx);
+            self.stay(moved);
+            let why = self.refused.as_ref().map(ToString::to_string).unwrap_or_default();
+            for (ticket, ..) in self.waiting.drain(..) {
+                fx.replies.push((ticket, Reply::Denied { why: format!("not published: {why}") }));
+            }
             return None;
         }
         self.refused = None;
@@ -64,6 +76,19 @@ impl Controller {
         Some(snapshot)
     }
 
+    /// After a refusal: what is served stays, and all of it is tried again with the next event.
+    fn stay(&mut self, moved: Vec<Moved>) {
+        self.unpublished = moved;
+        self.rebuilt = true;
+        for zone in &mut self.zones {
+            let served = self.published.as_ref().and_then(|served| served.zones.at(zone.apex.folded().as_wire()));
+            if served.map(Arc::as_ptr) != zone.version.as_ref().map(Arc::as_ptr) {
+                zone.version = served.cloned();
+                zone.changed = true;
+            }
+        }
+    }
+
     /// Decides every touched name anew and puts what changed into its zone's table.
     fn decide(&mut self, now: Now) -> Vec<Moved> {
         let mut moved = Vec::new();
@@ -75,21 +100,24 @@ impl Controller {
             if next != state.decision || rungs_before != state.rungs {
                 self.shown_names.insert(id);
             }
-            if content(next.as_ref()) != content(state.decision.as_ref()) || state.serial == Serial::default() {
+            if content(next.as_ref()) != content(state.decision.as_ref()) || !state.planted {
+                state.planted = true;
                 let zone = changes.entry(state.steer.zone.0 as usize).or_default();
                 zone.extend(steered::changes(&state.steer.name, next.as_ref()));
             }
             if let Some(next) = &next
                 && self.is_turn(&state, next)
             {
-                let from = state.decision.as_ref().map(|before| self.served(before));
-                moved.push(Moved { name: id, from, to: self.served(next) });
-                state.former = state.decision.take().map(|before| Former {
-                    until: now.wall,
-                    gone: now.wall + std::time::Duration::from_secs(u64::from(before.ttl)),
-                    decision: before,
-                });
+                let from = state.served.clone();
+                let ttl = state.decision.as_ref().map_or(0, |before| before.ttl);
+                moved.push(Moved { name: id, from: from.clone(), to: self.served(next) });
+                let gone = now.wall + std::time::Duration::from_secs(u64::from(ttl));
+                state.former = from.map(|served| Former { served, until: now.wall, gone });
                 state.since = now;
+            }
+            state.served = next.as_ref().map(|next| self.served(next));
+            if next.is_some() && state.serial == Serial::default() {
+                self.unnumbered.insert(id);
             }
             state.decision = next;
             self.names[id.0 as usize] = state;
@@ -124,14 +152,23 @@ impl Controller {
         Served { place: decision.place, origins: origins.collect(), data: decision.data.clone() }
     }
 
-    /// Gives every changed zone its next serial, and a version of it.
-    fn version(&mut self) {
+    /// Gives every changed zone its next serial, and a version of it: those that are new.
+    fn version(&mut self) -> Vec<Arc<ZoneVersion>> {
+        let mut replaced = Vec::new();
         for zone in &mut self.zones {
             let silenced = std::mem::take(&mut zone.silenced);
-            if !std::mem::take(&mut zone.changed) {
+            // Planted and taken back within one batch, the content is what it was.
+            let same = |version: &Arc<ZoneVersion>| {
+                version.table.same_content(&zone.table)
+                    && zone.line.file().partial_cmp(&version.serial) != Some(std::cmp::Ordering::Greater)
+            };
+            let changed = std::mem::take(&mut zone.changed) && !zone.version.as_ref().is_some_and(same);
+            if !changed {
                 if let Some(version) = zone.version.as_ref().filter(|_| silenced) {
                     let table = zone.table.with_serial(version.serial);
-                    zone.version = Some(Arc::new(ZoneVersion { table, ..(**version).clone() }));
+                    let version = Arc::new(ZoneVersion { table, ..(**version).clone() });
+                    replaced.push(Arc::clone(&version));
+                    zone.version = Some(version);
                 }
                 continue;
             }
@@ -146,8 +183,11 @@ impl Controller {
                 None => zone.line.take(),
             };
             zone.table = zone.table.with_serial(serial);
-            zone.version = Some(Arc::new(ZoneVersion { apex: zone.apex.clone(), serial, table: zone.table.clone() }));
+            let version = Arc::new(ZoneVersion { apex: zone.apex.clone(), serial, table: zone.table.clone() });
+            replaced.push(Arc::clone(&version));
+            zone.version = Some(version);
         }
+        replaced
     }
 
     fn serial_of(&self, name: SteerId) -> Serial {
@@ -156,7 +196,7 @@ impl Controller {
     }
 
     /// The next snapshot: the published one with what changed replaced.
-    fn snapshot(&mut self) -> Snapshot {
+    fn snapshot(&mut self, replaced: &[Arc<ZoneVersion>]) -> Snapshot {
         let mut next = match (&self.published, self.rebuilt) {
             (Some(published), false) => (**published).clone(),
             _ => Snapshot { generation: Generation::default(), zones: Default::default(), status: Default::default() },
@@ -170,12 +210,8 @@ impl Controller {
             next.status.steers =
                 (0..self.names.len()).map(|index| Arc::new(self.steer_status(index))).collect::<Parts<_>>();
         } else {
-            for zone in &self.zones {
-                if let Some(version) = &zone.version
-                    && !next.zones.iter().any(|shown| Arc::ptr_eq(shown, version))
-                {
-                    next.zones = next.zones.with(Arc::clone(version));
-                }
+            for version in replaced {
+                next.zones = next.zones.with(Arc::clone(version));
             }
             for id in std::mem::take(&mut self.shown) {
                 next.status.watches.set(id.0 as usize, self.watches[id.0 as usize].status(id));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
-use crate::probe::watch::{Key, Plan, Watch};
+use crate::probe::watch::{Plan, Watch};
 use crate::probe::{LocalFault, Observation, Outcome, WatchId};
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Moment, Now};
@@ -19,7 +19,6 @@ const RECENT: usize = 20;
 #[derive(Clone, Debug)]
 pub(crate) struct WatchState {
     pub(crate) watch: Watch,
-    pub(crate) key: Key,
     pub(crate) check: Arc<Check>,
     pub(crate) origin_name: Arc<str>,
     pub(crate) verdict: Verdict,
@@ -116,24 +115,28 @@ impl WatchState {
     }
 }
 
-/// The watches `config` needs. Those that `before` knew by their key keep what is known of them, even when their
-/// thresholds changed.
-pub(crate) fn arrange(config: &Config, plan: &Plan, before: Vec<WatchState>) -> Vec<WatchState> {
-    let mut known: BTreeMap<Key, WatchState> = before.into_iter().map(|state| (state.key.clone(), state)).collect();
+/// The watches `config` needs. One that continues a watch of `before` (`carried`, from the schedule) keeps what is
+/// known of it, even when its thresholds changed.
+pub(crate) fn arrange(
+    config: &Config,
+    plan: &Plan,
+    before: Vec<WatchState>,
+    carried: &[Option<WatchId>],
+) -> Vec<WatchState> {
+    let mut known: Vec<_> = before.into_iter().map(Some).collect();
     let mut states: Vec<_> = plan
         .watches
         .iter()
-        .map(|watch| {
-            let key = watch.key(config);
+        .zip(carried)
+        .map(|(watch, continues)| {
             let check = Arc::clone(&config.checks[watch.check.0 as usize]);
             let origin_name = config.origins[watch.origin.0 as usize].name.as_str().into();
             let watch = watch.clone();
             let names = Vec::new();
-            match known.remove(&key) {
-                Some(old) => WatchState { watch, key, check, origin_name, names, ..old },
+            match continues.and_then(|old| known.get_mut(old.0 as usize)?.take()) {
+                Some(old) => WatchState { watch, check, origin_name, names, ..old },
                 None => WatchState {
                     watch,
-                    key,
                     check,
                     origin_name,
                     names,

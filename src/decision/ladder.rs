@@ -137,24 +137,47 @@ impl RungView {
         self.origins.iter().all(|origin| origin.drained)
     }
 
-    /// What is served of this rung: its usable origins, else those not known, else all that are not drained, else
-    /// all.
-    fn serving(&self) -> Vec<usize> {
-        let with = |wanted: &dyn Fn(&OriginView) -> bool| {
-            let chosen = self.origins.iter().enumerate().filter(|(_, origin)| wanted(origin));
+    /// What is served of this rung: its usable origins and those of `kept`, served already, that are not known to be
+    /// dead; else those not known, else all that are not drained, else all.
+    fn serving(&self, kept: &[usize]) -> Vec<usize> {
+        let with = |wanted: &dyn Fn(usize, &OriginView) -> bool| {
+            let chosen = self.origins.iter().enumerate().filter(|(index, origin)| wanted(*index, origin));
             Some(chosen.map(|(index, _)| index).collect::<Vec<_>>()).filter(|chosen| !chosen.is_empty())
         };
-        with(&|origin| !origin.drained && origin.class.is_usable())
-            .or_else(|| with(&|origin| !origin.drained && origin.class == Class::Untried))
-            .or_else(|| with(&|origin| !origin.drained))
+        let stays = |index, origin: &OriginView| origin.class == Class::Untried && kept.contains(&index);
+        with(&|index, origin| !origin.drained && (origin.class.is_usable() || stays(index, origin)))
+            .or_else(|| with(&|_, origin| !origin.drained && origin.class == Class::Untried))
+            .or_else(|| with(&|_, origin| !origin.drained))
             .unwrap_or_else(|| (0..self.origins.len()).collect())
     }
 }
 
 impl Standing {
-    /// As an earlier run left it: the place is served as if it had been all along. Hold-downs start again.
-    pub fn restored(place: Place) -> Self {
-        Self { served: Some(place), restored: true, ..Self::default() }
+    /// As an earlier run left it: these origins of the place are served as if they had been all along. Hold-downs
+    /// start again.
+    pub fn restored(place: Place, origins: Vec<usize>) -> Self {
+        Self { served: Some(place), origins, restored: true, ..Self::default() }
+    }
+
+    /// The same memory on another ladder: `moved` tells where a rung stands there, `origins` what of the served one is
+    /// served. A rung that is gone is forgotten.
+    #[must_use]
+    pub fn moved(&self, moved: impl Fn(Place) -> Option<Place>, origins: Vec<usize>) -> Self {
+        let served = self.served.and_then(&moved);
+        Self {
+            served,
+            origins: if served.is_some() { origins } else { Vec::new() },
+            restored: self.restored && served.is_some(),
+            approved: self.approved,
+            up_since: self.up_since.iter().filter_map(|(&place, &since)| Some((moved(place)?, since))).collect(),
+            failed_back: self.failed_back.and_then(|(place, at)| Some((moved(place)?, at))),
+            relapses: self.relapses,
+        }
+    }
+
+    /// What is served of this rung already.
+    fn kept(&self, rung: &RungView) -> &[usize] {
+        if self.served == Some(rung.place) { &self.origins } else { &[] }
     }
 
     /// The rung served.
@@ -257,7 +280,9 @@ pub fn decide(
     let before = standing.served_rung(ladder);
     let held = ladder.iter().position(|rung| Some(rung.place) == hold);
     let choice = match (held, before) {
-        (Some(rung), _) => Choice { rung, origins: ladder[rung].serving(), why: Why::Held, wake: None },
+        (Some(rung), _) => {
+            Choice { rung, origins: ladder[rung].serving(standing.kept(&ladder[rung])), why: Why::Held, wake: None }
+        }
         (None, Some(served)) if frozen && !ladder[served].is_drained() => still(ladder, served, standing),
         _ => by_the_rules(ladder, failback, standing, before, now),
     };
@@ -273,7 +298,7 @@ fn still(ladder: &[RungView], served: usize, standing: &Standing) -> Choice {
     let is_served = |index: &usize| rung.origins.get(*index).is_some_and(|origin| !origin.drained);
     let mut origins: Vec<usize> = standing.origins.iter().copied().filter(is_served).collect();
     if origins.is_empty() {
-        origins = rung.serving();
+        origins = rung.serving(&[]);
     }
     Choice { rung: served, origins, why: Why::Doubt, wake: None }
 }
@@ -286,7 +311,7 @@ fn by_the_rules(
     now: Now,
 ) -> Choice {
     let serve = |rung: usize, why: Why, wake: Option<Moment>| {
-        let origins = ladder.get(rung).map(RungView::serving).unwrap_or_default();
+        let origins = ladder.get(rung).map(|rung| rung.serving(standing.kept(rung))).unwrap_or_default();
         Choice { rung, origins, why, wake }
     };
     let first = |class: Class| ladder.iter().position(|rung| rung.place != Place::Emergency && rung.class() == class);

@@ -45,6 +45,14 @@ pub enum Data {
     Addresses(Vec<IpAddr>),
 }
 
+/// What is served for a name, told by names.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Served {
+    pub place: Place,
+    pub origins: Vec<String>,
+    pub data: Data,
+}
+
 /// Why a decision is as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "why")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
-use crate::decision::{Decision, Order};
+use crate::decision::{Decision, Order, Served};
 use crate::dns::Serial;
 use crate::probe::{Target, WatchId};
 use crate::snapshot::Parts;
@@ -72,7 +72,7 @@ pub struct OriginStatus {
 /// The answer before the present one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Former {
-    pub decision: Decision,
+    pub served: Served,
     /// When it was last answered.
     pub until: Wall,
     /// When the last honest cache of it expires: `until` plus its TTL.

@@ -178,7 +178,7 @@ fn no_ladder_and_a_hold_that_has_vanished_are_no_trouble() {
     let rungs = healthy(&[Up, Up]);
     let choice = decide(&rungs, Failback::Auto, &mut Standing::default(), Some(Place::Backup(7)), false, at(0));
     assert_eq!((choice.rung, choice.why), (0, Why::Preferred));
-    let mut gone = Standing::restored(Place::Backup(7));
+    let mut gone = Standing::restored(Place::Backup(7), vec![0]);
     assert_eq!(decide(&rungs, Failback::Manual, &mut gone, None, false, at(0)).rung, 0);
 }
 
@@ -314,14 +314,14 @@ fn failback_takes_the_best_rung_that_is_due() {
 
 #[test]
 fn a_restored_place_is_served_until_probes_speak() {
-    let mut story = Story { standing: Standing::restored(Place::Backup(1)), failback: Failback::After(HOLD) };
+    let mut story = Story { standing: Standing::restored(Place::Backup(1), vec![0]), failback: Failback::After(HOLD) };
     assert_eq!(story.see(0, [Untried, Untried, Untried]), (1, Why::Restored));
     assert_eq!(story.see(1, [Up, Untried, Untried]), (1, Why::FailbackWaits { until: at(301) }), "waits start again");
     assert_eq!(story.see(2, [Up, Up, Untried]).0, 1);
     assert_eq!(story.see(3, [Down, Up, Untried]), (1, Why::FailedOver));
-    let mut dead = Story { standing: Standing::restored(Place::Backup(1)), failback: Failback::Auto };
+    let mut dead = Story { standing: Standing::restored(Place::Backup(1), vec![0]), failback: Failback::Auto };
     assert_eq!(dead.see(1, [Untried, Down, Up]), (0, Why::Unproven), "evidence moves it");
-    let mut last = Story { standing: Standing::restored(Place::Emergency), failback: Failback::Auto };
+    let mut last = Story { standing: Standing::restored(Place::Emergency, vec![0]), failback: Failback::Auto };
     assert_eq!(last.see(0, [Untried, Untried, Untried]), (2, Why::Restored));
     assert_eq!(last.see(1, [Down, Down, Untried]), (2, Why::LastResort));
 }

@@ -9,7 +9,7 @@ use crate::config::{
 };
 use crate::control::{Figures, WatchFigures};
 use crate::decision::order::{OrderId, What};
-use crate::decision::{Data, Decision, Order, Reason};
+use crate::decision::{Data, Decision, Order, Reason, Served};
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::edge::handle::Readiness;
@@ -153,7 +153,15 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
             rung_status(1, Class::Up, vec![WatchId(1)]),
             rung_status(2, Class::Untried, Vec::new()),
         ],
-        former: Some(Former { decision: decision(0, Reason::Preferred), until: ago(129).wall, gone: ago(99).wall }),
+        former: Some(Former {
+            served: Served {
+                place: Place::Primary,
+                origins: vec!["eu".to_owned()],
+                data: decision(0, Reason::Preferred).data,
+            },
+            until: ago(129).wall,
+            gone: ago(99).wall,
+        }),
         steer: Arc::clone(&steer),
     };
     Snapshot {

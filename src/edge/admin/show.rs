@@ -158,9 +158,9 @@ impl Sight<'_> {
             rungs: status.rungs.iter().enumerate().map(|(index, rung)| self.rung(status, index, rung)).collect(),
             order: order.map(|order| self.order(order)),
             former: status.former.as_ref().map(|former| view::Former {
-                rung: former.decision.place.to_string(),
-                origins: self.origin_names(&former.decision),
-                answer: answer(&former.decision.data),
+                rung: former.served.place.to_string(),
+                origins: former.served.origins.clone(),
+                answer: answer(&former.served.data),
                 until: words::timestamp(former.until),
                 gone: words::timestamp(former.gone),
                 remaining_seconds: seconds_up(former.gone.since(self.now.wall)),
