@@ -1,5 +1,7 @@
-//! Is one of our resolvers this very server? It would be asked for names that it does not know, and the canary that
-//! tells our own trouble from the origins' would be asked of ourselves.
+//! Refuses resolvers that are this very server.
+//!
+//! It would be asked for names that it does not know, and the canary, which tells our own trouble from the origins',
+//! would be asked of ourselves.
 //!
 //! What the core cannot see is looked at here: the system's resolvers, and which addresses are this host's.
 
