@@ -12,8 +12,8 @@ use crate::zone::table::{Node, Table};
 
 /// Longest chain of names that is followed.
 const CHAIN_MAX: usize = 64;
-/// Records that point at one name, named in a message.
-const POINTERS_SHOWN: usize = 3;
+/// Records of one kind that are named in a message.
+const RECORDS_SHOWN: usize = 3;
 /// Keys of the service parameters that carry addresses (RFC 9460 §7.3).
 const HINTS: [u16; 2] = [4, 6];
 
@@ -21,6 +21,7 @@ const HINTS: [u16; 2] = [4, 6];
 pub(crate) fn check(found: &mut Findings, config: &Config, places: &Places, zones: &[Zone]) {
     let view = View::new(config, places, zones);
     view.signed_zones(found);
+    view.delegations(found);
     for (steer, &at) in config.steers.iter().zip(&places.steers) {
         let Some(zone) = zones.get(steer.zone.0 as usize) else {
             continue;
@@ -36,6 +37,7 @@ pub(crate) fn check(found: &mut Findings, config: &Config, places: &Places, zone
         }
     }
     view.pointers(found);
+    view.hints_elsewhere(found);
     view.negative_ttls(found);
 }
 
@@ -98,6 +100,64 @@ impl<'v> View<'v> {
                 .error(at, what)
                 .label("a steered answer would not match the signatures in the file")
                 .help("steer a name in an unsigned zone of its own, delegated without DS, and point a CNAME at it");
+        }
+    }
+
+    /// A zone below another zone of ours is reached through a delegation in that one, and nothing of that one's own is
+    /// answered there. Where it is delegated, the check of the upper file has said what is hidden.
+    fn delegations(&self, found: &mut Findings) {
+        // The undelegated zones, with the apex of the zone above and what that one has there.
+        let mut lost: BTreeMap<&Name, (&Name, At, Vec<String>)> = BTreeMap::new();
+        for (zone, &at) in self.zones.iter().zip(&self.places.zones) {
+            let apex = zone.table.apex();
+            let Some(above) = apex.parent().and_then(|parent| self.table_of(&parent)) else {
+                continue;
+            };
+            if !gives_away(above, apex) {
+                lost.insert(apex, (above.apex(), at, Vec::new()));
+            }
+        }
+        let uppers: BTreeSet<&Name> = lost.values().map(|&(above, ..)| above).collect();
+        for table in uppers.iter().filter_map(|apex| self.by_apex.get(apex)) {
+            let servers: BTreeSet<Name> = table
+                .iter()
+                .filter_map(|node| node.rrset(Type::NS))
+                .flat_map(|rrset| rrset.rdata)
+                .filter_map(|rdata| Name::from_wire(&rdata).ok())
+                .collect();
+            for node in table.iter() {
+                let owner = node.owner();
+                let Some((above, _, records)) = self.table_of(&owner).and_then(|deepest| lost.get_mut(deepest.apex()))
+                else {
+                    continue;
+                };
+                if *above != table.apex() {
+                    continue;
+                }
+                let of_a_cut = |rtype| match rtype {
+                    Type::NS | Type::DS => true,
+                    Type::A | Type::AAAA => servers.contains(&owner),
+                    _ => false,
+                };
+                let own = node.types().filter(|&rtype| !of_a_cut(rtype));
+                records.extend(own.map(|rtype| format!("{rtype} at {}", owner.to_host())));
+            }
+        }
+        for (apex, (above, at, mut records)) in lost {
+            let (apex, above) = (apex.to_host(), above.to_host());
+            let what = format!("{} is a zone of its own but not delegated in {}", quoted(&apex), quoted(&above));
+            found.warning(at, what).help(format!("add `{apex}. NS …` to the file of {above}"));
+            if records.is_empty() {
+                continue;
+            }
+            records.sort();
+            let what = format!(
+                "{} is a zone of its own, and the file of {} has records there that are never answered: {}",
+                quoted(&apex),
+                quoted(&above),
+                first_few(&records)
+            );
+            found.warning(at, what).help(format!("move them into the file of {apex}"));
         }
     }
 
@@ -261,20 +321,51 @@ impl<'v> View<'v> {
                 continue;
             };
             records.sort();
-            let shown: Vec<String> = records
-                .iter()
-                .take(POINTERS_SHOWN)
-                .map(|(owner, rtype)| format!("{rtype} at {}", owner.to_host()))
-                .collect();
-            let more = records.len().saturating_sub(POINTERS_SHOWN);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let records: Vec<String> =
+                records.iter().map(|(owner, rtype)| format!("{rtype} at {}", owner.to_host())).collect();
             let what = format!(
                 "{} is served as CNAME, and NS, MX and SRV records must not point at one",
                 quoted(&steer.name.to_host())
             );
             found.error(at, what)
-                .label(format!("pointed at by {}{more}", shown.join(", ")))
+                .label(format!("pointed at by {}", first_few(&records)))
                 .help("point these records at a name with addresses, or give every origin of the ladder its own `a` and `aaaa` on a rung of several, or none a `cname`");
+        }
+    }
+
+    /// HTTPS and SVCB records at other names that lead to a steered one, but bring addresses of their own.
+    fn hints_elsewhere(&self, found: &mut Findings) {
+        let wildcards = self.config.steers.iter().any(|steer| steer.name.is_wildcard());
+        let mut leading: BTreeMap<&Name, BTreeSet<String>> = BTreeMap::new();
+        for node in self.zones.iter().flat_map(|zone| zone.table.iter()) {
+            for rtype in [Type::HTTPS, Type::SVCB] {
+                let Some(rrset) = node.rrset(rtype) else { continue };
+                let owner = node.owner();
+                // What stands at a steered name itself is refused.
+                if self.by_name.contains_key(&owner) {
+                    continue;
+                }
+                for rdata in rrset.rdata.iter().filter(|rdata| has_hint(rdata)) {
+                    let Some(target) = service_target(rdata) else { continue };
+                    if !wildcards && !self.by_name.contains_key(&target) {
+                        continue;
+                    }
+                    if let Some(steer) = self.steered(&target) {
+                        leading.entry(&steer.name).or_default().insert(format!("{rtype} at {}", owner.to_host()));
+                    }
+                }
+            }
+        }
+        for (steer, &at) in self.config.steers.iter().zip(&self.places.steers) {
+            let Some(records) = leading.get(&steer.name) else { continue };
+            let records: Vec<String> = records.iter().cloned().collect();
+            let what = format!(
+                "{} is steered, and records that lead to it carry ipv4hint or ipv6hint, which go on pointing at the \
+                 old origin: {}",
+                quoted(&steer.name.to_host()),
+                first_few(&records)
+            );
+            found.warning(at, what).help("remove ipv4hint and ipv6hint from them");
         }
     }
 
@@ -299,6 +390,27 @@ impl<'v> View<'v> {
                 ));
             }
         }
+    }
+}
+
+/// Is the name at or below a delegation of this zone, or below a DNAME in it?
+fn gives_away(table: &Table, name: &Name) -> bool {
+    let mut above = Some(name.clone());
+    while let Some(here) = above.filter(|here| here.is_within(table.apex())) {
+        if table.get(&here).is_some_and(|node| node.is_cut() || node.is_dname() && here != *name) {
+            return true;
+        }
+        above = here.parent();
+    }
+    false
+}
+
+/// The first of these, and how many more there are.
+fn first_few(records: &[String]) -> String {
+    let shown = records.iter().take(RECORDS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match records.len().saturating_sub(RECORDS_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -349,6 +461,13 @@ fn beside(found: &mut Findings, steer: &Steer, at: At, node: &Node<'_>) {
                 .help(format!("remove ipv4hint and ipv6hint from the {rtype} record"));
         }
     }
+}
+
+/// The TargetName of SVCB or HTTPS RDATA (RFC 9460 §2.2).
+fn service_target(rdata: &[u8]) -> Option<Name> {
+    let after_priority = rdata.get(2..)?;
+    let length = crate::dns::name::wire_length(after_priority).ok()?;
+    Name::from_wire(after_priority.get(..length)?).ok()
 }
 
 /// Does this SVCB or HTTPS RDATA (RFC 9460 §2.2) carry addresses?

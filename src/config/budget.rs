@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Ask, Check, CheckId, Config, Form, OriginId, Rung, Steer, SteerId};
+use super::{Ask, Check, CheckId, Config, Form, OriginId, Rung, Steer, SteerId, duration};
 use crate::dns::Name;
 
 /// From decision to answer: building and swapping a snapshot.
@@ -35,18 +35,28 @@ impl Budget {
     }
 }
 
-/// One line: `www.example.com: 5s next probe + 1s confirmation + 2s timeout + 1ms publication + 30s TTL = 38.001s worst case`.
+/// One line: `www.example.com: 5s next probe + 1s confirmation + 2s timeout + 1ms publication + 30s TTL = 38s1ms worst case`.
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, wait, confirmation, timeout, publication, ttl } = self;
+        let [wait, confirmation, timeout, publication, ttl, worst] =
+            [*wait, *confirmation, *timeout, *publication, *ttl, readable(self.worst())].map(duration::show);
+        let name = name.to_host();
         write!(
             f,
-            "{}: {wait:?} next probe + {confirmation:?} confirmation + {timeout:?} timeout + {publication:?} publication + \
-             {ttl:?} TTL = {:?} worst case",
-            name.to_host(),
-            self.worst()
+            "{name}: {wait} next probe + {confirmation} confirmation + {timeout} timeout + {publication} publication + \
+             {ttl} TTL = {worst} worst case"
         )
     }
+}
+
+/// To a tenth of a second where it is longer than a minute.
+fn readable(sum: Duration) -> Duration {
+    if sum <= Duration::from_secs(60) {
+        return sum;
+    }
+    let tenths = (sum.as_millis() + 50) / 100;
+    Duration::from_millis(u64::try_from(tenths).unwrap_or(u64::MAX).saturating_mul(100))
 }
 
 /// The budget of a steered name: that of the slowest check on its primary.

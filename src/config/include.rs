@@ -1,5 +1,6 @@
 //! The files of a configuration: the one that was named, and those its `include` brings in.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,8 +50,9 @@ pub(crate) fn read(reading: &mut Reading<'_>, path: &Path) -> bool {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         let fields = reading.open(section(""), At { file: 0, start: 0, end: 0 }, &only);
+        let mut known = BTreeSet::from([canonical(reading.files, path)]);
         for pattern in reading.texts(&fields, "include").unwrap_or_default() {
-            include(reading, path, &pattern);
+            include(reading, path, &pattern, &mut known);
         }
     }
     true
@@ -61,8 +63,8 @@ fn add(reading: &mut Reading<'_>, path: &Path, text: String) {
     reading.found.sources.push(Arc::new(Source { path: path.display().to_string(), text }));
 }
 
-/// Reads all files of one pattern that have not been read yet.
-fn include(reading: &mut Reading<'_>, main: &Path, pattern: &Text) {
+/// Reads all files of one pattern that are not `known` yet.
+fn include(reading: &mut Reading<'_>, main: &Path, pattern: &Text, known: &mut BTreeSet<PathBuf>) {
     let found = match expand(reading.files, main.parent().unwrap_or(Path::new("")), &pattern.value) {
         Ok(found) => found,
         Err(why) => {
@@ -78,8 +80,8 @@ fn include(reading: &mut Reading<'_>, main: &Path, pattern: &Text) {
         reading.found.warning(pattern.at, format!("`include` {} matches no file", pattern.shown()));
     }
     for path in found {
-        let known = reading.paths.iter().any(|known| same(reading.files, known, &path));
-        if known {
+        let canonical = canonical(reading.files, &path);
+        if known.contains(&canonical) {
             continue;
         }
         if reading.paths.len() > INCLUDES_MAX {
@@ -87,7 +89,10 @@ fn include(reading: &mut Reading<'_>, main: &Path, pattern: &Text) {
             return;
         }
         match read_text(reading.files, &path) {
-            Ok(text) => add(reading, &path, text),
+            Ok(text) => {
+                add(reading, &path, text);
+                known.insert(canonical);
+            }
             Err(Unreadable { why, help }) => {
                 let what = format!("cannot read included {}: {why}", quoted(&path.display().to_string()));
                 reading.found.error(pattern.at, what).help(help);
@@ -96,8 +101,9 @@ fn include(reading: &mut Reading<'_>, main: &Path, pattern: &Text) {
     }
 }
 
-fn same(files: &dyn Files, a: &Path, b: &Path) -> bool {
-    a == b || matches!((files.canonical(a), files.canonical(b)), (Ok(a), Ok(b)) if a == b)
+/// What tells one file from another; the path itself where there is nothing to follow.
+fn canonical(files: &dyn Files, path: &Path) -> PathBuf {
+    files.canonical(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The paths a pattern stands for, sorted. One without wildcards is itself, whether it exists or not.
@@ -161,7 +167,45 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use std::cell::Cell;
+    use std::io;
+
+    use super::*;
+    use crate::config::errors::Findings;
+
+    /// A main file that includes all of a folder of as many files, each found under two names; counts what is
+    /// resolved.
+    struct Folder {
+        files: usize,
+        resolved: Cell<usize>,
+    }
+
+    impl Files for Folder {
+        fn open(&self, path: &Path) -> io::Result<Box<dyn io::Read + '_>> {
+            let is_main = path == Path::new("main");
+            Ok(Box::new(if is_main { &b"include = [\"d/*\", \"d/*.toml\", \"main\"]"[..] } else { b"" }))
+        }
+
+        fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+            self.resolved.set(self.resolved.get() + 1);
+            Ok(path.with_extension(""))
+        }
+
+        fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+            let names = (0..self.files).flat_map(|file| [format!("{file}"), format!("{file}.toml")]);
+            Ok(names.map(|name| folder.join(name)).collect())
+        }
+    }
+
+    #[test]
+    fn each_path_is_resolved_once_and_each_file_read_once() {
+        let folder = Folder { files: 60, resolved: Cell::new(0) };
+        let mut reading = Reading { files: &folder, env: &|_| None, found: Findings::default(), paths: Vec::new() };
+        assert!(read(&mut reading, Path::new("main")));
+        assert_eq!(reading.paths.len(), 1 + 60);
+        // The main file, both names of each, the second names again, the main file again.
+        assert_eq!(folder.resolved.get(), 1 + 2 * 60 + 60 + 1);
+    }
 
     #[test]
     fn patterns_match_as_in_a_shell() {

@@ -133,13 +133,17 @@ fn listens(reading: &mut Reading<'_>, fields: &Fields<'_>, texts: Vec<Text>) -> 
 
 fn resolvers(reading: &mut Reading<'_>, fields: &Fields<'_>, listen: &[Listen]) -> Option<Resolvers> {
     let (value, at) = fields.raw("resolvers")?;
-    if value.as_str() == Some("system") {
-        return Some(Resolvers::System);
-    }
     if let Some(text) = value.as_str() {
+        let text = reading.expand(text, at)?.value;
+        if text == "system" {
+            return Some(Resolvers::System);
+        }
+        let written = reading.found.text_at(at).to_owned();
         let problem = reading.found.error(at, "`resolvers` takes `\"system\"` or a list of addresses");
         if text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() {
-            problem.help(format!("write `resolvers = [\"{text}\"]`"));
+            problem.help(format!("write `resolvers = [{written}]`"));
+        } else {
+            problem.help("like `resolvers = [\"192.0.2.53\"]`");
         }
         return None;
     }

@@ -15,9 +15,21 @@ use super::value::{Text, preset, preset_integer, preset_span};
 use super::{Check, CheckId, Config, Failback, Form, Origin, OriginId, Place, Rung, Steer, ZoneFile, ZoneId, duration};
 use crate::dns::Name;
 
+/// What a positive answer is made of: the header, the end of the question, OPT, and records that point at the name
+/// in the question.
+const HEADER: usize = 12;
+const QUESTION_END: usize = 4;
+const OPT: usize = 11;
+const A_RECORD: usize = 16;
+const AAAA_RECORD: usize = 28;
+/// The largest answer that is sent over UDP.
+const UDP_ANSWER_MAX: usize = 1232;
+
 /// Where things stand that are checked again when the zones are known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
+    /// Headers, by [`ZoneId`].
+    pub(crate) zones: Vec<At>,
     /// Headers, by [`SteerId`].
     pub(crate) steers: Vec<At>,
     /// Values of `cname`, by [`OriginId`].
@@ -189,6 +201,7 @@ impl Tables<'_> {
             }
             first.insert(apex.value.clone(), apex.at);
             self.zone_ids.insert(apex.value.clone(), ZoneId(id(self.zones.len())));
+            self.places.zones.push(apex.at);
             self.zones.push(ZoneFile { apex: apex.value, file });
         }
     }
@@ -252,16 +265,21 @@ impl Tables<'_> {
         };
         let fall = number(&own.fall, &defaults.fall, "fall");
         let mut rise = number(&own.rise, &defaults.rise, "rise");
-        match &own.rise {
+        // Set where `fall` is set, or nearer to the check: it is meant, though perhaps not well.
+        let meant = own.rise.as_ref().or(defaults.rise.as_ref().filter(|_| own.fall.is_none()));
+        match meant {
             None => rise = rise.max(fall),
             Some(set) if rise < fall => {
-                let what = format!(
-                    "check {} is up again after {rise} passes but down only after {fall} failures",
-                    quoted(name)
-                );
-                self.found
-                    .warning(set.at, what)
-                    .help("an origin that flaps will be served in between; `rise` of at least `fall` is calmer");
+                // One `rise` in the defaults speaks for many checks.
+                if own.rise.is_some() || said.insert((set.at, set.at)) {
+                    let what = format!(
+                        "check {} is up again after {rise} passes but down only after {fall} failures",
+                        quoted(name)
+                    );
+                    self.found
+                        .warning(set.at, what)
+                        .help("an origin that flaps will be served in between; `rise` of at least `fall` is calmer");
+                }
             }
             Some(_) => {}
         }
@@ -424,6 +442,9 @@ impl Tables<'_> {
         let zone = zone?;
         let apex = self.zones[zone.0 as usize].apex == name;
         let form = self.form(&name, spec.name.at, apex, &rungs);
+        if form == Form::Address {
+            self.sizes(&name, spec.name.at, &rungs);
+        }
         let hosts = spec.hosts.filter(|hosts| !hosts.is_empty()).unwrap_or_else(|| vec![name.to_host()]);
         let of = section("steer");
         let preset_ttl = preset_span(of, "ttl").as_secs();
@@ -486,6 +507,30 @@ impl Tables<'_> {
                 self.found.error(at, what).help(format!(
                     "set `tcp = PORT` in [check.{check}], or `probe = {{ port = PORT }}` in [origin.{origin}]"
                 ));
+            }
+        }
+    }
+
+    /// Answers that are larger than a datagram.
+    fn sizes(&mut self, name: &Name, at: At, rungs: &[Rung]) {
+        let around = HEADER + name.as_wire().len() + QUESTION_END + OPT;
+        for rung in rungs {
+            let origins = rung.origins.iter().filter_map(|id| self.origins.get(id.0 as usize));
+            let addresses: BTreeSet<_> = origins.flat_map(|origin| origin.addresses()).collect();
+            let a = addresses.iter().filter(|address| address.is_ipv4()).count();
+            let aaaa = addresses.len() - a;
+            for (rtype, count, size) in [("A", a, A_RECORD), ("AAAA", aaaa, AAAA_RECORD)] {
+                let bytes = around + count * size;
+                if bytes > UDP_ANSWER_MAX {
+                    let what = format!(
+                        "the {rtype} answers of the {} rung of {} do not fit UDP ({bytes} bytes, {UDP_ANSWER_MAX} do); \
+                         clients will ask again over TCP",
+                        rung.place,
+                        quoted(&name.to_host())
+                    );
+                    let most = UDP_ANSWER_MAX.saturating_sub(around) / size;
+                    self.found.warning(at, what).help(format!("{most} addresses of a family fit"));
+                }
             }
         }
     }

@@ -123,20 +123,24 @@ fn ttl(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<u32> {
 
 fn failback(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Failback> {
     let (value, at) = fields.raw("failback")?;
-    match value.as_str() {
-        Some("auto") => return Some(Failback::Auto),
-        Some("manual") => return Some(Failback::Manual),
-        Some(text) if matches!(text.to_ascii_lowercase().as_str(), "auto" | "automatic" | "immediate" | "always") => {
-            reading.found.error(at, format!("{} is no failback", quoted(text))).help("write `failback = \"auto\"`");
-            return None;
+    let span = match value {
+        DeValue::String(text) => {
+            let text = reading.expand(text, at)?;
+            let right = match text.value.to_ascii_lowercase().as_str() {
+                "auto" | "automatic" | "immediate" | "always" => Some((Failback::Auto, "auto")),
+                "manual" | "never" | "off" | "none" => Some((Failback::Manual, "manual")),
+                _ => None,
+            };
+            match right {
+                Some((failback, right)) if text.value == right => return Some(failback),
+                Some((_, right)) => {
+                    let problem = reading.found.error(at, format!("{} is no failback", text.shown()));
+                    problem.help(format!("write `failback = \"{right}\"`"));
+                    return None;
+                }
+                None => reading.span_of("failback", &text)?,
+            }
         }
-        Some(text) if matches!(text.to_ascii_lowercase().as_str(), "manual" | "never" | "off" | "none") => {
-            reading.found.error(at, format!("{} is no failback", quoted(text))).help("write `failback = \"manual\"`");
-            return None;
-        }
-        _ => {}
-    }
-    match value {
         DeValue::Table(_) => {
             reading.reserved(at, "failback = { … }");
             return None;
@@ -152,9 +156,8 @@ fn failback(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Failback> 
             );
             return None;
         }
-        _ => {}
-    }
-    let span = reading.any_span("failback", value, at)?;
+        _ => reading.any_span("failback", value, at)?,
+    };
     if (FAILBACK_MIN..=FAILBACK_MAX).contains(&span) {
         return Some(Failback::After(span));
     }

@@ -134,6 +134,13 @@ impl<'w> Reading<'w> {
         let is_name = !name.is_empty()
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name && name.len() + 3 == text.len() {
+            let what = format!("{} is no name of an environment variable", quoted(name));
+            self.found
+                .error(at, what)
+                .help("letters, digits and `_`, not a digit first: like `${API_TOKEN}`; rename the variable");
+            return None;
+        }
         if !is_name {
             return Some(Text { value: text.to_owned(), at, env: None });
         }
@@ -247,10 +254,15 @@ impl<'w> Reading<'w> {
             return None;
         };
         let text = self.expand(text, at)?;
+        self.span_of(key, &text)
+    }
+
+    /// The same, of a string that is expanded already.
+    pub(crate) fn span_of(&mut self, key: &str, text: &Text) -> Option<Duration> {
         match duration::parse(&text.value) {
             Ok(span) => Some(span),
             Err(fault) => {
-                let problem = self.found.error(at, format!("`{key}`: {}", fault.what));
+                let problem = self.found.error(text.at, format!("`{key}`: {}", fault.what));
                 match fault.meant {
                     Some(meant) => problem.help(format!("write `{key} = \"{meant}\"`")),
                     None => problem.help("durations look like `500ms`, `30s`, `1m30s`, `1h`, `7d`"),

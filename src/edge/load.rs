@@ -8,6 +8,8 @@ use crate::config;
 use crate::control::Loaded;
 use crate::dns::Name;
 use crate::edge::files::Disk;
+use crate::edge::ourselves;
+use crate::edge::prober::system_servers;
 use crate::zone::Files;
 use crate::zone::load::load as load_zone;
 
@@ -27,6 +29,8 @@ pub fn load(path: &Path) -> Result<Loaded, String> {
 pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
     let environment = |name: &str| std::env::var(name).ok();
     let read = config::read(files, path, &environment, &host_name()).map_err(|errors| errors.to_string())?;
+    // The canary asks them even where no host name of an origin has to be resolved.
+    ourselves::refuse(&read.config.server, &system_servers())?;
     let mut warnings = read.warnings.clone();
     let mut zones = Vec::new();
     let mut errors = Vec::new();
@@ -55,6 +59,7 @@ pub fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::net::UdpSocket;
 
     use super::*;
 
@@ -94,6 +99,30 @@ mod tests {
         for (warning, line) in warnings.iter().zip(["5:6", "7:3"]) {
             assert!(warning.starts_with(&place(line)) && warning.lines().count() == 1, "{warning}");
             assert!(!warning.contains("warning"), "{warning}");
+        }
+    }
+
+    /// An address of this host that is not loopback, if it has a way out. Nothing is sent.
+    fn own_address() -> Option<String> {
+        let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+        socket.connect("192.0.2.1:9").ok()?;
+        Some(socket.local_addr().ok()?.ip().to_string())
+    }
+
+    #[test]
+    fn a_resolver_that_is_this_server_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("failoverd.toml");
+        let load_with = |resolver: &str| {
+            let text = format!("[server]\nlisten = [\"0.0.0.0:5399\"]\nresolvers = [\"{resolver}\"]\n");
+            std::fs::write(&path, text).unwrap();
+            load(&path).map(|loaded| loaded.warnings)
+        };
+        assert!(load_with("203.0.113.9:5399").is_ok());
+        if let Some(own) = own_address() {
+            let said = load_with(&format!("{own}:5399")).unwrap_err();
+            assert!(said.contains(&format!("the resolver {own}:5399 is this server itself")), "{said}");
+            assert!(load_with(&format!("{own}:53")).is_ok());
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod http; //        a router on a listener, bounded
 pub mod load; //        a configuration and its zones from disk, checked
 pub mod nameserver; //  the answering threads, started and stopped
 pub mod ops; //         /metrics, /livez, /readyz
+mod ourselves; //       refuses resolvers that are this very server
 pub mod prober; //      one probe from the first packet to the facts
 pub mod publication; // the one cell of the one snapshot
 pub mod sdnotify; //    words to the service manager

@@ -34,7 +34,13 @@ fn shelf(files: &[(&str, &str)]) -> Shelf {
 }
 
 fn read_files(files: &[(&str, &str)]) -> Read {
-    let env = |name: &str| (name == "PROBE_TOKEN").then(|| "t0ken".to_owned());
+    let env = |name: &str| match name {
+        "PROBE_TOKEN" => Some("t0ken".to_owned()),
+        "FB" => Some("manual".to_owned()),
+        "HOLD" => Some("90s".to_owned()),
+        "R" => Some("system".to_owned()),
+        _ => None,
+    };
     config::read(&shelf(files), Path::new(files[0].0), &env, "ns.test").unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -278,7 +284,7 @@ fn budget_and_probe_counts_add_up() {
     assert_eq!(www.worst(), Duration::from_millis(10_000 + 1000 + 2000 + 1 + 60_000));
     assert_eq!(
         www.to_string(),
-        "www.example.com: 10s next probe + 1s confirmation + 2s timeout + 1ms publication + 60s TTL = 73.001s worst case"
+        "www.example.com: 10s next probe + 1s confirmation + 2s timeout + 1ms publication + 1m TTL = 1m13s worst case"
     );
     // The slowest of the equals counts: `us` by site, not `eu` by its own check.
     assert_eq!(budget::budget(&config, id("api.deep.example.com")).wait, Duration::from_secs(10));
@@ -329,6 +335,69 @@ primary = "eu"
             "etc/failoverd.toml:20:8: the ladder of `www.example.com` has one origin only: there is nothing to fail over to; add `backup = \"…\"`",
         ]
     );
+}
+
+/// The fall and rise of a check and how often a warning says something, for these defaults and this check.
+fn rise_of(defaults: &str, check: &str) -> (u32, u32, usize) {
+    let read =
+        read(&format!("[defaults.check]\n{defaults}\n[check.a]\ntcp = 1\n{check}\n[check.b]\ntcp = 2\n{check}\n"));
+    let said = read.warnings.iter().filter(|warning| warning.contains("is up again after")).count();
+    (read.config.checks[0].fall, read.config.checks[0].rise, said)
+}
+
+#[test]
+fn rise_follows_fall_unless_it_is_set_there_or_nearer() {
+    assert_eq!(rise_of("fall = 5", ""), (5, 5, 0));
+    assert_eq!(rise_of("", "fall = 5"), (5, 5, 0));
+    // Both in the defaults: kept, and said once for all checks.
+    assert_eq!(rise_of("fall = 5\nrise = 2", ""), (5, 2, 1));
+    assert_eq!(rise_of("rise = 1", ""), (3, 1, 1));
+    // `fall` is nearer: it was set without a thought of the defaults' `rise`.
+    assert_eq!(rise_of("rise = 2", "fall = 5"), (5, 5, 0));
+    assert_eq!(rise_of("rise = 7", "fall = 5"), (5, 7, 0));
+    assert_eq!(rise_of("fall = 5", "rise = 2"), (5, 2, 2));
+    assert_eq!(rise_of("fall = 5\nrise = 1", "fall = 4\nrise = 2"), (4, 2, 2));
+}
+
+#[test]
+fn the_environment_may_say_what_the_file_may() {
+    let text = |failback: &str| {
+        format!(
+            "[server]\nresolvers = \"${{R}}\"\n[zone.\"example.com\"]\nfile = \"z\"\n[check.site]\nhttps = \"/\"\n\
+             [origin.eu]\na = [\"192.0.2.1\"]\n[defaults.steer]\ncheck = \"site\"\n[steer.\"www.example.com\"]\n\
+             primary = \"eu\"\nfailback = \"{failback}\"\n"
+        )
+    };
+    let manual = read(&text("${FB}")).config;
+    assert_eq!((manual.steers[0].failback, &manual.server.resolvers), (Failback::Manual, &Resolvers::System));
+    let held = read(&text("${HOLD}")).config;
+    assert_eq!(held.steers[0].failback, Failback::After(Duration::from_secs(90)));
+}
+
+/// Warnings about the size of the answers of a rung of `origins` origins with these addresses each.
+fn size_warnings(origins: usize, a: usize, aaaa: usize) -> Vec<String> {
+    let mut text = "[zone.\"example.com\"]\nfile = \"z\"\n[check.site]\nhttps = \"/\"\n".to_owned();
+    for origin in 0..origins {
+        let v4: Vec<_> = (0..a).map(|n| format!("\"192.0.{origin}.{}\"", n + 1)).collect();
+        let v6: Vec<_> = (0..aaaa).map(|n| format!("\"2001:db8:{origin}::{n:x}\"")).collect();
+        text += &format!("[origin.o{origin}]\na = [{}]\naaaa = [{}]\n", v4.join(", "), v6.join(", "));
+    }
+    let all: Vec<_> = (0..origins).map(|origin| format!("\"o{origin}\"")).collect();
+    text += &format!("[steer.\"www.example.com\"]\ncheck = \"site\"\nprimary = {{ all = [{}] }}\n", all.join(", "));
+    read(&text).warnings.into_iter().filter(|warning| warning.contains("do not fit UDP")).collect()
+}
+
+#[test]
+fn answers_too_large_for_udp_are_told() {
+    // 12 + 17 + 4 + 11 leave 1,188 bytes: 42 AAAA of 28 bytes, 74 A of 16.
+    assert_eq!(size_warnings(6, 7, 7), [""; 0]);
+    let said = size_warnings(7, 7, 7);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains("the AAAA answers of the primary rung of `www.example.com` do not fit UDP (1416 bytes"),
+        "{said:?}"
+    );
+    assert!(said[0].ends_with("clients will ask again over TCP; 42 addresses of a family fit"), "{said:?}");
 }
 
 #[test]

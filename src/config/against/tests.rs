@@ -66,8 +66,14 @@ check = "site"
     read(&files, Path::new("f.toml"), &|_| None, "ns").unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Zone `example.com`, and `sub.example.com` with SOA and NS alone.
+/// Zone `example.com` with a delegation of `sub.example.com`, and that with SOA and NS alone.
 fn zones(records: &[(&str, Type, Vec<u8>)]) -> Vec<Zone> {
+    let delegation = ("sub.example.com", Type::NS, wire("ns.example.net"));
+    undelegated_zones(&[&[delegation], records].concat())
+}
+
+/// The same without the delegation.
+fn undelegated_zones(records: &[(&str, Type, Vec<u8>)]) -> Vec<Zone> {
     let zone = |apex: &str, records: &[(&str, Type, Vec<u8>)]| {
         let mut builder = Builder::new(name(apex));
         let soa = [
@@ -152,6 +158,52 @@ fn hints_of_https_records_are_refused_and_only_they() {
 }
 
 #[test]
+fn hints_of_records_that_lead_to_a_steered_name_are_told() {
+    let svcb = |target: &str, params: &[u8]| [&[0, 1][..], &wire(target), params].concat();
+    let hint = [0, 4, 0, 4, 192, 0, 2, 1];
+    let other = "_8443._https.example.com";
+    for (owner, target, params, told) in [
+        (other, WWW, &hint[..], 1),
+        (other, WWW, &[], 0),
+        (other, "web.example.com", &hint, 0),
+        ("a.example.com", "x.wild.example.com", &hint, 1),
+        ("x.wild.example.com", "x.wild.example.com", &hint, 0),
+    ] {
+        for rtype in [Type::HTTPS, Type::SVCB] {
+            let zones = zones(&[(owner, rtype, svcb(target, params))]);
+            let warnings = config(&[OWN, ("*.wild.example.com", "eu us")]).against(&zones).unwrap();
+            assert_eq!(warnings.len(), told, "{owner} {rtype} {target}: {warnings:?}");
+            let names = format!("old origin: {rtype} at {owner}; remove ipv4hint");
+            assert!(warnings.iter().all(|warning| warning.contains(&names)), "{warnings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_zone_below_ours_is_delegated_and_alone() {
+    let read = config(&[]);
+    let told = |records: &[(&str, Type, Vec<u8>)]| read.against(&undelegated_zones(records)).unwrap();
+    let ns = || wire("ns.example.net");
+    let lost = "f.toml:4:7: `sub.example.com` is a zone of its own but not delegated in `example.com`; add `sub.example.com. NS …` to the file of example.com";
+    assert_eq!(told(&[]), [lost]);
+    assert_eq!(told(&[("sub.example.com", Type::NS, ns())]), [""; 0]);
+    assert_eq!(told(&[("example.com", Type::DNAME, ns())]), [""; 0], "an NS could not stand there");
+    let a = || vec![192, 0, 2, 1];
+    let glue = [("example.com", Type::MX, [&[0, 1][..], &ns()].concat()), ("other.example.com", Type::A, a())];
+    assert_eq!(told(&glue), [lost]);
+    let glue = [("d.example.com", Type::NS, wire("ns.sub.example.com")), ("ns.sub.example.com", Type::A, a())];
+    assert_eq!(told(&glue), [lost]);
+    let own = told(&[("sub.example.com", Type::A, a()), ("www.sub.example.com", Type::TXT, b"\x01x".to_vec())]);
+    assert_eq!(
+        own,
+        [
+            lost,
+            "f.toml:4:7: `sub.example.com` is a zone of its own, and the file of `example.com` has records there that are never answered: A at sub.example.com, TXT at www.sub.example.com; move them into the file of sub.example.com"
+        ]
+    );
+}
+
+#[test]
 fn names_that_are_given_away_cannot_be_steered() {
     let ns = || wire("ns.example.net");
     for (owner, rtype, rdata, expected) in [
@@ -179,7 +231,7 @@ fn names_that_are_given_away_cannot_be_steered() {
 #[test]
 fn the_deepest_zone_holds_the_name() {
     // Delegated in the parent, but the child is ours too: the name stands in the child.
-    let zones = zones(&[("sub.example.com", Type::NS, wire("ns.example.net"))]);
+    let zones = zones(&[]);
     assert_eq!(said(&config(&[("www.sub.example.com", "eu us")]), &zones), [""; 0]);
 }
 

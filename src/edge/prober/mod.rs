@@ -31,6 +31,7 @@ use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Request, Target, 
 use crate::time::Moment;
 
 use race::{RUNNERS, Race};
+pub(super) use resolve::system_servers;
 pub use tls::Roots;
 
 /// Connections of probes open at once. Half of the 1,024 descriptors a process may have by default; at a timeout of

@@ -293,10 +293,7 @@ fn hickory_name(name: &Name) -> Option<HickoryName> {
 
 fn resolver(resolvers: &Resolvers) -> Result<Arc<TokioResolver>, String> {
     let servers = match resolvers {
-        Resolvers::System => {
-            let (system, _) = read_system_conf().map_err(|error| format!("/etc/resolv.conf: {error}"))?;
-            system.name_servers().to_vec()
-        }
+        Resolvers::System => system_conf().map_err(|error| format!("/etc/resolv.conf: {error}"))?,
         Resolvers::Addresses(addresses) => addresses.iter().copied().map(server).collect(),
     };
     if servers.is_empty() {
@@ -306,6 +303,20 @@ fn resolver(resolvers: &Resolvers) -> Result<Arc<TokioResolver>, String> {
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options();
     builder.build().map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// The resolvers of the system; none if it does not tell.
+pub(in crate::edge) fn system_servers() -> Vec<SocketAddr> {
+    let servers = system_conf().unwrap_or_default();
+    let addresses = servers.iter().flat_map(|server| {
+        let ports = server.connections.iter().map(|connection| connection.port);
+        ports.map(|port| SocketAddr::new(server.ip, port))
+    });
+    addresses.collect()
+}
+
+fn system_conf() -> Result<Vec<NameServerConfig>, NetError> {
+    read_system_conf().map(|(system, _)| system.name_servers().to_vec())
 }
 
 fn server(address: SocketAddr) -> NameServerConfig {
