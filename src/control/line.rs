@@ -114,11 +114,13 @@ impl GenerationLine {
     }
 }
 
-/// The serial of the next version of a zone: the greatest of the file's own, one past the last served, and one past
-/// the mark reserved by an earlier run. The clock is never asked: a date serial in the file must not send
-/// secondaries backwards, nor a clock jump poison the line.
+/// The serial of the next version of a zone: the file's own if it is greater than the last served and the mark
+/// reserved by an earlier run, else one past these. (One past, too, where RFC 1982 knows no greater: a secondary would
+/// not follow the file there.) The clock is never asked: a date serial in the file must not send secondaries
+/// backwards, nor a clock jump poison the line.
 fn next(file: Serial, last: Option<Serial>, reserved: Option<Serial>) -> Serial {
-    [last.map(Serial::next), reserved.map(Serial::next)].into_iter().flatten().fold(file, Serial::greater)
+    let served = [last, reserved].into_iter().flatten().reduce(Serial::greater);
+    served.map_or(file, |served| if file > served { file } else { served.next() })
 }
 
 #[cfg(test)]
@@ -168,6 +170,22 @@ mod tests {
             (2_026_112_101, Some(2_026_112_205), Some(2_026_112_150), 2_026_112_206),
         ] {
             assert_eq!(next(Serial(file), last.map(Serial), mark.map(Serial)), Serial(next_is));
+        }
+    }
+
+    #[test]
+    fn a_file_half_the_circle_away_is_followed_only_as_far_as_it_is_greater() {
+        const HALF: u32 = 1 << 31;
+        for served in [0, 9, HALF - 1, HALF, u32::MAX] {
+            for (ahead, follows) in
+                [(1, true), (HALF - 2, true), (HALF - 1, true), (HALF, false), (HALF + 1, false), (HALF + 2, false)]
+            {
+                let (served, file) = (Serial(served), Serial(served).ahead(ahead));
+                let expected = if follows { file } else { served.next() };
+                assert!(expected > served);
+                assert_eq!(next(file, Some(served), None), expected, "{file} in the file, {served} served");
+                assert_eq!(next(file, None, Some(served)), expected, "{file} in the file, {served} reserved");
+            }
         }
     }
 }

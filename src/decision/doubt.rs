@@ -16,6 +16,7 @@
 //! While in doubt no failure counts, so no verdict turns down and decisions stay; nor do failures of probes that
 //! started before the doubt ended.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +45,9 @@ pub struct Sight {
     /// Those that passed and have not turned down since.
     up: BTreeSet<Arc<str>>,
     /// Per failing watch, when its first failure became known.
-    failing: BTreeMap<Epoch, Moment>,
-    /// Those that turned down lately, in order.
-    turned: Vec<(Moment, Arc<str>)>,
+    failing: Dated<Epoch>,
+    /// Those that turned down lately.
+    turned: Dated<Arc<str>>,
     /// End of the latest pass of a watch.
     last_pass: Option<Moment>,
     /// Start of the latest canary that passed.
@@ -90,8 +91,8 @@ impl Sight {
             share,
             origins: BTreeSet::new(),
             up: BTreeSet::new(),
-            failing: BTreeMap::new(),
-            turned: Vec::new(),
+            failing: Dated::default(),
+            turned: Dated::default(),
             last_pass: None,
             last_canary: None,
             canary: Canary::Rests,
@@ -105,8 +106,8 @@ impl Sight {
     pub fn arrange(&mut self, share: f64, origins: BTreeSet<Arc<str>>, exists: impl Fn(Epoch) -> bool) {
         self.share = share;
         self.up.retain(|origin| origins.contains(origin));
-        self.turned.retain(|(_, origin)| origins.contains(origin));
-        self.failing.retain(|&watch, _| exists(watch));
+        self.turned.retain(|origin| origins.contains(origin));
+        self.failing.retain(|&watch| exists(watch));
         self.origins = origins;
     }
 
@@ -119,7 +120,7 @@ impl Sight {
         {
             self.up.insert(Arc::clone(name));
         }
-        self.turned.retain(|(_, turned)| **turned != *origin);
+        self.turned.remove(origin);
         let ends = self.doubt.as_ref().is_some_and(|doubt| match doubt.kind {
             Kind::Blind => finished >= doubt.from,
             Kind::Swept => !self.is_swept(),
@@ -132,7 +133,9 @@ impl Sight {
     /// A failure counts (as weighed) for a watch that is not down; `now` is when it became known. Comes before
     /// [`Sight::turns_down`].
     pub fn failed(&mut self, watch: Epoch, now: Moment) {
-        self.failing.entry(watch).or_insert(now);
+        if self.failing.get(&watch).is_none() {
+            self.failing.insert(watch, now);
+        }
     }
 
     /// A watch would turn down now. False while in doubt, which may begin with this: its verdict is to stay what it
@@ -141,7 +144,7 @@ impl Sight {
         if self.doubt.is_some() {
             return false;
         }
-        let known = self.failing.get(&watch).copied().unwrap_or(now);
+        let known = self.failing.get(&watch).unwrap_or(now);
         if self.up.len() >= BLIND_MIN && self.last_pass.max(self.last_canary) < Some(known) {
             let evidence = format!(
                 "nothing passes any more, neither one of the {} origins that were up nor the canary",
@@ -150,11 +153,13 @@ impl Sight {
             self.doubt = Some(Doubt { kind: Kind::Blind, since: now, from: known, evidence });
             return false;
         }
-        self.turned.retain(|&(at, ref turned)| now.since(at) <= WINDOW && **turned != *origin);
-        if let Some(name) = self.origins.get(origin) {
-            self.turned.push((now, Arc::clone(name)));
+        while self.turned.oldest().is_some_and(|at| now.since(at) > WINDOW) {
+            self.turned.remove_oldest();
         }
-        let from = self.turned.first().map_or(now, |&(at, _)| at);
+        if let Some(name) = self.origins.get(origin) {
+            self.turned.insert(Arc::clone(name), now);
+        }
+        let from = self.turned.oldest().unwrap_or(now);
         if self.is_swept() && self.last_canary < Some(from) {
             let (turned, all) = (self.turned.len(), self.origins.len());
             let evidence = format!("{turned} of {all} origins turned down within 10 s, and the canary does not pass");
@@ -193,8 +198,7 @@ impl Sight {
 
     /// When [`Sight::wants_canary`] says yes next, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Moment> {
-        let newest = self.failing.values().copied().max();
-        let unproven = newest.filter(|&known| self.last_canary < Some(known));
+        let unproven = self.failing.newest().filter(|&known| self.last_canary < Some(known));
         let wanted = self.doubt.as_ref().map(|doubt| doubt.since).max(unproven)?;
         Some(match self.canary {
             Canary::Rests => wanted,
@@ -218,13 +222,76 @@ impl Sight {
     fn clear(&mut self, now: Moment) {
         self.doubt = None;
         self.cleared = Some(now);
-        self.failing.clear();
-        self.turned.clear();
+        self.failing = Dated::default();
+        self.turned = Dated::default();
+    }
+}
+
+/// When something happened, by what it happened to and in order of time: when everything fails at once, each failure
+/// must not cost a walk over all of them.
+#[derive(Clone, Debug)]
+struct Dated<K> {
+    moments: BTreeMap<K, Moment>,
+    /// The same, turned round.
+    order: BTreeSet<(Moment, K)>,
+}
+
+impl<K> Default for Dated<K> {
+    fn default() -> Self {
+        Self { moments: BTreeMap::new(), order: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Clone> Dated<K> {
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    fn get(&self, key: &K) -> Option<Moment> {
+        self.moments.get(key).copied()
+    }
+
+    /// In place of what was known of `key`.
+    fn insert(&mut self, key: K, at: Moment) {
+        self.remove(&key);
+        self.moments.insert(key.clone(), at);
+        self.order.insert((at, key));
+    }
+
+    fn remove<Q: Ord + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        if let Some((key, at)) = self.moments.remove_entry(key) {
+            self.order.remove(&(at, key));
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        if let Some((_, key)) = self.order.pop_first() {
+            self.moments.remove(&key);
+        }
+    }
+
+    fn retain(&mut self, keeps: impl Fn(&K) -> bool) {
+        self.moments.retain(|key, _| keeps(key));
+        self.order.retain(|(_, key)| keeps(key));
+    }
+
+    fn oldest(&self) -> Option<Moment> {
+        self.order.first().map(|&(at, _)| at)
+    }
+
+    fn newest(&self) -> Option<Moment> {
+        self.order.last().map(|&(at, _)| at)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(millis: u64) -> Moment {
@@ -394,9 +461,69 @@ mod tests {
         sight.failed(Epoch(3), at(2000));
         sight.arrange(0.5, ["o1", "o2"].map(Arc::from).into(), |watch| watch != Epoch(3));
         assert_eq!(sight.up.len(), 2);
-        assert_eq!(sight.failing.keys().collect::<Vec<_>>(), [&Epoch(1)]);
+        assert_eq!(sight.failing.moments.keys().collect::<Vec<_>>(), [&Epoch(1)]);
         sight.passed(Epoch(9), "unwatched", at(2100), at(2100));
         assert_eq!(sight.up.len(), 2);
         assert!(dies(&mut sight, 1, 2050), "known since 2000, and something passed after");
+    }
+
+    proptest! {
+        /// Whatever comes in, the newest failure and the oldest turn are those of a walk over all.
+        #[test]
+        fn the_ends_of_time_are_those_of_a_walk(
+            events in vec((0..7_u8, 0..12_u64, 0..40_000_u64), 0..200),
+            share in prop_oneof![Just(0.1), Just(0.5), Just(1.0)],
+        ) {
+            let mut sight = Sight::new(share);
+            let origins: BTreeSet<Arc<str>> = (0..12).map(|number| Arc::from(name(number))).collect();
+            sight.arrange(share, origins.clone(), |_| true);
+            let mut failing = BTreeMap::new();
+            // Not in the order of time: nothing rests on that.
+            for (event, number, millis) in events {
+                let (watch, now) = (Epoch(number), at(millis));
+                match event {
+                    0 | 1 => {
+                        sight.failed(watch, now);
+                        failing.entry(watch).or_insert(now);
+                    }
+                    2 => {
+                        let was_in_doubt = sight.doubt().is_some();
+                        sight.passed(watch, &name(number), now, now);
+                        failing.remove(&watch);
+                        if was_in_doubt && sight.doubt().is_none() {
+                            failing.clear();
+                        }
+                    }
+                    3 | 4 => {
+                        let mut turned = sight.turned.moments.clone();
+                        turned.retain(|_, &mut at| now.since(at) <= WINDOW);
+                        turned.insert(Arc::from(name(number)), now);
+                        let was_in_doubt = sight.doubt().is_some();
+                        let down = sight.turns_down(watch, &name(number), now);
+                        if down {
+                            failing.remove(&watch);
+                            prop_assert_eq!(&sight.turned.moments, &turned);
+                        } else {
+                            prop_assert!(was_in_doubt || sight.doubt().is_some());
+                        }
+                    }
+                    5 => {
+                        let was_in_doubt = sight.doubt().is_some();
+                        sight.canary(millis % 2 == 0, now, now);
+                        if was_in_doubt && sight.doubt().is_none() {
+                            failing.clear();
+                        }
+                    }
+                    _ => {
+                        sight.arrange(share, origins.clone(), |watch| watch != Epoch(number));
+                        failing.remove(&watch);
+                    }
+                }
+                prop_assert_eq!(&sight.failing.moments, &failing);
+                prop_assert_eq!(sight.failing.newest(), failing.values().copied().max());
+                prop_assert_eq!(sight.turned.oldest(), sight.turned.moments.values().copied().min());
+                prop_assert_eq!(sight.turned.len(), sight.turned.moments.len());
+            }
+        }
     }
 }

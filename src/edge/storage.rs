@@ -145,9 +145,9 @@ impl Storage {
         self.hand_over(|batch| batch.push(entry));
     }
 
-    /// Asks for these numbers to be reserved.
+    /// Asks for these numbers to be reserved, besides those that wait.
     pub fn reserve(&self, marks: Marks) {
-        self.hand_over(|batch| batch.marks = Some(marks));
+        self.hand_over(|batch| batch.reserve(&marks));
     }
 
     /// Says which names are steered: decisions about others are forgotten.

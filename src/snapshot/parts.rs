@@ -5,7 +5,8 @@ use std::sync::Arc;
 /// Elements per chunk: at 10,000 elements the root has 157 chunks, about as many pointers as a chunk has.
 const CHUNK: usize = 64;
 
-/// A vector of shared parts. [`Parts::set`] copies the root and one chunk; all else is shared with the clone before.
+/// A vector of shared parts. [`Parts::set`] copies the root and one chunk, unless they are this clone's own already;
+/// all else stays shared with the clone before.
 #[derive(Debug)]
 pub struct Parts<T> {
     chunks: Arc<[Arc<[Arc<T>]>]>,
@@ -60,17 +61,14 @@ impl<T> Parts<T> {
         })
     }
 
-    /// Replaces one element in place; other clones keep theirs.
+    /// Replaces one element in place; other clones keep theirs. Many in a row copy the root and each chunk once.
     ///
     /// # Panics
     /// If `index` is not below [`Parts::len`].
     pub fn set(&mut self, index: usize, part: T) {
-        let chunk = &self.chunks[index / CHUNK];
-        let mut copy: Vec<_> = chunk.to_vec();
-        copy[index % CHUNK] = Arc::new(part);
-        let mut root: Vec<_> = self.chunks.to_vec();
-        root[index / CHUNK] = copy.into();
-        self.chunks = root.into();
+        let root = Arc::make_mut(&mut self.chunks);
+        let chunk = Arc::make_mut(&mut root[index / CHUNK]);
+        chunk[index % CHUNK] = Arc::new(part);
     }
 }
 
@@ -88,5 +86,25 @@ mod tests {
         assert_eq!(parts.unshared(Some(&before)).map(|(index, part)| (index, **part)).collect::<Vec<_>>(), [(700, 7)]);
         assert_eq!(parts.unshared(None).count(), 1000);
         assert!(parts.get(1000).is_none());
+    }
+
+    #[test]
+    fn setting_many_copies_the_root_and_each_chunk_once() {
+        let mut parts: Parts<usize> = (0..1000).map(Arc::new).collect();
+        let before = parts.clone();
+        let rows = [10, 11];
+        let place =
+            |parts: &Parts<usize>| (Arc::as_ptr(&parts.chunks), rows.map(|row| Arc::as_ptr(&parts.chunks[row])));
+        rows.iter().for_each(|row| parts.set(row * CHUNK, 0));
+        let copied = place(&parts);
+        for index in 10 * CHUNK..12 * CHUNK {
+            parts.set(index, 0);
+            assert_eq!(place(&parts), copied, "copied again at {index}");
+        }
+        assert_eq!(before.iter().map(|part| **part).collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
+        let changed: Vec<_> = parts.unshared(Some(&before)).map(|(index, _)| index).collect();
+        assert_eq!(changed, (10 * CHUNK..12 * CHUNK).collect::<Vec<_>>());
+        let shared = |&row: &usize| Arc::ptr_eq(&parts.chunks[row], &before.chunks[row]);
+        assert_eq!((0..parts.chunks.len()).filter(shared).count(), parts.chunks.len() - rows.len());
     }
 }

@@ -148,15 +148,18 @@ impl Control {
             self.controller.handle(event, clock::now(), &mut effects);
         }
         let published = self.controller.publish(clock::now(), &mut effects);
+        // A turn is served before anything else is done about it.
+        if let Some(snapshot) = &published {
+            self.publisher.publish(Arc::clone(snapshot));
+        }
         let is_new = !Arc::ptr_eq(self.controller.config(), &self.config.borrow());
         if is_new {
             self.configured();
         }
-        if let Some(snapshot) = published {
-            self.notifier.status(&status_line(&snapshot));
-            self.publisher.publish(snapshot);
-        }
         self.carry_out(effects);
+        if let Some(snapshot) = &published {
+            self.notifier.status(&status_line(snapshot));
+        }
         self.notifier.alive(clock::moment());
     }
 

@@ -71,13 +71,20 @@ impl Batch {
         self.shed();
     }
 
+    /// Takes marks in. Those that wait already stay reserved.
+    pub(super) fn reserve(&mut self, marks: &Marks) {
+        raise(self.marks.get_or_insert_default(), marks);
+    }
+
     /// Takes in a batch that came later.
     pub(super) fn append(&mut self, later: Self) {
         self.entries.extend(later.entries);
         self.decisions.extend(later.decisions);
         self.orders.extend(later.orders);
         self.next_order = self.next_order.max(later.next_order);
-        self.marks = later.marks.or(self.marks.take());
+        if let Some(marks) = &later.marks {
+            self.reserve(marks);
+        }
         self.clean = later.clean.or(self.clean.take());
         self.cursors.extend(later.cursors);
         self.steered = later.steered.or(self.steered.take());
@@ -153,13 +160,7 @@ impl State {
 
     /// Reserves up to the higher of both marks.
     pub(super) fn raise(&mut self, marks: &Marks) {
-        self.marks.generation = self.marks.generation.max(marks.generation);
-        for (apex, serial) in &marks.serials {
-            match self.marks.serials.iter_mut().find(|(known, _)| known == apex) {
-                Some((_, mark)) => *mark = mark.greater(*serial),
-                None => self.marks.serials.push((apex.clone(), *serial)),
-            }
-        }
+        raise(&mut self.marks, marks);
     }
 
     /// All of it, for a file that holds none of it.
@@ -176,6 +177,18 @@ impl State {
     }
 }
 
+/// The greater of each number; serials as RFC 1982 compares them.
+fn raise(marks: &mut Marks, by: &Marks) {
+    marks.generation = marks.generation.max(by.generation);
+    let mut new: BTreeMap<&Name, Serial> = by.serials.iter().map(|(apex, serial)| (apex, *serial)).collect();
+    for (apex, mark) in &mut marks.serials {
+        if let Some(serial) = new.remove(&*apex) {
+            *mark = mark.greater(serial);
+        }
+    }
+    marks.serials.extend(new.into_iter().map(|(apex, serial)| (apex.clone(), serial)));
+}
+
 /// How a steered name is written as a key.
 pub(super) fn key(name: &Name) -> String {
     name.folded().to_string()
@@ -186,6 +199,7 @@ mod tests {
     use super::*;
     use crate::control::journal::Ending;
     use crate::decision::order::{self, OrderId};
+    use crate::snapshot::Generation;
 
     fn entry(sequence: u64, what: What) -> Entry {
         Entry { sequence, at: Wall::from_millis(0), node: "ns1".to_owned(), what }
@@ -227,6 +241,36 @@ mod tests {
         // History is lost; what is in force is not.
         assert_eq!((batch.orders.get(&7), batch.orders.get(&6)), (Some(&Some(order(7))), Some(&None)));
         assert_eq!(batch.next_order, Some(8));
+    }
+
+    #[test]
+    fn marks_that_meet_before_a_commit_are_all_reserved() {
+        let marks = |generation, serials: &[(&str, u32)]| {
+            let serials = serials.iter().map(|&(apex, serial)| (Name::absolute(apex).expect("a name"), Serial(serial)));
+            Marks { generation: Generation(generation), serials: serials.collect() }
+        };
+        let both = marks(2000, &[("a.example", 1017), ("b.example", 4), ("c.example", 7), ("d.example", 8)]);
+        let one = marks(1000, &[("a.example", 1017), ("b.example", u32::MAX), ("c.example", 7)]);
+        // As a reload that waits asks for more, and a turn after it for what it knows of; and a serial that wrapped.
+        let other = marks(2000, &[("a.example", 17), ("b.example", 4), ("d.example", 8)]);
+        let reserved = |marks: &Marks| {
+            let mut batch = Batch::default();
+            batch.reserve(marks);
+            batch
+        };
+        let sorted = |batch: &Batch| {
+            let mut marks = batch.marks.clone().expect("marks");
+            marks.serials.sort_by_key(|(apex, _)| apex.clone());
+            marks
+        };
+        for (first, second) in [(&one, &other), (&other, &one)] {
+            let mut batch = reserved(first);
+            batch.reserve(second);
+            assert_eq!(sorted(&batch), both);
+            let mut appended = reserved(first);
+            appended.append(reserved(second));
+            assert_eq!(sorted(&appended), both);
+        }
     }
 
     #[test]
