@@ -1,17 +1,18 @@
 //! The shadow model: what was really true, and the promises every snapshot and every turn must keep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use failoverd::config::{Config, Place};
+use failoverd::config::{Config, Failback, Place};
 use failoverd::control::journal::Turn;
 use failoverd::control::{Reply, RestoredDecision};
 use failoverd::decision::order::What;
-use failoverd::decision::{Data, Reason};
+use failoverd::decision::{Data, Decision, Reason};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
+use failoverd::snapshot::status::{OriginStatus, RungStatus, SteerStatus};
 use failoverd::snapshot::{Generation, Snapshot};
 use failoverd::time::{Moment, Now};
 use failoverd::verdict::Class;
@@ -33,6 +34,8 @@ pub struct Shadow {
     /// The serial of the zone file read last: raising it is a change of its own.
     file_serial: u32,
     jumped_at: Option<Moment>,
+    /// Names whose failback a person approved, ever.
+    approved: BTreeSet<Name>,
     /// What the last start found committed; checked against the first snapshot.
     restored: Option<BTreeMap<Name, RestoredDecision>>,
 }
@@ -53,6 +56,10 @@ impl Shadow {
 
     pub fn network(&mut self, works: bool, now: Now) {
         self.network_since = works.then_some(now.moment);
+    }
+
+    pub fn approved(&mut self, name: &Name) {
+        self.approved.insert(name.clone());
     }
 
     pub fn clock_jumped(&mut self, now: Now) {
@@ -153,28 +160,68 @@ impl Shadow {
                     decision.reason
                 );
             }
-            // No flip without evidence.
+            // A drained origin is served only where its whole rung is drained.
+            let rung = &name.rungs[decision.rung];
+            let is_served = |seen: &&OriginStatus| decision.origins.contains(&seen.origin);
+            let drained = rung.origins.iter().filter(is_served).any(|seen| seen.drained);
+            assert!(!drained || rung.origins.iter().all(|seen| seen.drained), "{owner} serves a drained origin");
             let former = before.and_then(|before| before.status.steers.iter().find(|old| old.steer.name == *owner));
-            if let Some(old) = former.and_then(|old| old.decision.as_ref())
-                && old.place != decision.place
+            if let Some(former) = former
+                && let Some(old) = former.decision.as_ref()
+                && held.is_none()
+                && !matches!(old.reason, Reason::Held { .. })
             {
-                let left = name.steer.rungs.iter().position(|rung| rung.place == old.place);
-                let left_dead = left.is_some_and(|rung| classes[rung] == Class::Down);
-                let went_home = decision.rung < left.unwrap_or(0) && served == Class::Up;
-                let was_held = matches!(old.reason, Reason::Held { .. });
-                assert!(
-                    left_dead || went_home || held.is_some() || was_held,
-                    "{owner} left a {:?} {} for a {served:?} {}",
-                    left.map(|rung| classes[rung]),
-                    old.place,
-                    decision.place
-                );
-                assert!(self.reloaded_at != Some(now.moment) || left_dead || held.is_some() || was_held || went_home);
+                self.moved_with_evidence(name, decision, &served_by(former, old), old, now);
             }
             self.answered.insert(owner.clone(), decision.place);
         }
         if let Some(committed) = self.restored.take() {
             self.start_is_the_last_committed(next, &committed, config);
+        }
+    }
+
+    /// No flip without evidence: not of the rung, and not of the origins within it.
+    fn moved_with_evidence(
+        &self,
+        name: &SteerStatus,
+        decision: &Decision,
+        before: &BTreeSet<String>,
+        old: &Decision,
+        now: Now,
+    ) {
+        let owner = &name.steer.name;
+        let after = served_by(name, decision);
+        let class_of = |rung: &RungStatus, origin: &str| {
+            let seen = rung.origins.iter().find(|seen| *seen.name == *origin)?;
+            Some(if seen.drained { Class::Down } else { seen.class })
+        };
+        let rung = &name.rungs[decision.rung];
+        // Rungs are known by their origins: a reload may have given them other places.
+        let left = name.rungs.iter().position(|rung| before.iter().any(|one| class_of(rung, one).is_some()));
+        if after.is_disjoint(before) && left != Some(decision.rung) {
+            let dead_or_gone = left.is_none_or(|left| name.rungs[left].class == Class::Down);
+            let went_home = left.is_some_and(|left| decision.rung < left) && rung.class == Class::Up;
+            assert!(
+                dead_or_gone || went_home,
+                "{owner} left {before:?} for {after:?} ({:?}){}",
+                rung.class,
+                if self.reloaded_at == Some(now.moment) { " by a reload" } else { "" }
+            );
+            // The emergency is left for anything better, without being asked.
+            if went_home && !dead_or_gone && old.place != Place::Emergency {
+                assert!(name.steer.failback != Failback::Manual || self.approved.contains(owner), "{owner} unasked");
+            }
+            return;
+        }
+        let usable = rung.origins.iter().any(|seen| !seen.drained && seen.class.is_usable());
+        for gone in before.difference(&after) {
+            let class = class_of(rung, gone);
+            let guessed = old.reason == Reason::Unproven;
+            assert!(guessed || class.is_none_or(|class| class == Class::Down), "{owner} dropped {gone}: {class:?}");
+        }
+        for joined in after.difference(before) {
+            let class = class_of(rung, joined);
+            assert!(!usable || class.is_some_and(Class::is_usable), "{owner} took {joined} in: {class:?}");
         }
     }
 
@@ -205,7 +252,7 @@ impl Shadow {
         &self,
         first: &Snapshot,
         committed: &BTreeMap<Name, RestoredDecision>,
-        _config: &Config,
+        config: &Config,
     ) {
         for name in first.status.steers.iter() {
             let Some(was) = committed.get(&name.steer.name) else {
@@ -218,7 +265,17 @@ impl Shadow {
             });
             let ended = matches!(decision.reason, Reason::Held { .. });
             assert!(ordered || decision.reason != Reason::Unproven, "a restored decision has its full TTL");
-            assert!(ordered || ended || decision.place == was.place, "{} moved by a restart", name.steer.name);
+            let all = name.steer.rungs.iter().flat_map(|rung| &rung.origins);
+            let known: BTreeSet<_> = all.map(|id| config.origins[id.0 as usize].name.clone()).collect();
+            let was: BTreeSet<_> = was.origins.iter().filter(|origin| known.contains(*origin)).cloned().collect();
+            let served = served_by(name, decision);
+            assert!(ordered || ended || was.is_empty() || served == was, "{} moved by a restart", name.steer.name);
         }
     }
+}
+
+/// The names of the origins a decision serves.
+fn served_by(name: &SteerStatus, decision: &Decision) -> BTreeSet<String> {
+    let origins = name.rungs[decision.rung].origins.iter();
+    origins.filter(|seen| decision.origins.contains(&seen.origin)).map(|seen| seen.name.to_string()).collect()
 }

@@ -218,6 +218,7 @@ impl World {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
                 let asked = Asked::Failback { name: name.name.clone() };
+                self.shadow.approved(&name.name);
                 self.tell(Event::Asked { ticket, actor: "settle".into(), asked });
             }
         }
@@ -443,6 +444,9 @@ impl World {
     fn ask(&mut self, asked: Asked) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
+        if let Asked::Failback { name } = &asked {
+            self.shadow.approved(name);
+        }
         self.tell(Event::Asked { ticket, actor: "operator".into(), asked });
     }
 
@@ -492,6 +496,9 @@ impl World {
                 *steer = Arc::new(changed);
             }
         }
+        if self.dice.one_in(2) {
+            self.edit_ladder(&mut config);
+        }
         self.config = Arc::new(config);
         let file_serial = self.dice.between(1, 4) as u32;
         self.shadow.reloaded(file_serial, self.now);
@@ -499,6 +506,36 @@ impl World {
         let loaded = Box::new(loaded(&self.config, file_serial));
         let ticket = Some(Ticket(self.tickets));
         self.tell(Event::Reloaded { ticket, actor: Some("operator".into()), loaded, force: false });
+    }
+
+    /// Puts another origin in as the first backup, or takes a rung out that is not served.
+    fn edit_ladder(&mut self, config: &mut Config) {
+        let index = self.dice.below(config.steers.len() as u64) as usize;
+        let mut steer = (*config.steers[index]).clone();
+        let used: Vec<_> = steer.rungs.iter().flat_map(|rung| rung.origins.clone()).collect();
+        let free = (0..config.origins.len() as u32).map(OriginId).find(|id| !used.contains(id));
+        let shown =
+            self.snapshot.as_ref().and_then(|s| s.status.steers.iter().find(|s| s.steer.name == steer.name).cloned());
+        let served = shown.and_then(|shown| shown.decision.as_ref().map(|decision| decision.rung));
+        match free {
+            Some(origin) if self.dice.one_in(2) => {
+                let rung = Rung { place: Place::Backup(1), origins: vec![origin], check: steer.rungs[0].check };
+                steer.rungs.insert(1, rung);
+            }
+            _ if steer.rungs.len() > 2 => {
+                let gone = 1 + self.dice.below(steer.rungs.len() as u64 - 1) as usize;
+                if served.is_some_and(|served| served != gone) {
+                    steer.rungs.remove(gone);
+                }
+            }
+            _ => {}
+        }
+        for (at, rung) in steer.rungs.iter_mut().enumerate().skip(1) {
+            if rung.place != Place::Emergency {
+                rung.place = Place::Backup(at as u8);
+            }
+        }
+        config.steers[index] = Arc::new(steer);
     }
 
     fn restart(&mut self, clean: bool) {
