@@ -186,7 +186,7 @@ fn raise(marks: &mut Marks, by: &Marks) {
             *mark = mark.greater(serial);
         }
     }
-    marks.serials.extend(new.into_iter().map(|(apex, serial)| (apex.clone(), serial)));
+    marks.serials.extend(by.serials.iter().filter(|(apex, _)| new.contains_key(apex)).cloned());
 }
 
 /// How a steered name is written as a key.
