@@ -49,7 +49,7 @@ impl Sub<Duration> for Moment {
 
 /// A point on the calendar: milliseconds since 1970-01-01T00:00:00Z, negative before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "String", try_from = "String")]
 pub struct Wall(i64);
 
 impl Wall {
@@ -97,6 +97,21 @@ impl fmt::Display for Wall {
             Ok(at) => write!(f, "{at:.3}"),
             Err(_) => write!(f, "{} ms since 1970", self.0),
         }
+    }
+}
+
+impl From<Wall> for String {
+    fn from(at: Wall) -> Self {
+        at.to_string()
+    }
+}
+
+/// RFC 3339, as [`Wall`] prints.
+impl TryFrom<String> for Wall {
+    type Error = jiff::Error;
+
+    fn try_from(text: String) -> Result<Self, jiff::Error> {
+        text.parse::<jiff::Timestamp>().map(|at| Self(at.as_millisecond()))
     }
 }
 

@@ -128,7 +128,7 @@ pub struct Config {
 /// `[server]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Server {
-    /// Names this node in the journal, NSID and alerts; default the host name, handed in by the edge.
+    /// Names this node in the journal and in alerts; default the host name, handed in by the edge.
     pub name: String,
     pub listen: Vec<Listen>,
     /// UDP threads per listen address; `None` is one per core.
@@ -311,7 +311,7 @@ pub struct Rung {
 
 /// Where a rung stands on its ladder.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "String", try_from = "String")]
 pub enum Place {
     Primary,
     /// Counted from 1.
@@ -327,6 +327,29 @@ impl std::fmt::Display for Place {
             Self::Backup(1) => f.write_str("backup"),
             Self::Backup(n) => write!(f, "backup-{n}"),
             Self::Emergency => f.write_str("emergency"),
+        }
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.to_string()
+    }
+}
+
+/// As [`Place`] prints.
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "primary" => Ok(Self::Primary),
+            "backup" => Ok(Self::Backup(1)),
+            "emergency" => Ok(Self::Emergency),
+            other => {
+                let number = other.strip_prefix("backup-").and_then(|number| number.parse().ok());
+                number.map(Self::Backup).ok_or_else(|| format!("`{other}` is no place on a ladder"))
+            }
         }
     }
 }

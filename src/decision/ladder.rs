@@ -17,6 +17,7 @@
 //!   -                  dead or none          none up, one suspect             the first one suspect
 //!   -                  dead or none          none usable, one untried         the first one untried
 //!   -                  dead or none          all dead, an emergency           the emergency, if not drained
+//!   -                  dead or none          all dead, one drained that works  that one, drained as it is
 //!   -                  dead or none          all dead, no emergency           the last served, with all its origins
 //! ```
 //!
@@ -135,6 +136,16 @@ impl RungView {
 
     fn is_drained(&self) -> bool {
         self.origins.iter().all(|origin| origin.drained)
+    }
+
+    /// The origins that would work, drained or not.
+    fn working(&self) -> Vec<usize> {
+        (0..self.origins.len()).filter(|&index| self.origins[index].class.is_usable()).collect()
+    }
+
+    /// True if only an order keeps it from being served.
+    fn works_drained(&self) -> bool {
+        !self.working().is_empty()
     }
 
     /// What is served of this rung: its usable origins and those of `kept`, served already, that are not known to be
@@ -334,7 +345,11 @@ fn by_the_rules(
             let live = [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
             match live.or_else(emergency) {
                 Some(rung) => settled(rung),
-                None => serve(before.unwrap_or(0), Why::AllDead, None),
+                // A drain that leaves nothing usable gives way, and is flagged: better a drained origin than a dead one.
+                None => match ladder.iter().position(RungView::works_drained) {
+                    Some(rung) => Choice { rung, origins: ladder[rung].working(), why: Why::AllDead, wake: None },
+                    None => serve(before.unwrap_or(0), Why::AllDead, None),
+                },
             }
         }
     }

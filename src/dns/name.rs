@@ -384,7 +384,7 @@ impl fmt::Debug for Name {
 
 impl serde::Serialize for Name {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.collect_str(&self.to_host())
     }
 }
 

@@ -115,7 +115,7 @@ mod tests {
         let path = folder.path().join("failoverd.toml");
         let load_with = |resolver: &str| {
             let text = format!("[server]\nlisten = [\"0.0.0.0:5399\"]\nresolvers = [\"{resolver}\"]\n");
-            std::fs::write(&path, text).unwrap();
+            fs::write(&path, text).unwrap();
             load(&path).map(|loaded| loaded.warnings)
         };
         assert!(load_with("203.0.113.9:5399").is_ok());

@@ -79,7 +79,7 @@ fn the_turn_is_in_the_journal() {
     assert!(daemon.say(&["events"]).contains(NAME));
     let lines = daemon.say(&["events", "--json"]);
     let mut entries = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
-    assert!(entries.any(|entry| entry["event"] == "turned" && entry["name"] == "www.example.test."), "{lines}");
+    assert!(entries.any(|entry| entry["event"] == "turned" && entry["name"] == "www.example.test"), "{lines}");
 }
 
 #[test]

@@ -178,6 +178,9 @@ fn turned(entry: &Entry, turn: &Turn) -> String {
     // The time of day, without date and zone.
     let at = at.split_once('T').map_or(at.as_str(), |(_, time)| time.trim_end_matches('Z'));
     let from = turn.from.as_ref().map_or("nothing".to_owned(), |served| served.place.to_string());
-    let evidence = turn.evidence.first().map_or("", String::as_str);
+    // What became of the rung that was left says why; the ladder above tells the rest.
+    let left = turn.from.as_ref().map_or(turn.to.place, |served| served.place).to_string();
+    let evidence = turn.evidence.iter().find(|line| line.split(' ').next() == Some(left.as_str()));
+    let evidence = evidence.map_or("", String::as_str);
     format!("  {DIM}{at}{PLAIN}  {from} → {BOLD}{}{PLAIN}  {DIM}{evidence}{PLAIN}", turn.to.place)
 }

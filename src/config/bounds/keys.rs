@@ -145,8 +145,8 @@ pub(super) const SECTIONS: &[Section] = &[
                 "name",
                 Kind::Text { max: 63 },
                 Words("the host name"),
-                "Names this node in the journal, NSID and alerts.",
-                "It goes into every NSID.",
+                "Names this node in the journal, in alerts and in metrics.",
+                "It is in every journal entry.",
             ),
             row(
                 "listen",

@@ -85,6 +85,10 @@ fn oracle(rungs: &[RungView], served: Option<usize>, hold: Option<usize>, frozen
     {
         return emergency;
     }
+    // A drain that leaves nothing usable gives way.
+    if let Some(drained) = rungs.iter().position(|rung| matches!(rung.origins[0].class, Up | Suspect)) {
+        return drained;
+    }
     // 5. All dead and no emergency: the last served.
     served.unwrap_or(0)
 }
@@ -163,9 +167,14 @@ fn a_rung_leaves_out_its_dead_and_drained_origins_but_is_never_empty() {
             (0..3).filter(|&index| !origins[index].1 && wanted(origins[index].0)).collect()
         };
         let (usable, unknown, undrained) = (of(&Class::is_usable), of(&|class| class == Untried), of(&|_| true));
-        let expected = [usable, unknown, undrained, vec![0, 1, 2]].into_iter().find(|some| !some.is_empty()).unwrap();
+        // A drain that leaves nothing usable gives way to what works, unless the rung is held.
+        let working: Vec<_> = (0..3).filter(|&index| origins[index].0.is_usable()).collect();
+        let (all, none) = (vec![0, 1, 2], Vec::new());
         for hold in [None, Some(Place::Primary)] {
             let choice = decide(&rungs, Failback::Auto, &mut Standing::default(), hold, false, at(0));
+            let working = if hold.is_some() { &none } else { &working };
+            let mut by_rule = [&usable, &unknown, working, &undrained, &all].into_iter();
+            let expected = by_rule.find(|some| !some.is_empty()).unwrap().clone();
             assert_eq!((choice.rung, &choice.origins), (0, &expected), "{origins:?} {hold:?}");
         }
     }
