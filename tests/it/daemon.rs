@@ -1,6 +1,10 @@
 //! The daemon on real sockets: what a client, an operator and a monitor see.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
+use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -170,4 +174,30 @@ fn monitors_see_it_live_ready_and_counted() {
         assert!(metrics.contains(word), "no `{word}` in\n{metrics}");
     }
     assert_ne!(get(daemon.admin, "/v1/status").map(|(status, _)| status), Some(200), "the admin API asks for a token");
+}
+
+/// `full` takes no byte more.
+fn turns_without_a_log(full: impl Fn() -> Stdio) {
+    let mut world = World::new();
+    let mut daemon = Daemon::prepare(&world.config(), &[world.resolver.address]);
+    daemon.launch_into(full(), full());
+    daemon.wait_ready();
+    daemon.wait_address(NAME, PRIMARY.into(), SOON);
+    world.primary.break_down();
+    daemon.wait_address(NAME, BACKUP.into(), SOON);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_log_on_a_full_disk_stops_nothing() {
+    turns_without_a_log(|| OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into());
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    let full = writer.try_clone().expect("a handle");
+    // Fills it to the brim, then waits for good.
+    thread::spawn(move || while writer.write_all(&[b'x'; 4096]).is_ok() {});
+    turns_without_a_log(|| full.try_clone().expect("a handle").into());
 }
