@@ -128,6 +128,8 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let warnings = loaded.warnings.clone();
     let admin = listener("listen", config.admin.listen)?;
     let ops = listener("ops_listen", config.admin.ops_listen)?;
+    // All sockets before the state: a start in vain must not cost numbers.
+    let bound = Nameserver::bind(&config.server.listen, config.server.workers).map_err(StartError::Listen)?;
 
     let (storage, restored) = Storage::start(&config.server.state).map_err(StartError::InUse)?;
     let unwind = CloseUnlessStarted(Some(storage.clone()));
@@ -143,8 +145,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     };
     storage.steered(config.steers.iter().map(|steer| &steer.name));
     let (publisher, reader) = cell((*first).clone());
-    let nameserver = Nameserver::start(&config.server.listen, config.server.workers, reader.clone());
-    let nameserver = Arc::new(nameserver.map_err(StartError::Listen)?);
+    let nameserver = Arc::new(bound.serve(&reader).map_err(StartError::Host)?);
     controller.started(env!("CARGO_PKG_VERSION"), clock::now(), &mut effects);
     notifier.ready();
 

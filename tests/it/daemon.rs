@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -124,6 +124,23 @@ fn a_turn_has_its_own_serial() {
     world.primary.break_down();
     daemon.wait_address(NAME, BACKUP.into(), SOON);
     assert!(serial().wrapping_sub(before) as i32 > 0, "{before} → {}", serial());
+}
+
+#[test]
+fn a_start_in_vain_costs_no_serials() {
+    let world = World::new();
+    let mut daemon = world.start();
+    let serial = |daemon: &Daemon| wait("a SOA", SOON, || daemon.ask("example.test", dns::SOA)?.serial()).0;
+    let before = serial(&daemon);
+    assert!(daemon.stop().success());
+    let held = UdpSocket::bind(daemon.dns).expect("the port is free again");
+    for _ in 0..3 {
+        daemon.launch();
+        assert!(!daemon.wait_end().success());
+    }
+    drop(held);
+    daemon.launch();
+    assert_eq!(serial(&daemon), before);
 }
 
 #[test]

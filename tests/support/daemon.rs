@@ -166,6 +166,11 @@ impl Daemon {
     /// Asks it to stop, and waits for its end.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
         self.signal(Signal::TERM);
+        self.wait_end()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait_end(&mut self) -> std::process::ExitStatus {
         let child = self.child.as_mut().expect("running");
         let (status, _) = wait("the end", Duration::from_secs(10), || child.try_wait().expect("a child"));
         self.child = None;
