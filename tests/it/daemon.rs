@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -217,4 +218,50 @@ fn a_log_that_nobody_reads_stops_nothing() {
     // Fills it to the brim, then waits for good.
     thread::spawn(move || while writer.write_all(&[b'x'; 4096]).is_ok() {});
     turns_without_a_log(|| full.try_clone().expect("a handle").into());
+}
+
+/// What the daemon tells its service manager, word by word.
+struct Manager {
+    socket: UnixDatagram,
+    _folder: tempfile::TempDir,
+}
+
+impl Manager {
+    /// Hears `daemon`, which is not started yet.
+    fn of(daemon: &mut Daemon) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(SOON)).expect("a timeout");
+        daemon.environment.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
+        Self { socket, _folder: folder }
+    }
+
+    /// The next word that is no status line.
+    fn hear(&self) -> String {
+        loop {
+            let mut words = [0; 1000];
+            let length = self.socket.recv(&mut words).expect("a word to the service manager");
+            let words = String::from_utf8_lossy(&words[..length]).into_owned();
+            if !words.starts_with("STATUS=") {
+                return words;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reload_asked_for_as_soon_as_it_is_ready_is_done() {
+    let world = World::new();
+    let mut daemon = Daemon::prepare(&world.config(), &[world.resolver.address]);
+    let manager = Manager::of(&mut daemon);
+    for _ in 0..3 {
+        daemon.launch();
+        assert_eq!(manager.hear(), "READY=1");
+        daemon.signal(Signal::HUP);
+        assert!(manager.hear().starts_with("RELOADING=1"));
+        assert_eq!(manager.hear(), "READY=1");
+        assert!(daemon.stop().success());
+        assert_eq!(manager.hear(), "STOPPING=1");
+    }
 }
