@@ -266,7 +266,7 @@ impl Control {
     /// How long to sleep if nothing happens.
     fn nap(&self, now: Moment) -> Duration {
         let deadline = self.controller.next_deadline().map(|deadline| deadline.since(now));
-        [deadline, self.notifier.alive_every()].into_iter().flatten().fold(SLEEP_MAX, Duration::min)
+        [deadline, self.notifier.alive_in(now)].into_iter().flatten().fold(SLEEP_MAX, Duration::min)
     }
 
     /// Journals the stop, and says that the serials served last may be served again.
