@@ -1,8 +1,8 @@
 //! How a run of the command line ends.
 
+use std::io::Write as _;
 use std::process::{ExitCode, Termination};
 
-use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 
 /// Exit codes; `--help` lists them.
@@ -71,9 +71,11 @@ impl Failure {
     /// Tells it on standard error.
     pub fn tell(&self) {
         let (red, cyan) = (AnsiColor::Red.on_default().bold(), AnsiColor::Cyan.on_default());
-        eprintln!("{red}error{red:#}: {}", self.error);
+        let mut to = anstream::stderr();
+        // Where it cannot be told, the exit code still is.
+        let _ = writeln!(to, "{red}error{red:#}: {}", self.error);
         for help in &self.help {
-            eprintln!("  {cyan}help{cyan:#}: {}", help.replace('\n', "\n        "));
+            let _ = writeln!(to, "  {cyan}help{cyan:#}: {}", help.replace('\n', "\n        "));
         }
     }
 }
@@ -81,7 +83,7 @@ impl Failure {
 /// Tells a warning on standard error.
 pub(super) fn warn(text: &str) {
     let yellow: Style = AnsiColor::Yellow.on_default().bold();
-    eprintln!("{yellow}warning{yellow:#}: {text}");
+    let _ = writeln!(anstream::stderr(), "{yellow}warning{yellow:#}: {text}");
 }
 
 /// A verb's result as its exit code; a failure is told.

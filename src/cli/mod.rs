@@ -11,6 +11,7 @@ pub mod explain; //     one name through the six words
 pub mod failback; //    approves a failback that waits
 pub mod hold; //        a name is served from this rung
 pub mod init; //        a first configuration
+mod log; //          the daemon's log
 pub mod look; //        colours, glyphs, tables
 pub mod node; //        the way to a daemon
 pub mod order; //       what orders have in common

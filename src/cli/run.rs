@@ -1,13 +1,13 @@
 //! `failoverd run`: the daemon.
 
-use std::io::IsTerminal;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use anstream::println;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::log;
 use crate::edge::daemon::{self, Daemon, Options, StartError};
 
 #[derive(clap::Args, Clone, Debug)]
@@ -21,29 +21,18 @@ pub(crate) struct Args {
 /// # Errors
 /// If it cannot start, or breaks down.
 pub(crate) fn run(config: &Path) -> Result<Exit, Failure> {
-    log();
+    let log = log::start();
     raise_descriptors();
     let options = Options { config: config.to_owned(), is_process: true };
     let daemon = daemon::start_blocking(options).map_err(failure)?;
     tell(&daemon);
-    match daemon.wait() {
-        Ok(()) => Ok(Exit::Ok),
-        Err(broken) => Err(Failure::new(Exit::Trouble, broken.to_string())),
+    let ended = daemon.wait();
+    if let Err(broken) = &ended {
+        // Not as a failure: told on a standard error that nobody reads, it would keep this process from ending.
+        tracing::error!("{broken}");
     }
-}
-
-/// Log lines go to standard error; `RUST_LOG` says how many. A service manager adds the time itself.
-fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let format = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    let set =
-        if std::env::var_os("JOURNAL_STREAM").is_some() { format.without_time().try_init() } else { format.try_init() };
-    // Somebody else's logging is as good as ours.
-    drop(set);
+    log.finish();
+    Ok(if ended.is_ok() { Exit::Ok } else { Exit::Trouble })
 }
 
 /// Every probe and every TCP client is a descriptor; the soft limit of most systems is 1,024.
@@ -76,12 +65,21 @@ fn tell(daemon: &Daemon) {
     });
     let zones = config.zones.iter().map(|zone| zone.apex.to_host());
     let steered = config.steers.iter().map(|steer| steer.name.to_host());
-    println!("failoverd {} ({}) answers", env!("CARGO_PKG_VERSION"), config.server.name);
-    println!("  DNS      {}", few(listen));
-    println!("  zones    {}", few(zones));
-    println!("  steered  {}", few(steered));
-    println!("  API      http://{}  (token: {})", daemon.admin(), daemon.token_path().display());
-    println!("  metrics  http://{}/metrics", daemon.ops());
+    let text = format!(
+        "failoverd {} ({}) answers\n  DNS      {}\n  zones    {}\n  steered  {}\n  API      http://{}  (token: {})\n  \
+         metrics  http://{}/metrics\n",
+        env!("CARGO_PKG_VERSION"),
+        config.server.name,
+        few(listen),
+        few(zones),
+        few(steered),
+        daemon.admin(),
+        daemon.token_path().display(),
+        daemon.ops(),
+    );
+    // On a thread of its own: nobody may be there to take it.
+    let tell = move || drop(std::io::stdout().write_all(text.as_bytes()));
+    drop(thread::Builder::new().name("tell".to_owned()).spawn(tell));
     for warning in daemon.warnings() {
         tracing::warn!("{warning}");
     }

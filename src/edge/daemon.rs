@@ -36,6 +36,7 @@ use crate::edge::nameserver::Nameserver;
 use crate::edge::prober::Prober;
 use crate::edge::publication::cell;
 use crate::edge::sdnotify::Notifier;
+use crate::edge::signals::{Hangup, Signals};
 use crate::edge::storage::{InUse, Storage};
 use crate::edge::{clock, load, secrets};
 use crate::snapshot::Refused;
@@ -121,6 +122,8 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
 /// As [`start`].
 pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let Options { config: path, is_process } = options;
+    let serving = runtime()?;
+    let hangup = is_process.then(|| caught(&serving, Hangup::catch)).flatten();
     let mut notifier = if is_process { Notifier::from_environment() } else { Notifier::default() };
     let disk = Disk::default();
     let loaded = load::load_from(&disk, &path).map_err(StartError::Config)?;
@@ -128,7 +131,11 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let warnings = loaded.warnings.clone();
     let admin = listener("listen", config.admin.listen)?;
     let ops = listener("ops_listen", config.admin.ops_listen)?;
+    // All sockets before the state: a start in vain must not cost numbers.
+    let bound = Nameserver::bind(&config.server.listen, config.server.workers).map_err(StartError::Listen)?;
 
+    // From here on a stop is in order; before, there is nothing to be put in order.
+    let signals = hangup.and_then(|hangup| caught(&serving, || Signals::catch(hangup)));
     let (storage, restored) = Storage::start(&config.server.state).map_err(StartError::InUse)?;
     let unwind = CloseUnlessStarted(Some(storage.clone()));
     let (mut controller, mut effects) = Controller::new(loaded, restored, clock::now());
@@ -143,8 +150,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     };
     storage.steered(config.steers.iter().map(|steer| &steer.name));
     let (publisher, reader) = cell((*first).clone());
-    let nameserver = Nameserver::start(&config.server.listen, config.server.workers, reader.clone());
-    let nameserver = Arc::new(nameserver.map_err(StartError::Listen)?);
+    let nameserver = Arc::new(bound.serve(&reader).map_err(StartError::Host)?);
     controller.started(env!("CARGO_PKG_VERSION"), clock::now(), &mut effects);
     notifier.ready();
 
@@ -183,8 +189,8 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let control = Control::new(controller, publisher, storage.clone(), prober, called, in_force, notifier);
     daemon.control = Some(spawn("control", runtime, control.run(effects, stopped.clone()))?);
     let people = People { handle, config, storage, undelivered, nameserver, admin, ops };
-    let signals = is_process.then_some(stop);
-    daemon.people = Some(spawn("people", self::runtime()?, people.run(signals, stopped))?);
+    let signals = signals.map(|signals| (signals, stop));
+    daemon.people = Some(spawn("people", serving, people.run(signals, stopped))?);
     unwind.started();
     Ok(daemon)
 }
@@ -288,6 +294,12 @@ fn listener(key: &'static str, address: SocketAddr) -> Result<TcpListener, Start
         Ok(listener)
     });
     bound.map_err(|error| StartError::Admin { key, address, error })
+}
+
+/// Signals that are caught; without them the daemon is as good a nameserver.
+fn caught<T>(runtime: &Runtime, catch: impl FnOnce() -> io::Result<T>) -> Option<T> {
+    let _inside = runtime.enter();
+    catch().inspect_err(|error| tracing::error!(%error, "signals cannot be caught")).ok()
 }
 
 fn runtime() -> Result<Runtime, StartError> {

@@ -1,7 +1,7 @@
 //! What the HTTP API may ask of the running daemon. Reads go to the snapshot; writes become events.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -74,7 +74,10 @@ pub(super) enum Call {
         reply: oneshot::Sender<Vec<Observation>>,
     },
     /// A reload begins.
-    Reloading,
+    Reloading {
+        /// Gone once whoever asked for it has its answer, or has given up.
+        under_way: Weak<()>,
+    },
 }
 
 /// What became of an order.
@@ -150,7 +153,8 @@ impl Handle {
     /// The same; without an actor it was a signal, or the files themselves.
     pub(super) async fn reload_by(&self, actor: Option<String>, force: bool) -> Result<Vec<String>, String> {
         let mut looks = self.0.looks.lock().await;
-        let _ = self.0.calls.send(Call::Reloading).await;
+        let reload = Arc::new(());
+        let _ = self.0.calls.send(Call::Reloading { under_way: Arc::downgrade(&reload) }).await;
         let path = self.0.path.clone();
         let read = spawn_blocking(move || {
             let disk = Disk::default();

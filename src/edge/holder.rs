@@ -47,9 +47,10 @@ const READINGS: usize = 5;
 
 /// The socket that keeps us from `wanted`; `None` where the system does not tell.
 pub fn find(wire: Wire, wanted: SocketAddr) -> Option<Holder> {
+    // Under `self`: with `ProcSubset=pid`, as our service runs, there is no /proc/net.
     let tables = match wire {
-        Wire::Udp => ["/proc/net/udp", "/proc/net/udp6"],
-        Wire::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+        Wire::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],
+        Wire::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
     };
     let (address, inode) = (0..READINGS).flat_map(|_| tables).find_map(|table| {
         let sockets = bound(&fs::read_to_string(table).ok()?, wire);

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 
 use ring::rand::SecureRandom;
 
-use super::bind::{BindError, bind};
+use super::bind::{self, BindError, bind};
 use super::publication::Reader;
 use super::{clock, tcp, udp};
 use crate::answer::{Desk, Reply, Tally};
@@ -32,37 +32,49 @@ pub struct Nameserver {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Nameserver {
-    /// Binds every address of `listen`, then starts answering from what `reader` loads. `workers` UDP threads per
-    /// address; `None` is one per core.
+/// Sockets that are ours, and answer nothing yet.
+#[derive(Debug)]
+pub struct Bound(Vec<bind::Bound>);
+
+impl Bound {
+    /// Starts answering from what `reader` loads.
     ///
     /// # Errors
-    /// The first address that cannot be had; nothing is left listening.
-    pub fn start(listen: &[Listen], workers: Option<usize>, reader: Reader) -> Result<Self, BindError> {
-        let cores = || thread::available_parallelism().map_or(WORKERS, usize::from);
-        let workers = workers.unwrap_or_else(cores).max(1);
-        let bound = listen.iter().map(|listen| bind(listen, workers)).collect::<Result<Vec<_>, _>>()?;
+    /// If the system gives no thread; nothing is left listening.
+    pub fn serve(self, reader: &Reader) -> io::Result<Nameserver> {
         let (bell, ear) = bell()?;
-        let mut nameserver = Self {
-            local: bound.iter().map(|bound| bound.listen).collect(),
+        let mut nameserver = Nameserver {
+            local: self.0.iter().map(|bound| bound.listen).collect(),
             shelves: Vec::new(),
             bell: Some(bell),
             threads: Vec::new(),
         };
         let mut listeners = Vec::new();
-        for bound in bound {
+        for bound in self.0 {
             listeners.extend(bound.tcp);
             for socket in bound.udp {
                 let number = nameserver.threads.len();
-                let answering = nameserver.worker(&reader, &ear);
+                let answering = nameserver.worker(reader, &ear);
                 nameserver.spawn(format!("udp-{number}"), move || udp::serve(socket, answering))?;
             }
         }
         if !listeners.is_empty() {
-            let answering = nameserver.worker(&reader, &ear);
+            let answering = nameserver.worker(reader, &ear);
             nameserver.spawn("tcp".into(), move || tcp::serve(&listeners, answering))?;
         }
         Ok(nameserver)
+    }
+}
+
+impl Nameserver {
+    /// Binds every address of `listen`. `workers` UDP threads per address; `None` is one per core.
+    ///
+    /// # Errors
+    /// The first address that cannot be had; nothing is left listening.
+    pub fn bind(listen: &[Listen], workers: Option<usize>) -> Result<Bound, BindError> {
+        let cores = || thread::available_parallelism().map_or(WORKERS, usize::from);
+        let workers = workers.unwrap_or_else(cores).max(1);
+        Ok(Bound(listen.iter().map(|listen| bind(listen, workers)).collect::<Result<_, _>>()?))
     }
 
     fn worker(&mut self, reader: &Reader, ear: &Ear) -> Worker {
@@ -274,7 +286,7 @@ mod tests {
             .collect();
         let first = Snapshot { generation: Generation(1), zones: Zones::default(), status: Status::default() };
         let (publisher, reader) = cell(first);
-        (Nameserver::start(&listen, Some(workers), reader).unwrap(), publisher)
+        (Nameserver::bind(&listen, Some(workers)).unwrap().serve(&reader).unwrap(), publisher)
     }
 
     fn port(nameserver: &Nameserver) -> u16 {
@@ -414,7 +426,7 @@ mod tests {
         let zones = Zones::from_iter([Arc::new(zone)]);
         let (publisher, reader) = cell(Snapshot { generation: Generation(1), zones, status: Status::default() });
         let listen = Listen { address: address.parse().unwrap(), udp: true, tcp: true };
-        (Nameserver::start(&[listen], Some(1), reader).unwrap(), publisher)
+        (Nameserver::bind(&[listen], Some(1)).unwrap().serve(&reader).unwrap(), publisher)
     }
 
     #[test]
@@ -504,9 +516,7 @@ mod tests {
         let (first, _publisher) = start(&["127.0.0.1:0"], 2);
         let taken = first.local_addresses()[0];
         let free = Listen { address: "127.0.0.2:0".parse().unwrap(), ..taken };
-        let snapshot = Snapshot { generation: Generation(1), zones: Zones::default(), status: Status::default() };
-        let (_publisher, reader) = cell(snapshot);
-        let error = Nameserver::start(&[free, taken], Some(1), reader).unwrap_err();
+        let error = Nameserver::bind(&[free, taken], Some(1)).unwrap_err();
         assert!(error.to_string().contains(&taken.address.to_string()), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use crate::time::Moment;
 #[derive(Debug, Default)]
 pub struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// Half of what the watchdog waits.
+    /// A third of what the watchdog waits: late by as much again, it is still well in time.
     alive_every: Option<Duration>,
     last_alive: Moment,
     last_status: String,
@@ -42,7 +42,7 @@ impl Notifier {
             socket.set_nonblocking(true)?;
             Ok((socket, address))
         });
-        Self { socket: socket.ok(), alive_every: watchdog.map(|wait| wait / 2), ..Self::default() }
+        Self { socket: socket.ok(), alive_every: watchdog.map(|wait| wait / 3), ..Self::default() }
     }
 
     /// The sockets are bound and the first snapshot is served.
@@ -77,9 +77,9 @@ impl Notifier {
         }
     }
 
-    /// How often [`Notifier::alive`] is to be called.
-    pub fn alive_every(&self) -> Option<Duration> {
-        self.alive_every
+    /// How soon [`Notifier::alive`] is to be called.
+    pub fn alive_in(&self, now: Moment) -> Option<Duration> {
+        self.alive_every.map(|every| every.saturating_sub(now.since(self.last_alive)))
     }
 
     fn say(&self, words: &str) {
@@ -112,6 +112,11 @@ mod tests {
         for second in 0..12 {
             notifier.alive(start + Duration::from_secs(second));
         }
+        // Said at 8 s; the next is due a third of 10 s later, whenever that is asked.
+        let due = |tenths| notifier.alive_in(start + Duration::from_millis(100 * tenths));
+        assert_eq!(due(80), Some(Duration::from_secs(10) / 3));
+        assert_eq!(due(110), Some(Duration::from_secs(10) / 3 - Duration::from_secs(3)));
+        assert_eq!(due(120), Some(Duration::ZERO));
         notifier.reloading();
         notifier.stopping();
         let words = ["READY=1", "STATUS=all is well", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"];

@@ -7,6 +7,20 @@ use tokio::sync::watch;
 
 use crate::edge::handle::Handle;
 
+/// SIGHUP, caught from now on: first of all, for it would end a process that still reads its files.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// Catches it; in a runtime.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+}
+
 /// The signals we answer to, caught from now on.
 #[derive(Debug)]
 pub struct Signals {
@@ -16,16 +30,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them; in a runtime.
+    /// Catches the others too; in a runtime.
     ///
     /// # Errors
     /// As the operating system says.
-    pub fn catch() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+    pub fn catch(Hangup(hangup): Hangup) -> io::Result<Self> {
+        Ok(Self { hangup, terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Obeys them until told to stop, which is passed on through `stop`.

@@ -1,6 +1,11 @@
 //! The daemon on real sockets: what a client, an operator and a monitor see.
 
-use std::net::Ipv4Addr;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -123,6 +128,23 @@ fn a_turn_has_its_own_serial() {
 }
 
 #[test]
+fn a_start_in_vain_costs_no_serials() {
+    let world = World::new();
+    let mut daemon = world.start();
+    let serial = |daemon: &Daemon| wait("a SOA", SOON, || daemon.ask("example.test", dns::SOA)?.serial()).0;
+    let before = serial(&daemon);
+    assert!(daemon.stop().success());
+    let held = UdpSocket::bind(daemon.dns).expect("the port is free again");
+    for _ in 0..3 {
+        daemon.launch();
+        assert!(!daemon.wait_end().success());
+    }
+    drop(held);
+    daemon.launch();
+    assert_eq!(serial(&daemon), before);
+}
+
+#[test]
 fn a_bad_reload_keeps_the_old_configuration_serving() {
     let world = World::new();
     let mut daemon = world.start();
@@ -170,4 +192,76 @@ fn monitors_see_it_live_ready_and_counted() {
         assert!(metrics.contains(word), "no `{word}` in\n{metrics}");
     }
     assert_ne!(get(daemon.admin, "/v1/status").map(|(status, _)| status), Some(200), "the admin API asks for a token");
+}
+
+/// `full` takes no byte more.
+fn turns_without_a_log(full: impl Fn() -> Stdio) {
+    let mut world = World::new();
+    let mut daemon = Daemon::prepare(&world.config(), &[world.resolver.address]);
+    daemon.launch_into(full(), full());
+    daemon.wait_ready();
+    daemon.wait_address(NAME, PRIMARY.into(), SOON);
+    world.primary.break_down();
+    daemon.wait_address(NAME, BACKUP.into(), SOON);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_log_on_a_full_disk_stops_nothing() {
+    turns_without_a_log(|| OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into());
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    let full = writer.try_clone().expect("a handle");
+    // Fills it to the brim, then waits for good.
+    thread::spawn(move || while writer.write_all(&[b'x'; 4096]).is_ok() {});
+    turns_without_a_log(|| full.try_clone().expect("a handle").into());
+}
+
+/// What the daemon tells its service manager, word by word.
+struct Manager {
+    socket: UnixDatagram,
+    _folder: tempfile::TempDir,
+}
+
+impl Manager {
+    /// Hears `daemon`, which is not started yet.
+    fn of(daemon: &mut Daemon) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(SOON)).expect("a timeout");
+        daemon.environment.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
+        Self { socket, _folder: folder }
+    }
+
+    /// The next word that is no status line.
+    fn hear(&self) -> String {
+        loop {
+            let mut words = [0; 1000];
+            let length = self.socket.recv(&mut words).expect("a word to the service manager");
+            let words = String::from_utf8_lossy(&words[..length]).into_owned();
+            if !words.starts_with("STATUS=") {
+                return words;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reload_asked_for_as_soon_as_it_is_ready_is_done() {
+    let world = World::new();
+    let mut daemon = Daemon::prepare(&world.config(), &[world.resolver.address]);
+    let manager = Manager::of(&mut daemon);
+    for _ in 0..3 {
+        daemon.launch();
+        assert_eq!(manager.hear(), "READY=1");
+        daemon.signal(Signal::HUP);
+        assert!(manager.hear().starts_with("RELOADING=1"));
+        assert_eq!(manager.hear(), "READY=1");
+        assert!(daemon.stop().success());
+        assert_eq!(manager.hear(), "STOPPING=1");
+    }
 }

@@ -112,15 +112,20 @@ impl Daemon {
 
     /// Starts the process and returns at once.
     pub(crate) fn launch(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
+        self.launch_into(log.try_clone().expect("a handle").into(), log.into());
+    }
+
+    /// The same, with another place for what it writes.
+    pub(crate) fn launch_into(&mut self, stdout: Stdio, stderr: Stdio) {
         assert!(self.child.is_none(), "already running");
         self.write_config();
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
         let mut words = self.wrapper.clone();
         words.extend([BINARY.to_owned(), "run".to_owned(), "--config".to_owned()]);
         words.push(self.path("failoverd.toml").display().to_string());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).envs(self.environment.iter().cloned());
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{words:?}: {error}")));
     }
 
@@ -161,6 +166,11 @@ impl Daemon {
     /// Asks it to stop, and waits for its end.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
         self.signal(Signal::TERM);
+        self.wait_end()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait_end(&mut self) -> std::process::ExitStatus {
         let child = self.child.as_mut().expect("running");
         let (status, _) = wait("the end", Duration::from_secs(10), || child.try_wait().expect("a child"));
         self.child = None;

@@ -12,7 +12,7 @@
 //! probe of a watch in flight and its confirmations.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -41,6 +41,14 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// Probes of one person's call under way at once.
 const MANUAL: usize = 16;
 
+/// A reload that has begun.
+struct Reload {
+    /// Gone if whoever asked for it gave up.
+    under_way: Weak<()>,
+    /// Once the files are read.
+    ticket: Option<Ticket>,
+}
+
 /// The loop's whole state.
 pub(super) struct Control {
     controller: Controller,
@@ -56,7 +64,8 @@ pub(super) struct Control {
     last_ticket: u64,
     config: watch::Sender<Arc<Config>>,
     notifier: Notifier,
-    is_reloading: bool,
+    /// The reload that the service manager was told of.
+    reload: Option<Reload>,
     /// What the controller was last told of the storage.
     durable: u64,
     trouble: Option<String>,
@@ -85,7 +94,7 @@ impl Control {
             last_ticket: 0,
             config,
             notifier,
-            is_reloading: false,
+            reload: None,
             durable,
             trouble: None,
         }
@@ -180,11 +189,11 @@ impl Control {
                 batch.push(Event::Asked { ticket, actor, asked });
             }
             Call::Reload { actor, loaded, force, reply } => {
-                let ticket = Some(self.ticket(reply));
+                let ticket = Some(self.reload_ticket(reply));
                 batch.push(Event::Reloaded { ticket, actor, loaded, force });
             }
             Call::ReloadRefused { errors, reply } => {
-                let ticket = Some(self.ticket(reply));
+                let ticket = Some(self.reload_ticket(reply));
                 batch.push(Event::ReloadRefused { ticket, errors });
             }
             Call::Inspect { reply } => {
@@ -194,8 +203,8 @@ impl Control {
             Call::Probe { requests, reply } => {
                 self.manual.spawn(probe_all(self.prober.clone(), requests, reply));
             }
-            Call::Reloading => {
-                self.is_reloading = true;
+            Call::Reloading { under_way } => {
+                self.reload = Some(Reload { under_way, ticket: None });
                 self.notifier.reloading();
             }
         }
@@ -205,6 +214,14 @@ impl Control {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
         self.askers.insert(ticket, reply);
+        ticket
+    }
+
+    fn reload_ticket(&mut self, reply: oneshot::Sender<Reply>) -> Ticket {
+        let ticket = self.ticket(reply);
+        if let Some(reload) = &mut self.reload {
+            reload.ticket = Some(ticket);
+        }
         ticket
     }
 
@@ -234,23 +251,25 @@ impl Control {
         if let Some(marks) = reserve {
             self.storage.reserve(marks);
         }
+        let is_over = self.reload.as_ref().is_some_and(|reload| {
+            reload.under_way.strong_count() == 0 || replies.iter().any(|(ticket, _)| Some(*ticket) == reload.ticket)
+        });
+        if is_over {
+            self.reload = None;
+            self.notifier.ready();
+        }
         for (ticket, reply) in replies {
             if let Some(asker) = self.askers.remove(&ticket) {
                 // Whoever asked may have gone.
                 let _ = asker.send(reply);
             }
         }
-        let pending = self.askers.len();
-        if self.is_reloading && pending == 0 {
-            self.is_reloading = false;
-            self.notifier.ready();
-        }
     }
 
     /// How long to sleep if nothing happens.
     fn nap(&self, now: Moment) -> Duration {
         let deadline = self.controller.next_deadline().map(|deadline| deadline.since(now));
-        [deadline, self.notifier.alive_every()].into_iter().flatten().fold(SLEEP_MAX, Duration::min)
+        [deadline, self.notifier.alive_in(now)].into_iter().flatten().fold(SLEEP_MAX, Duration::min)
     }
 
     /// Journals the stop, and says that the serials served last may be served again.

@@ -38,14 +38,11 @@ pub(super) struct People {
 
 impl People {
     /// Runs until `stopped`. With `signals`, a signal may say so.
-    pub(super) async fn run(self, signals: Option<watch::Sender<bool>>, mut stopped: watch::Receiver<bool>) {
+    pub(super) async fn run(self, signals: Option<(Signals, watch::Sender<bool>)>, mut stopped: watch::Receiver<bool>) {
         let Self { handle, config, storage, undelivered, nameserver, admin, ops } = self;
         let mut all = JoinSet::new();
-        if let Some(stop) = signals {
-            match Signals::catch() {
-                Ok(signals) => drop(all.spawn(signals.obey(handle.clone(), stop))),
-                Err(error) => tracing::error!(%error, "signals cannot be caught"),
-            }
+        if let Some((signals, stop)) = signals {
+            all.spawn(signals.obey(handle.clone(), stop));
         }
         if let Some(ops) = listener(ops) {
             let queries: ops::Queries = Arc::new(move || nameserver.tally().rows().collect());
