@@ -34,7 +34,7 @@ use crate::edge::clock;
 use crate::time::Moment;
 
 use batch::{Batch, State, key};
-use file::{OpenFault, StateFile};
+use file::{OpenFault, StateFile, Writable};
 
 /// How long the start waits for the state file: a dead disk must not keep the nameserver from answering.
 const OPEN_PATIENCE: Duration = Duration::from_secs(2);
@@ -417,17 +417,13 @@ impl Thread {
                 return Err(why);
             }
         };
-        self.opened(file, state);
-        Ok(())
+        self.opened(file, state)
     }
 
     /// After a file was set aside. A second failure is not about its content.
     fn open_new(&mut self) -> Result<(), String> {
         match StateFile::open(&self.shared.folder) {
-            Ok((file, state)) => {
-                self.opened(file, state);
-                Ok(())
-            }
+            Ok((file, state)) => self.opened(file, state),
             Err(OpenFault::InUse) => self.in_use(),
             Err(OpenFault::Unreadable(why) | OpenFault::Unavailable(why)) => {
                 self.go_on_without();
@@ -436,7 +432,8 @@ impl Thread {
         }
     }
 
-    fn opened(&mut self, file: StateFile, state: State) {
+    /// Goes on with what the file holds, also where nothing can be written to it yet.
+    fn opened(&mut self, file: Writable, state: State) -> Result<(), String> {
         let mut desk = self.shared.desk();
         self.handed_over |= desk.gone_on;
         if !self.handed_over {
@@ -447,7 +444,7 @@ impl Thread {
             self.shared.durable.send_replace(state.last_sequence);
             self.shared.committed.send_replace(state.last_sequence);
             self.state = state;
-        } else {
+        } else if file.is_ok() {
             if desk.cursors.is_none() {
                 // The controller counts from 1; its entries follow those of the file.
                 self.shift = state.last_sequence;
@@ -462,9 +459,10 @@ impl Thread {
             let waiting = std::mem::replace(&mut self.batch, self.state.batch());
             self.batch.append(waiting);
         }
-        let file = Arc::new(file);
+        let file = Arc::new(file?);
         desk.file = Some(Arc::clone(&file));
         self.file = Some(file);
+        Ok(())
     }
 
     /// Another process holds the file: the one before us may still be ending.
@@ -478,10 +476,7 @@ impl Thread {
         while clock::moment().since(began) < OPEN_PATIENCE.saturating_sub(RETRY_IN_USE * 4) {
             drop(self.shared.wait(RETRY_IN_USE, |desk| desk.closing));
             match StateFile::open(&folder) {
-                Ok((file, state)) => {
-                    self.opened(file, state);
-                    return Ok(());
-                }
+                Ok((file, state)) => return self.opened(file, state),
                 Err(OpenFault::InUse) => {}
                 // The next round tells it in full.
                 Err(_) => break,
