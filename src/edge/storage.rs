@@ -94,6 +94,8 @@ struct Desk {
     opened: Option<Result<Restored, InUse>>,
     /// The start did not wait: the running controller knows nothing of the file's past.
     gone_on: bool,
+    /// What the running controller does not know of the file's past, in words: a restart mends it.
+    late: Option<String>,
     /// The last entry in the file as this run found it, as the journal counts.
     found: u64,
     /// Cursors as last set, once the file's are known.
@@ -196,9 +198,10 @@ impl Storage {
         }
     }
 
-    /// Why nothing is committed now, in words.
+    /// Why nothing is committed now, or what of the last run is not in force, in words.
     pub fn trouble(&self) -> Option<String> {
-        self.0.trouble(&self.0.desk(), clock::moment())
+        let desk = self.0.desk();
+        self.0.trouble(&desk, clock::moment()).or_else(|| desk.late.clone())
     }
 
     /// Waits until asked-for numbers are reserved; false if that takes too long.
@@ -297,13 +300,16 @@ struct Thread {
     batch: Batch,
     /// Added to the controller's numbers to get the journal's: not zero if the file opened only after the start.
     shift: u64,
+    /// The same for the numbers of orders: those up to it are of the last run.
+    order_shift: u64,
     /// The controller has been given the file's past, or has gone on without any.
     handed_over: bool,
 }
 
 impl Thread {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, file: None, state: State::default(), batch: Batch::default(), shift: 0, handed_over: false }
+        let (state, batch) = Default::default();
+        Self { shared, file: None, state, batch, shift: 0, order_shift: 0, handed_over: false }
     }
 
     fn run(mut self) {
@@ -357,9 +363,8 @@ impl Thread {
     fn commit(&mut self) -> Result<(), String> {
         let Some(file) = self.file.clone() else { return Ok(()) };
         let mut later = std::mem::take(&mut self.shared.desk().pending);
-        for entry in &mut later.entries {
-            entry.sequence += self.shift;
-        }
+        later.shift(self.shift, self.order_shift);
+        self.state.supersede(self.order_shift, &mut later);
         self.state.follow(&mut later);
         self.batch.append(later);
         let taken = clock::now();
@@ -446,18 +451,24 @@ impl Thread {
             self.state = state;
         } else if file.is_ok() {
             if desk.cursors.is_none() {
-                // The controller counts from 1; its entries follow those of the file.
+                // The controller counts from 1; its entries and orders follow those of the file. All that this run
+                // has to say still waits, and is written over what the file holds.
                 self.shift = state.last_sequence;
+                self.order_shift = state.next_order.saturating_sub(1);
                 desk.found = state.last_sequence;
                 desk.cursors = Some(state.cursors.clone());
-                self.state.cursors = state.cursors;
-                self.state.next_order = self.state.next_order.max(state.next_order);
+                desk.late = state.late();
+                if let Some(late) = &desk.late {
+                    tracing::error!("{late}");
+                }
                 self.shared.committed.send_replace(state.last_sequence);
+                self.state = state;
+            } else {
+                self.state.raise(&state.marks);
+                // What follows from the entries that wait comes after what was known before them.
+                let waiting = std::mem::replace(&mut self.batch, self.state.batch());
+                self.batch.append(waiting);
             }
-            self.state.raise(&state.marks);
-            // What follows from the entries that wait comes after what was known before them.
-            let waiting = std::mem::replace(&mut self.batch, self.state.batch());
-            self.batch.append(waiting);
         }
         let file = Arc::new(file?);
         desk.file = Some(Arc::clone(&file));
