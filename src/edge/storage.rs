@@ -34,7 +34,7 @@ use crate::edge::clock;
 use crate::time::Moment;
 
 use batch::{Batch, State, key};
-use file::{OpenFault, StateFile};
+use file::{OpenFault, StateFile, Writable};
 
 /// How long the start waits for the state file: a dead disk must not keep the nameserver from answering.
 const OPEN_PATIENCE: Duration = Duration::from_secs(2);
@@ -94,6 +94,8 @@ struct Desk {
     opened: Option<Result<Restored, InUse>>,
     /// The start did not wait: the running controller knows nothing of the file's past.
     gone_on: bool,
+    /// What the running controller does not know of the file's past, in words: a restart mends it.
+    late: Option<String>,
     /// The last entry in the file as this run found it, as the journal counts.
     found: u64,
     /// Cursors as last set, once the file's are known.
@@ -196,9 +198,10 @@ impl Storage {
         }
     }
 
-    /// Why nothing is committed now, in words.
+    /// Why nothing is committed now, or what of the last run is not in force, in words.
     pub fn trouble(&self) -> Option<String> {
-        self.0.trouble(&self.0.desk(), clock::moment())
+        let desk = self.0.desk();
+        self.0.trouble(&desk, clock::moment()).or_else(|| desk.late.clone())
     }
 
     /// Waits until asked-for numbers are reserved; false if that takes too long.
@@ -297,13 +300,16 @@ struct Thread {
     batch: Batch,
     /// Added to the controller's numbers to get the journal's: not zero if the file opened only after the start.
     shift: u64,
+    /// The same for the numbers of orders: those up to it are of the last run.
+    order_shift: u64,
     /// The controller has been given the file's past, or has gone on without any.
     handed_over: bool,
 }
 
 impl Thread {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, file: None, state: State::default(), batch: Batch::default(), shift: 0, handed_over: false }
+        let (state, batch) = Default::default();
+        Self { shared, file: None, state, batch, shift: 0, order_shift: 0, handed_over: false }
     }
 
     fn run(mut self) {
@@ -357,9 +363,8 @@ impl Thread {
     fn commit(&mut self) -> Result<(), String> {
         let Some(file) = self.file.clone() else { return Ok(()) };
         let mut later = std::mem::take(&mut self.shared.desk().pending);
-        for entry in &mut later.entries {
-            entry.sequence += self.shift;
-        }
+        later.shift(self.shift, self.order_shift);
+        self.state.supersede(self.order_shift, &mut later);
         self.state.follow(&mut later);
         self.batch.append(later);
         let taken = clock::now();
@@ -417,17 +422,13 @@ impl Thread {
                 return Err(why);
             }
         };
-        self.opened(file, state);
-        Ok(())
+        self.opened(file, state)
     }
 
     /// After a file was set aside. A second failure is not about its content.
     fn open_new(&mut self) -> Result<(), String> {
         match StateFile::open(&self.shared.folder) {
-            Ok((file, state)) => {
-                self.opened(file, state);
-                Ok(())
-            }
+            Ok((file, state)) => self.opened(file, state),
             Err(OpenFault::InUse) => self.in_use(),
             Err(OpenFault::Unreadable(why) | OpenFault::Unavailable(why)) => {
                 self.go_on_without();
@@ -436,7 +437,8 @@ impl Thread {
         }
     }
 
-    fn opened(&mut self, file: StateFile, state: State) {
+    /// Goes on with what the file holds, also where nothing can be written to it yet.
+    fn opened(&mut self, file: Writable, state: State) -> Result<(), String> {
         let mut desk = self.shared.desk();
         self.handed_over |= desk.gone_on;
         if !self.handed_over {
@@ -447,24 +449,31 @@ impl Thread {
             self.shared.durable.send_replace(state.last_sequence);
             self.shared.committed.send_replace(state.last_sequence);
             self.state = state;
-        } else {
+        } else if file.is_ok() {
             if desk.cursors.is_none() {
-                // The controller counts from 1; its entries follow those of the file.
+                // The controller counts from 1; its entries and orders follow those of the file. All that this run
+                // has to say still waits, and is written over what the file holds.
                 self.shift = state.last_sequence;
+                self.order_shift = state.next_order.saturating_sub(1);
                 desk.found = state.last_sequence;
                 desk.cursors = Some(state.cursors.clone());
-                self.state.cursors = state.cursors;
-                self.state.next_order = self.state.next_order.max(state.next_order);
+                desk.late = state.late();
+                if let Some(late) = &desk.late {
+                    tracing::error!("{late}");
+                }
                 self.shared.committed.send_replace(state.last_sequence);
+                self.state = state;
+            } else {
+                self.state.raise(&state.marks);
+                // What follows from the entries that wait comes after what was known before them.
+                let waiting = std::mem::replace(&mut self.batch, self.state.batch());
+                self.batch.append(waiting);
             }
-            self.state.raise(&state.marks);
-            // What follows from the entries that wait comes after what was known before them.
-            let waiting = std::mem::replace(&mut self.batch, self.state.batch());
-            self.batch.append(waiting);
         }
-        let file = Arc::new(file);
+        let file = Arc::new(file?);
         desk.file = Some(Arc::clone(&file));
         self.file = Some(file);
+        Ok(())
     }
 
     /// Another process holds the file: the one before us may still be ending.
@@ -478,10 +487,7 @@ impl Thread {
         while clock::moment().since(began) < OPEN_PATIENCE.saturating_sub(RETRY_IN_USE * 4) {
             drop(self.shared.wait(RETRY_IN_USE, |desk| desk.closing));
             match StateFile::open(&folder) {
-                Ok((file, state)) => {
-                    self.opened(file, state);
-                    return Ok(());
-                }
+                Ok((file, state)) => return self.opened(file, state),
                 Err(OpenFault::InUse) => {}
                 // The next round tells it in full.
                 Err(_) => break,

@@ -67,6 +67,7 @@ fn blame(trouble: &Trouble) -> Outcome {
     let cause = match &trouble.kind {
         TroubleKind::Descriptors => return Outcome::Inconclusive(LocalFault::NoDescriptors),
         TroubleKind::Ports => return Outcome::Inconclusive(LocalFault::NoPorts),
+        TroubleKind::Busy => return Outcome::Inconclusive(LocalFault::Busy),
         TroubleKind::Unreachable { routed: false } => return Outcome::Inconclusive(LocalFault::NoRoute),
         TroubleKind::ResolverFailed => return Outcome::Inconclusive(LocalFault::Resolver),
         TroubleKind::Timeout | TroubleKind::Refused | TroubleKind::Reset if trouble.phase == Phase::Resolve => {
@@ -131,6 +132,7 @@ mod tests {
         for (phase, kind, outcome) in [
             (Connect, TroubleKind::Descriptors, local(LocalFault::NoDescriptors)),
             (Connect, TroubleKind::Ports, local(LocalFault::NoPorts)),
+            (Connect, TroubleKind::Busy, local(LocalFault::Busy)),
             (Connect, TroubleKind::Unreachable { routed: false }, local(LocalFault::NoRoute)),
             (Connect, TroubleKind::Unreachable { routed: true }, failed(Cause::Unreachable)),
             (Resolve, TroubleKind::ResolverFailed, local(LocalFault::Resolver)),

@@ -194,6 +194,8 @@ pub enum LocalFault {
     NoRoute,
     /// The resolver timed out or answered SERVFAIL, and no last good addresses are known.
     Resolver,
+    /// No turn came within the timeout of the check.
+    Busy,
     /// 429: the origin throttles us.
     Throttled,
     /// Every https watch of a round fails on trust: our clock or our roots.
@@ -210,6 +212,7 @@ impl LocalFault {
             Self::NoPorts => "no-ports",
             Self::NoRoute => "no-route",
             Self::Resolver => "resolver",
+            Self::Busy => "busy",
             Self::Throttled => "throttled",
             Self::ClockOrRoots => "clock-or-roots",
             Self::Broken => "broken",
@@ -224,6 +227,7 @@ impl fmt::Display for LocalFault {
             Self::NoPorts => "this host has no local port left",
             Self::NoRoute => "this host has no route to it",
             Self::Resolver => "the resolvers do not answer",
+            Self::Busy => "this host has too many probes under way",
             Self::Throttled => "the origin throttles our probes (429)",
             Self::ClockOrRoots => "all certificates fail at once: this host's clock or root certificates",
             Self::Broken => "the probe itself broke down (a defect of failoverd; its log says where)",
@@ -313,6 +317,8 @@ pub enum TroubleKind {
     Descriptors,
     /// EADDRNOTAVAIL.
     Ports,
+    /// Too many probes of ours are under way.
+    Busy,
     Refused,
     Reset,
     Timeout,

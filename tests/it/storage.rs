@@ -296,7 +296,11 @@ fn without_a_folder_it_starts_tells_and_recovers_by_itself() {
     fs::remove_file(&state).expect("removed");
     fs::rename(&elsewhere, &state).expect("moved");
     wait_durable(&storage, 3);
-    assert_eq!((storage.trouble(), storage.is_open(), storage.cursor("ops")), (None, true, Some(4)));
+    assert_eq!((storage.is_open(), storage.cursor("ops")), (true, Some(4)));
+    // Commits are well again; people are told what the running daemon does not know.
+    assert_eq!(storage.progress(clock::moment()).trouble, None);
+    let late = "the state of the last run was read late: 1 orders and the reserved serials";
+    assert!(storage.trouble().is_some_and(|told| told.starts_with(late)), "{:?}", storage.trouble());
     // The journal goes on where it had ended.
     let journal = storage.entries(0, 100).expect("readable");
     assert_eq!(journal[..6], before);
@@ -305,11 +309,49 @@ fn without_a_folder_it_starts_tells_and_recovers_by_itself() {
     close(&storage, None);
 
     let (storage, restored) = start(&state);
-    // What was in force is what the running daemon knew; numbers stay above both.
-    assert_eq!(restored.orders, [drain(1, "eu")]);
-    assert_eq!((restored.next_sequence, restored.next_order), (10, 3));
+    // Orders of the run before stand; those of the late one are numbered after them.
+    assert_eq!(storage.trouble(), None);
+    assert_eq!(restored.orders, [drain(2, "us"), drain(3, "eu")]);
+    assert_eq!((restored.next_sequence, restored.next_order), (10, 4));
     assert_eq!(restored.marks, marks(1000, &[("example.com", 1017), ("example.org", 7)]));
     let places: Vec<_> = restored.decisions.iter().map(|one| one.place).collect();
     assert_eq!(places, [Place::Emergency, Place::Backup(1)]);
+    close(&storage, None);
+}
+
+#[test]
+fn a_state_file_read_late_gives_way_only_where_this_run_has_decided() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let (storage, _) = start(&state);
+    past(&storage);
+    storage.push(entry(7, What::Ordered(drain(3, "asia"))));
+    wait_durable(&storage, 7);
+    close(&storage, None);
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(&state, &elsewhere).expect("moved");
+    fs::write(&state, "").expect("written");
+
+    let (storage, _) = start(&state);
+    // The drain of "us" is given anew and ended; the hold of a serial is lower than that of the run before.
+    storage.push(turned(1, "api.example.com", Place::Emergency, "last"));
+    storage.push(entry(2, What::Ordered(drain(1, "us"))));
+    storage.reserve(marks(500, &[("example.com", 2000), ("example.org", 3)]));
+    fs::remove_file(&state).expect("removed");
+    fs::rename(&elsewhere, &state).expect("moved");
+    wait_durable(&storage, 2);
+    // What comes after the late opening counts on too.
+    storage.push(entry(3, What::OrderEnded { order: drain(1, "us"), by: Ending::Expired }));
+    storage.push(entry(4, What::Ordered(drain(2, "eu"))));
+    wait_durable(&storage, 4);
+    close(&storage, None);
+
+    let (storage, restored) = start(&state);
+    assert_eq!(restored.orders, [drain(3, "asia"), drain(5, "eu")]);
+    assert_eq!((restored.next_sequence, restored.next_order), (12, 6));
+    assert_eq!(restored.marks, marks(1000, &[("example.com", 2000), ("example.org", 7)]));
+    let places: Vec<_> = restored.decisions.iter().map(|one| one.place).collect();
+    assert_eq!(places, [Place::Emergency, Place::Emergency]);
+    assert_eq!(storage.latest(1).expect("readable"), [entry(11, What::Ordered(drain(5, "eu")))]);
     close(&storage, None);
 }

@@ -4,7 +4,8 @@
 //! what it saw; what that means is decided by [`crate::probe::judge`].
 //!
 //! `timeout` covers all that is the origin's: connect to the end of the body. The addresses of a host name are
-//! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late.
+//! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. Only
+//! connections take turns: who waits for a resolver holds up nobody.
 
 mod http;
 mod race;
@@ -37,9 +38,8 @@ pub use tls::Roots;
 /// Connections of probes open at once. Half of the 1,024 descriptors a process may have by default; at a timeout of
 /// 2 s it still starts 256 probes a second of origins that swallow every packet.
 const CONNECTIONS: usize = 512;
-/// The permits one probe of a host name takes, so that its race never waits in the middle.
-const RACE_PERMITS: u32 = 4;
-const _: () = assert!(RACE_PERMITS as usize == RUNNERS && RUNNERS <= CONNECTIONS);
+/// One race of a host name takes the permits of all its runners at once, so that it never waits in the middle.
+const _: () = assert!(RUNNERS <= CONNECTIONS);
 
 /// Makes probes. Cheap to clone.
 #[derive(Clone)]
@@ -91,19 +91,24 @@ impl Prober {
         self.0.names.canary().await
     }
 
-    /// Carries out one probe. Waiting for our own turn is no part of it.
+    /// Carries out one probe. Waiting for our own turn is no part of it, and lasts no longer than the probe may.
     pub async fn probe(&self, request: Request) -> Observation {
-        let permits = match request.target {
-            Target::Address(_) => 1,
-            Target::Hostname(_) => RACE_PERMITS,
+        let limit = request.check.timeout;
+        let asked = clock::moment();
+        let (addresses, is_named) = match &request.target {
+            &Target::Address(address) => (Ok(vec![address]), false),
+            Target::Hostname(name) => (self.0.names.addresses(name, limit).await, true),
         };
-        let _turn = self.0.connections.acquire_many(permits).await;
-        let started = clock::moment();
-        let attempt = match &request.target {
-            &Target::Address(address) => {
-                self.attempt(&request, address, Phases::default(), started + request.check.timeout).await
-            }
-            Target::Hostname(name) => self.attempt_name(&request, name, started).await,
+        let resolving = clock::moment().since(asked);
+        let phases = Phases { resolve: is_named.then_some(resolving), ..Phases::default() };
+        let field = addresses.map(|addresses| race::field(&addresses));
+        let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
+        let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
+        let started = clock::moment() - resolving;
+        let attempt = match (field, &turn) {
+            (Err(fault), _) => Attempt::none(&request, phases, Phase::Resolve, unresolved(fault)),
+            (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
+            (Ok(field), Ok(_)) => self.race(&request, field, phases).await,
         };
         Observation {
             watch: request.watch,
@@ -120,35 +125,17 @@ impl Prober {
         }
     }
 
-    /// A host name: passes when one of its addresses does, else fails as its first one.
-    async fn attempt_name(&self, request: &Request, name: &Name, started: Moment) -> Attempt {
-        let resolved = self.0.names.addresses(name, request.check.timeout).await;
-        let now = clock::moment();
-        let phases = Phases { resolve: Some(now.since(started)), ..Phases::default() };
-        let addresses = match resolved {
-            Ok(addresses) => addresses,
-            Err(fault) => {
-                let kind = match fault {
-                    ResolveFault::Gone => TroubleKind::NameGone,
-                    ResolveFault::Unanswered => TroubleKind::ResolverFailed,
-                };
-                let trouble = Some(Trouble { phase: Phase::Resolve, kind });
-                return Attempt::of(request, None, Facts { phases, trouble, ..Facts::default() });
-            }
-        };
-        let deadline = now + request.check.timeout;
-        let field = race::field(&addresses).into_iter();
-        let attempts = field.map(|address| self.attempt(request, address, phases, deadline)).collect();
+    /// Passes when one of the addresses does, else fails as the first one.
+    async fn race(&self, request: &Request, field: Vec<IpAddr>, phases: Phases) -> Attempt {
+        let deadline = clock::moment() + request.check.timeout;
+        let attempts = field.into_iter().map(|address| self.attempt(request, address, phases, deadline)).collect();
         match race::run(attempts, |attempt| attempt.judged.outcome == Outcome::Passed).await {
             Race::Won(attempt) => attempt,
             // One that is the origin's fault says more than one that is ours (no route to that family).
             Race::Lost(attempts) => attempts
                 .into_iter()
                 .min_by_key(|attempt| matches!(attempt.judged.outcome, Outcome::Inconclusive(_)))
-                .unwrap_or_else(|| {
-                    let trouble = Some(Trouble { phase: Phase::Resolve, kind: TroubleKind::ResolverFailed });
-                    Attempt::of(request, None, Facts { phases, trouble, ..Facts::default() })
-                }),
+                .unwrap_or_else(|| Attempt::none(request, phases, Phase::Resolve, TroubleKind::ResolverFailed)),
         }
     }
 
@@ -171,6 +158,12 @@ impl Attempt {
     fn of(request: &Request, address: Option<IpAddr>, facts: Facts) -> Self {
         let judged = judge(&request.check, &facts, clock::wall());
         Self { address, facts, judged }
+    }
+
+    /// No address was tried.
+    fn none(request: &Request, phases: Phases, phase: Phase, kind: TroubleKind) -> Self {
+        let trouble = Some(Trouble { phase, kind });
+        Self::of(request, None, Facts { phases, trouble, ..Facts::default() })
     }
 }
 
@@ -220,6 +213,13 @@ async fn step<T>(
     let done = timeout(deadline.since(began), work).await;
     *spent = Some(clock::moment().since(began));
     done.unwrap_or(Err(TroubleKind::Timeout)).map_err(in_phase(phase))
+}
+
+fn unresolved(fault: ResolveFault) -> TroubleKind {
+    match fault {
+        ResolveFault::Gone => TroubleKind::NameGone,
+        ResolveFault::Unanswered => TroubleKind::ResolverFailed,
+    }
 }
 
 fn in_phase(phase: Phase) -> impl Fn(TroubleKind) -> Trouble {

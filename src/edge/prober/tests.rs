@@ -698,3 +698,29 @@ async fn waiting_for_a_turn_is_no_part_of_a_probe() {
     assert_eq!(seen.outcome, Outcome::Passed);
     assert!(seen.started >= freed);
 }
+
+#[tokio::test]
+async fn who_gets_no_turn_within_the_timeout_says_nothing_of_the_origin() {
+    let prober = prober();
+    let all = prober.0.connections.acquire_many(u32::try_from(CONNECTIONS).unwrap()).await.unwrap();
+    let seen = prober.probe(request(loopback(), 80, check(http(), SHORT, None))).await;
+    assert_eq!((seen.outcome, seen.address), (Outcome::Inconclusive(LocalFault::Busy), None));
+    drop(all);
+}
+
+#[tokio::test]
+async fn a_thousand_probes_that_wait_for_a_resolver_hold_up_no_other() {
+    let port = web(OK, true).await;
+    let prober = Prober::new(&resolver(|_, _| Said::Nothing).await);
+    let waits = || Box::pin(prober.probe(request(hostname(), port, check(http(), LONG, None))));
+    let mut waiting: Vec<_> = (0..1000).map(|_| waits()).collect();
+    std::future::poll_fn(|context| {
+        let is_waiting = waiting.iter_mut().all(|probe| probe.as_mut().poll(context).is_pending());
+        assert!(is_waiting);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    assert_eq!(prober.0.connections.available_permits(), CONNECTIONS);
+    let seen = prober.probe(request(loopback(), port, check(http(), LONG, None))).await;
+    assert_eq!(seen.outcome, Outcome::Passed);
+}

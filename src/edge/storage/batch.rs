@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::journal::{Entry, What};
 use crate::control::{Marks, Restored, RestoredDecision};
-use crate::decision::Order;
+use crate::decision::order::{self, Order};
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::time::Wall;
@@ -93,6 +93,27 @@ impl Batch {
         self.shed();
     }
 
+    /// Counts entries and orders on from those of a file that was opened late.
+    pub(super) fn shift(&mut self, entries: u64, orders: u64) {
+        for entry in &mut self.entries {
+            entry.sequence += entries;
+            if let What::Ordered(order) | What::OrderEnded { order, .. } = &mut entry.what {
+                order.id.0 += orders;
+            }
+        }
+        if orders == 0 {
+            return;
+        }
+        let shifted = std::mem::take(&mut self.orders).into_iter().map(|(number, mut order)| {
+            if let Some(order) = &mut order {
+                order.id.0 += orders;
+            }
+            (number + orders, order)
+        });
+        self.orders = shifted.collect();
+        self.next_order = self.next_order.map(|next| next + orders);
+    }
+
     /// What was in force stays known to the letter; of the history the least is given up.
     fn shed(&mut self) {
         let waiting = self.entries.len();
@@ -134,6 +155,32 @@ impl State {
             next_sequence: self.last_sequence + 1,
             next_order: self.next_order.max(1),
             clean: self.clean.clone(),
+        }
+    }
+
+    /// What a controller that went on without this state does not know, in words.
+    pub(super) fn late(&self) -> Option<String> {
+        let orders = self.orders.len();
+        (orders > 0 || !self.decisions.is_empty() || self.marks != Marks::default()).then(|| {
+            format!(
+                "the state of the last run was read late: {orders} orders and the reserved serials of that run are not \
+                 in force until a restart"
+            )
+        })
+    }
+
+    /// Takes those orders out of `batch`'s future that are numbered up to `last`, of a run before, and whose name or
+    /// origin has been ordered about anew.
+    pub(super) fn supersede(&self, last: u64, batch: &mut Batch) {
+        let told = batch.entries.iter().filter_map(|entry| match &entry.what {
+            What::Ordered(order) | What::OrderEnded { order, .. } => Some(order),
+            _ => None,
+        });
+        let anew: Vec<_> = told.chain(batch.orders.values().flatten()).map(Order::clone).collect();
+        for (&number, order) in self.orders.range(..=last) {
+            if anew.iter().any(|new| new.id.0 > last && is_about_the_same(&new.what, &order.what)) {
+                batch.orders.insert(number, None);
+            }
         }
     }
 
@@ -189,6 +236,14 @@ fn raise(marks: &mut Marks, by: &Marks) {
     marks.serials.extend(by.serials.iter().filter(|(apex, _)| new.contains_key(apex)).cloned());
 }
 
+fn is_about_the_same(one: &order::What, other: &order::What) -> bool {
+    match (one, other) {
+        (order::What::Hold { name: one, .. }, order::What::Hold { name: other, .. }) => one == other,
+        (order::What::Drain { origin: one }, order::What::Drain { origin: other }) => one == other,
+        _ => false,
+    }
+}
+
 /// How a steered name is written as a key.
 pub(super) fn key(name: &Name) -> String {
     name.folded().to_string()
@@ -198,7 +253,7 @@ pub(super) fn key(name: &Name) -> String {
 mod tests {
     use super::*;
     use crate::control::journal::Ending;
-    use crate::decision::order::{self, OrderId};
+    use crate::decision::order::OrderId;
     use crate::snapshot::Generation;
 
     fn entry(sequence: u64, what: What) -> Entry {

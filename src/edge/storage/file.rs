@@ -16,7 +16,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, Durability, Error, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Builder, Database, Durability, Error, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +44,9 @@ pub(super) struct StateFile {
     database: Database,
 }
 
+/// The state file, or why it cannot be written now though it could be read.
+pub(super) type Writable = Result<StateFile, String>;
+
 /// Why there is no state file.
 #[derive(Debug)]
 pub(super) enum OpenFault {
@@ -53,18 +59,25 @@ pub(super) enum OpenFault {
 }
 
 impl StateFile {
-    /// Opens the state file in `folder`, or makes both. What a clean shutdown left behind is read once: from here on
-    /// serials move again.
-    pub(super) fn open(folder: &Path) -> Result<(Self, State), OpenFault> {
+    /// Opens the state file in `folder`, or makes both; and what an earlier run left in it.
+    pub(super) fn open(folder: &Path) -> Result<(Writable, State), OpenFault> {
         let path = path(folder);
         create(folder, &path).map_err(|error| OpenFault::Unavailable(format!("{}: {error}", path.display())))?;
         let told = |error: Error| fault(&path, error);
         let database = Builder::new().set_cache_size(CACHE_BYTES).create(&path).map_err(|error| told(error.into()))?;
-        let file = Self { database };
-        file.make_tables().map_err(told)?;
-        let state = file.read().map_err(told)?;
-        file.forget_clean().map_err(told)?;
-        Ok((file, state))
+        Self { database }.past().map_err(told).map(|(written, state)| match written.map_err(told) {
+            Ok(file) => (Ok(file), state),
+            Err(OpenFault::InUse) => (Err(format!("{}: in use", path.display())), state),
+            Err(OpenFault::Unreadable(why) | OpenFault::Unavailable(why)) => (Err(why), state),
+        })
+    }
+
+    /// Reads first, then writes: a full disk must not cost what can be read. What a clean shutdown left behind is
+    /// read once: from here on serials move again.
+    fn past(self) -> Result<(Result<Self, Error>, State), Error> {
+        let state = self.read()?;
+        let written = self.make_tables();
+        Ok((written.map(|()| self), state))
     }
 
     /// Commits a batch; all of it or nothing. `seen` is the time of writing.
@@ -156,13 +169,6 @@ impl StateFile {
         write.open_table(DECISIONS)?;
         write.open_table(ORDERS)?;
         write.open_table(CURSORS)?;
-        write.open_table(META)?;
-        write.commit()?;
-        Ok(())
-    }
-
-    fn forget_clean(&self) -> Result<(), Error> {
-        let write = self.begin()?;
         write.open_table(META)?.remove("clean")?;
         write.commit()?;
         Ok(())
@@ -171,32 +177,51 @@ impl StateFile {
     fn read(&self) -> Result<State, Error> {
         let read = self.database.begin_read()?;
         let mut meta: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for row in read.open_table(META)?.iter()? {
-            let (key, bytes) = row?;
-            meta.insert(key.value().to_owned(), bytes.value().to_vec());
+        if let Some(table) = present(read.open_table(META))? {
+            for row in table.iter()? {
+                let (key, bytes) = row?;
+                meta.insert(key.value().to_owned(), bytes.value().to_vec());
+            }
         }
         let bytes = |key: &str| meta.get(key).map(Vec::as_slice);
         let mut state = State {
-            last_sequence: read.open_table(JOURNAL)?.last()?.map_or(0, |(sequence, _)| sequence.value()),
             marks: bytes("marks").map(value).transpose()?.unwrap_or_default(),
             clean: bytes("clean").map(value).transpose()?.unwrap_or_default(),
             next_order: bytes("next-order").map(value).transpose()?.unwrap_or(1),
             seen: bytes("seen").map(value).transpose()?.unwrap_or_default(),
             ..State::default()
         };
-        for row in read.open_table(DECISIONS)?.iter()? {
-            let (name, decision) = row?;
-            state.decisions.insert(name.value().to_owned(), value(decision.value())?);
+        if let Some(table) = present(read.open_table(JOURNAL))? {
+            state.last_sequence = table.last()?.map_or(0, |(sequence, _)| sequence.value());
         }
-        for row in read.open_table(ORDERS)?.iter()? {
-            let (number, order) = row?;
-            state.orders.insert(number.value(), value(order.value())?);
+        if let Some(table) = present(read.open_table(DECISIONS))? {
+            for row in table.iter()? {
+                let (name, decision) = row?;
+                state.decisions.insert(name.value().to_owned(), value(decision.value())?);
+            }
         }
-        for row in read.open_table(CURSORS)?.iter()? {
-            let (alert, sequence) = row?;
-            state.cursors.insert(alert.value().to_owned(), sequence.value());
+        if let Some(table) = present(read.open_table(ORDERS))? {
+            for row in table.iter()? {
+                let (number, order) = row?;
+                state.orders.insert(number.value(), value(order.value())?);
+            }
+        }
+        if let Some(table) = present(read.open_table(CURSORS))? {
+            for row in table.iter()? {
+                let (alert, sequence) = row?;
+                state.cursors.insert(alert.value().to_owned(), sequence.value());
+            }
         }
         Ok(state)
+    }
+}
+
+/// `None` for a table that a new file does not have yet.
+fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, Error> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -251,13 +276,70 @@ fn value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
     use super::*;
     use crate::control::journal::What;
+
+    /// A disk that fills up.
+    #[derive(Clone, Debug)]
+    struct Disk(Arc<(InMemoryBackend, AtomicBool)>);
+
+    impl Disk {
+        fn room(&self) -> io::Result<&InMemoryBackend> {
+            let (memory, is_full) = &*self.0;
+            if is_full.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(memory) }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.0.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.room()?.set_len(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.room()?.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.room()?.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn a_full_disk_does_not_cost_what_can_be_read() {
+        let disk = Disk(Arc::new((InMemoryBackend::new(), AtomicBool::new(false))));
+        let open = || StateFile { database: Builder::new().create_with_backend(disk.clone()).expect("a database") };
+        let (written, fresh) = open().past().expect("readable");
+        assert_eq!((fresh.last_sequence, fresh.next_order), (0, 1));
+        let entry = Entry { sequence: 7, at: Wall::from_millis(0), node: String::new(), what: What::Stopped };
+        let batch = Batch { entries: vec![entry], next_order: Some(3), ..Batch::default() };
+        let file = written.expect("writable");
+        file.write(&batch, Wall::from_millis(0)).expect("written");
+        drop(file);
+
+        let file = open();
+        disk.0.1.store(true, Ordering::Relaxed);
+        let (written, past) = file.past().expect("readable");
+        assert!(matches!(written, Err(Error::Io(_))), "{written:?}");
+        assert_eq!((past.last_sequence, past.next_order), (7, 3));
+        drop(written);
+        disk.0.1.store(false, Ordering::Relaxed);
+        assert!(open().past().expect("readable").0.is_ok());
+    }
 
     #[test]
     fn the_journal_keeps_the_newest() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (file, _) = StateFile::open(folder.path()).expect("a file");
+        let file = StateFile::open(folder.path()).expect("readable").0.expect("writable");
         let entry = |sequence| Entry { sequence, at: Wall::from_millis(0), node: String::new(), what: What::Stopped };
         let write = |sequences: &mut dyn Iterator<Item = u64>| {
             let batch = Batch { entries: sequences.map(entry).collect(), ..Batch::default() };
