@@ -113,7 +113,7 @@ mod tests {
             notifier.alive(start + Duration::from_secs(second));
         }
         // Said at 8 s; the next is due a third of 10 s later, whenever that is asked.
-        let due = |tenths| notifier.alive_in(start + Duration::from_millis(100 * tenths));
+        let due = |tenths: u64| notifier.alive_in(start + Duration::from_millis(100 * tenths));
         assert_eq!(due(80), Some(Duration::from_secs(10) / 3));
         assert_eq!(due(110), Some(Duration::from_secs(10) / 3 - Duration::from_secs(3)));
         assert_eq!(due(120), Some(Duration::ZERO));
