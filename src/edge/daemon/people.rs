@@ -47,8 +47,7 @@ impl People {
         if let Some((signals, stop)) = signals {
             all.spawn(signals.obey(handle.clone(), stop));
         }
-        let (to, queries): (Handle, ops::Queries) =
-            (handle.clone(), Arc::new(move || nameserver.tally().rows().collect()));
+        let (to, queries): (Handle, ops::Queries) = (handle.clone(), Arc::new(move || counted(&nameserver)));
         all.spawn(kept("metrics and health", AGAIN, move || {
             let (ops, to, queries) = (ops.try_clone().map(listener), to.clone(), Arc::clone(&queries));
             async move {
@@ -68,6 +67,13 @@ impl People {
         let _ = stopped.wait_for(|&stop| stop).await;
         all.shutdown().await;
     }
+}
+
+/// What the answering threads have counted: answers, and what happens at their sockets.
+fn counted(nameserver: &Nameserver) -> Vec<(&'static str, &'static str, u64)> {
+    let sockets = nameserver.sockets();
+    let sockets = sockets.rows().map(|(kind, count)| ("socket_events", kind, count));
+    nameserver.tally().rows().chain(sockets).collect()
 }
 
 /// Runs a part for as long as this is awaited: one that breaks down or ends is told, and begins anew after `pause`.
