@@ -137,11 +137,11 @@ impl Handle {
         }
     }
 
-    /// Last observation and next probe of each watch.
-    pub async fn figures(&self) -> Figures {
+    /// Last observation and next probe of each watch; `None` if there is no control loop any more.
+    pub async fn figures(&self) -> Option<Figures> {
         match self.call(|reply| Call::Inspect { reply }).await {
-            Some(Reply::Figures(figures)) => *figures,
-            _ => Figures::default(),
+            Some(Reply::Figures(figures)) => Some(*figures),
+            _ => None,
         }
     }
 

@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::control::Figures;
 use crate::edge::handle::Handle;
 use crate::edge::{clock, http};
 use crate::time::Now;
@@ -62,9 +63,15 @@ struct Ops {
 
 /// 200 while the control loop answers.
 async fn livez(State(ops): State<Ops>) -> Response {
-    match timeout(ALIVE_TIME, ops.handle.figures()).await {
-        Ok(_) => (StatusCode::OK, "alive\n").into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the control loop does not answer within 1 s\n").into_response(),
+    liveness(timeout(ALIVE_TIME, ops.handle.figures()).await.ok()).into_response()
+}
+
+/// What the control loop said: nothing in time, that it is gone, or its figures.
+fn liveness(said: Option<Option<Figures>>) -> (StatusCode, &'static str) {
+    match said {
+        Some(Some(_)) => (StatusCode::OK, "alive\n"),
+        Some(None) => (StatusCode::SERVICE_UNAVAILABLE, "the control loop is gone\n"),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "the control loop does not answer within 1 s\n"),
     }
 }
 
@@ -85,7 +92,7 @@ async fn readyz(State(ops): State<Ops>) -> Response {
 
 /// OpenMetrics to who asks for it, else the classic text format.
 async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> Response {
-    let figures = timeout(ALIVE_TIME, ops.handle.figures()).await.ok();
+    let figures = timeout(ALIVE_TIME, ops.handle.figures()).await.ok().flatten();
     let mut now = Registry::with_prefix("failoverd");
     now.register_collector(Box::new(figures::Scrape {
         snapshot: ops.handle.snapshot(),
@@ -108,5 +115,17 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> Response {
         ([(header::CONTENT_TYPE, OPENMETRICS)], body).into_response()
     } else {
         ([(header::CONTENT_TYPE, CLASSIC)], classic::from_openmetrics(&body)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_alive_only_while_the_control_loop_answers() {
+        assert_eq!(liveness(Some(Some(Figures::default()))).0, StatusCode::OK);
+        assert_eq!(liveness(Some(None)).0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(liveness(None).0, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

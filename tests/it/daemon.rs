@@ -188,7 +188,8 @@ fn monitors_see_it_live_ready_and_counted() {
     daemon.wait_address(NAME, BACKUP.into(), SOON);
     let (status, metrics) = get(daemon.ops, "/metrics").expect("metrics");
     assert_eq!(status, 200);
-    for word in ["failoverd_", "connect-refused", "example.test"] {
+    let panics = "failoverd_socket_events_total{kind=\"panics\"} 0";
+    for word in ["failoverd_", "connect-refused", "example.test", panics] {
         assert!(metrics.contains(word), "no `{word}` in\n{metrics}");
     }
     assert_ne!(get(daemon.admin, "/v1/status").map(|(status, _)| status), Some(200), "the admin API asks for a token");

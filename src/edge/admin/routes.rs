@@ -158,7 +158,7 @@ async fn wrong_method(uri: Uri) -> Refusal {
 impl Api {
     /// Makes a view of what is served and known now.
     async fn look<T>(&self, view: impl FnOnce(Sight<'_>) -> T) -> T {
-        let figures: Option<Figures> = timeout(FIGURES_TIME, self.handle.figures()).await.ok();
+        let figures: Option<Figures> = timeout(FIGURES_TIME, self.handle.figures()).await.ok().flatten();
         view(Sight {
             snapshot: &self.handle.snapshot(),
             config: &self.handle.config(),

@@ -25,6 +25,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Distance of the tries to read or make a secret.
 const SECRETS_AGAIN: Duration = Duration::from_secs(2);
 
+/// How soon a part that broke down begins anew.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Everything that serves people, before it runs.
 pub(super) struct People {
     pub(super) handle: Handle,
@@ -44,14 +47,50 @@ impl People {
         if let Some((signals, stop)) = signals {
             all.spawn(signals.obey(handle.clone(), stop));
         }
-        if let Some(ops) = listener(ops) {
-            let queries: ops::Queries = Arc::new(move || nameserver.tally().rows().collect());
-            all.spawn(ops::serve(ops, handle.clone(), queries));
-        }
-        all.spawn(watch_files(handle.clone()));
-        all.spawn(with_secrets(handle, config, storage, undelivered, admin));
+        let (to, queries): (Handle, ops::Queries) = (handle.clone(), Arc::new(move || counted(&nameserver)));
+        all.spawn(kept("metrics and health", AGAIN, move || {
+            let (ops, to, queries) = (ops.try_clone().map(listener), to.clone(), Arc::clone(&queries));
+            async move {
+                match ops {
+                    Ok(Some(ops)) => ops::serve(ops, to, queries).await,
+                    // Told already, or no descriptor is left: the rest goes on.
+                    _ => std::future::pending().await,
+                }
+            }
+        }));
+        let to = handle.clone();
+        all.spawn(kept("the watch of files", AGAIN, move || watch_files(to.clone())));
+        let admin = Arc::new(admin);
+        all.spawn(kept("the API and alerts", AGAIN, move || {
+            with_secrets(handle.clone(), Arc::clone(&config), storage.clone(), undelivered.clone(), Arc::clone(&admin))
+        }));
         let _ = stopped.wait_for(|&stop| stop).await;
         all.shutdown().await;
+    }
+}
+
+/// What the answering threads have counted: answers, and what happens at their sockets.
+fn counted(nameserver: &Nameserver) -> Vec<(&'static str, &'static str, u64)> {
+    let sockets = nameserver.sockets();
+    let sockets = sockets.rows().map(|(kind, count)| ("socket_events", kind, count));
+    nameserver.tally().rows().chain(sockets).collect()
+}
+
+/// Runs a part for as long as this is awaited: one that breaks down or ends is told, and begins anew after `pause`.
+async fn kept<F>(what: &str, pause: Duration, mut part: impl FnMut() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut running = JoinSet::new();
+        running.spawn(part());
+        match running.join_next().await {
+            Some(Err(error)) => {
+                tracing::error!(%error, "{what} broke down; this is a defect of failoverd. It begins anew");
+            }
+            _ => tracing::error!("{what} ended. It begins anew"),
+        }
+        sleep(pause).await;
     }
 }
 
@@ -61,7 +100,7 @@ async fn with_secrets(
     config: Arc<Config>,
     storage: Storage,
     undelivered: Undelivered,
-    admin: TcpListener,
+    admin: Arc<TcpListener>,
 ) {
     let state = &config.server.state;
     let api = async {
@@ -142,4 +181,31 @@ fn listener(listener: TcpListener) -> Option<tokio::net::TcpListener> {
     tokio::net::TcpListener::from_std(listener)
         .inspect_err(|error| tracing::error!(%error, "an HTTP listener cannot be used"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_breaks_down_begins_anew_and_harms_no_other() {
+        let begun = Arc::new(AtomicU32::new(0));
+        let (running, mut runs) = watch::channel(false);
+        let counted = Arc::clone(&begun);
+        let part = move || {
+            let (number, running) = (counted.fetch_add(1, Ordering::Relaxed), running.clone());
+            async move {
+                assert!(number >= 2, "as meant by this test");
+                running.send_replace(true);
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            () = kept("a part", Duration::ZERO, part) => unreachable!("it never ends"),
+            it = runs.wait_for(|&runs| runs) => assert!(it.is_ok()),
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
 }

@@ -124,6 +124,7 @@ impl Scrape {
                 "replies" => ("rcode", "Replies sent, by response code"),
                 "replies_truncated" => ("kind", "Replies cut to fit, so that the client asks again over TCP"),
                 "reply_bytes" => ("kind", "Bytes of replies"),
+                "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),
             };
             let rows = self.queries.iter().filter(|row| row.0 == name);
