@@ -125,7 +125,7 @@ mod tests {
     /// Takes nothing while the gate is closed.
     struct Gated {
         gate: Arc<(Mutex<bool>, Condvar)>,
-        taken: mpsc::Sender<String>,
+        taken: mpsc::SyncSender<String>,
     }
 
     impl Write for Gated {
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn what_nobody_takes_is_dropped_and_counted_once_the_reader_is_back() {
         let gate = Arc::new((Mutex::new(false), Condvar::new()));
-        let (taken, all) = mpsc::channel();
+        let (taken, all) = mpsc::sync_channel(2 * WAITING);
         let mut log = Log::to(Gated { gate: Arc::clone(&gate), taken });
         for number in 0..WAITING + 11 {
             log.write_all(format!("{number}\n").as_bytes()).unwrap();
