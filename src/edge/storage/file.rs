@@ -111,6 +111,12 @@ impl StateFile {
                 };
             }
             let mut cursors = write.open_table(CURSORS)?;
+            if batch.whole {
+                cursors.retain(|_, _| false)?;
+            }
+            if let Some(alerts) = &batch.alerts {
+                cursors.retain(|alert, _| alerts.contains(alert))?;
+            }
             for (alert, &sequence) in &batch.cursors {
                 cursors.insert(alert.as_str(), sequence)?;
             }
