@@ -70,6 +70,7 @@ pub async fn run(mut config: watch::Receiver<Arc<Config>>, storage: Storage, key
             }
             stays
         });
+        storage.alerts(wanted.iter().map(|alert| alert.name.as_str()));
         for alert in wanted {
             if running.iter().all(|(known, _)| *known != alert) {
                 let key = alert.secret.as_deref().unwrap_or(&key);

@@ -100,9 +100,22 @@ struct Desk {
     found: u64,
     /// Cursors as last set, once the file's are known.
     cursors: Option<BTreeMap<String, u64>>,
+    /// The alerts there are, once somebody has said so.
+    alerts: Option<BTreeSet<String>>,
     file: Option<Arc<StateFile>>,
     closing: bool,
     closed: bool,
+}
+
+impl Desk {
+    /// Takes in the cursors of the file, but for those of alerts that are no more.
+    fn take_cursors(&mut self, cursors: &BTreeMap<String, u64>) {
+        let mut cursors = cursors.clone();
+        if let Some(alerts) = &self.alerts {
+            cursors.retain(|alert, _| alerts.contains(alert));
+        }
+        self.cursors = Some(cursors);
+    }
 }
 
 impl Storage {
@@ -163,14 +176,29 @@ impl Storage {
         self.0.desk().cursors.as_ref()?.get(alert).copied()
     }
 
-    /// Moves an alert's cursor.
+    /// Moves an alert's cursor, unless there is no such alert any more.
     pub fn set_cursor(&self, alert: &str, sequence: u64) {
-        if let Some(cursors) = &mut self.0.desk().cursors {
+        let mut desk = self.0.desk();
+        if desk.alerts.as_ref().is_some_and(|alerts| !alerts.contains(alert)) {
+            return;
+        }
+        if let Some(cursors) = &mut desk.cursors {
             cursors.insert(alert.to_owned(), sequence);
         }
-        self.hand_over(|batch| {
-            batch.cursors.insert(alert.to_owned(), sequence);
-        });
+        desk.pending.cursors.insert(alert.to_owned(), sequence);
+        self.handed_over(desk);
+    }
+
+    /// Says which alerts there are: the cursors of others are forgotten, so that one that comes back begins anew.
+    pub fn alerts<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let names: BTreeSet<_> = names.map(str::to_owned).collect();
+        let mut desk = self.0.desk();
+        if let Some(cursors) = &mut desk.cursors {
+            cursors.retain(|alert, _| names.contains(alert));
+        }
+        desk.pending.keep_cursors(names.clone());
+        desk.alerts = Some(names);
+        self.handed_over(desk);
     }
 
     /// The last entry that this run found, as the journal counts; 0 until the file is open.
@@ -248,6 +276,10 @@ impl Storage {
     fn hand_over(&self, put: impl FnOnce(&mut Batch)) {
         let mut desk = self.0.desk();
         put(&mut desk.pending);
+        self.handed_over(desk);
+    }
+
+    fn handed_over(&self, mut desk: MutexGuard<'_, Desk>) {
         desk.waiting_since.get_or_insert_with(clock::moment);
         drop(desk);
         self.0.changed.notify_all();
@@ -445,7 +477,7 @@ impl Thread {
             self.handed_over = true;
             desk.opened = Some(Ok(state.restored()));
             desk.found = state.last_sequence;
-            desk.cursors = Some(state.cursors.clone());
+            desk.take_cursors(&state.cursors);
             self.shared.durable.send_replace(state.last_sequence);
             self.shared.committed.send_replace(state.last_sequence);
             self.state = state;
@@ -456,7 +488,7 @@ impl Thread {
                 self.shift = state.last_sequence;
                 self.order_shift = state.next_order.saturating_sub(1);
                 desk.found = state.last_sequence;
-                desk.cursors = Some(state.cursors.clone());
+                desk.take_cursors(&state.cursors);
                 desk.late = state.late();
                 if let Some(late) = &desk.late {
                     tracing::error!("{late}");

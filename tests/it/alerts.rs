@@ -264,3 +264,38 @@ fn a_slow_target_holds_up_nobody_and_a_new_one_begins_at_the_present() {
     assert_eq!(quick.next().sequence(), 4);
     alerting.stop();
 }
+
+#[test]
+fn an_alert_that_was_removed_begins_at_the_present_when_it_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (gone, stays) = (Target::start(&[]), Target::start(&[]));
+    let both = || vec![gone.alert("gone"), stays.alert("stays")];
+    let alerting = Alerting::start(folder.path(), both());
+    alerting.wait_cursor("gone", 0);
+    alerting.turn(1);
+    alerting.wait_cursor("gone", 1);
+    let base = config(folder.path());
+    alerting.config.send_replace(with(&base, vec![stays.alert("stays")]));
+    let began = failoverd::edge::clock::moment();
+    while alerting.storage.cursor("gone").is_some() {
+        assert!(failoverd::edge::clock::moment().since(began) < PATIENCE);
+        thread::yield_now();
+    }
+    alerting.turn(2);
+    alerting.config.send_replace(with(&base, both()));
+    alerting.wait_cursor("gone", 2);
+    alerting.turn(3);
+    assert_eq!([gone.next().sequence(), gone.next().sequence()], [1, 3]);
+    alerting.wait_cursor("gone", 3);
+    alerting.wait_cursor("stays", 3);
+    alerting.stop();
+
+    // Removed while the daemon was down.
+    let alerting = Alerting::start(folder.path(), vec![stays.alert("stays")]);
+    alerting.turn(4);
+    alerting.wait_cursor("stays", 4);
+    alerting.stop();
+    let (storage, _) = start(&folder.path().join("state"));
+    assert_eq!((storage.cursor("gone"), storage.cursor("stays")), (None, Some(4)));
+    assert!(storage.close(None, PATIENCE));
+}

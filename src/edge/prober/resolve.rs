@@ -42,6 +42,8 @@ const TTL_MIN: Duration = Duration::from_secs(1);
 const TTL_MAX: Duration = Duration::from_secs(3600);
 /// A name that nobody asked for during this time is forgotten at the next reload.
 const FORGOTTEN: Duration = Duration::from_secs(600);
+/// Resolvers that have answered nothing for so long are told: two rounds.
+const SILENCE: Duration = Duration::from_secs(10);
 /// When the canary counts as dead.
 const CANARY: Duration = Duration::from_secs(2);
 
@@ -51,6 +53,24 @@ pub(super) struct Names {
     known: Mutex<BTreeMap<Name, Arc<Entry>>>,
     /// Questions under way, at most one per name; they end with their owner.
     questions: Mutex<JoinSet<()>>,
+    silence: Arc<Silence>,
+}
+
+/// Since when questions bring no answer at all, if so.
+#[derive(Debug, Default)]
+struct Silence(Mutex<Option<Moment>>);
+
+impl Silence {
+    /// A question asked at `asked` has ended.
+    fn heard(&self, is_answered: bool, asked: Moment) {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = if is_answered { None } else { Some(since.map_or(asked, |since| since.min(asked))) };
+    }
+
+    fn trouble(&self, now: Moment) -> Option<String> {
+        let silent = now.since((*self.0.lock().unwrap_or_else(PoisonError::into_inner))?);
+        (silent >= SILENCE).then(|| format!("no question was answered for {} s", silent.as_secs()))
+    }
 }
 
 /// One name.
@@ -79,20 +99,25 @@ impl Names {
             resolver: RwLock::new(resolver(resolvers)),
             known: Mutex::new(BTreeMap::new()),
             questions: Mutex::new(JoinSet::new()),
+            silence: Arc::default(),
         }
     }
 
     /// Reads `resolvers` again; what is known of the names that are in use stays.
     pub(super) fn reload(&self, resolvers: &Resolvers) {
         *self.resolver.write().unwrap_or_else(PoisonError::into_inner) = resolver(resolvers);
-        let oldest = clock::moment() - FORGOTTEN;
+        let now = clock::moment();
+        // Others may be asked now, or nobody any more.
+        self.silence.heard(true, now);
+        let oldest = now - FORGOTTEN;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, entry| entry.state.borrow().wanted >= oldest);
     }
 
-    /// Why there is no resolver, if there is none.
+    /// Why there is no resolver, if there is none; or for how long they have been silent.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.resolver.read().unwrap_or_else(PoisonError::into_inner).as_ref().err().cloned()
+        let none = self.resolver.read().unwrap_or_else(PoisonError::into_inner).as_ref().err().cloned();
+        none.or_else(|| self.silence.trouble(clock::moment()))
     }
 
     /// Current addresses of `name` and how long they stay so.
@@ -170,6 +195,7 @@ impl Names {
         let resolver = self.resolver.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok().cloned();
         let asked = hickory_name(name);
         let entry = Arc::clone(entry);
+        let silence = Arc::clone(&self.silence);
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
         while questions.try_join_next().is_some() {}
         questions.spawn(async move {
@@ -180,6 +206,8 @@ impl Names {
                 ),
                 _ => (Err(ResolveFault::Unanswered), Err(ResolveFault::Unanswered)),
             };
+            let is_answered = [&v4, &v6].iter().any(|family| !matches!(family, Err(ResolveFault::Unanswered)));
+            silence.heard(is_answered, now);
             entry.state.send_modify(|state| state.learn(v4, v6, clock::moment()));
         });
     }
@@ -189,11 +217,14 @@ impl Names {
         let resolver = self.resolver.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok().cloned();
         let Some(resolver) = resolver else { return false };
         resolver.clear_cache();
-        match timeout(CANARY, resolver.lookup(HickoryName::root(), RecordType::SOA)).await {
+        let asked = clock::moment();
+        let sings = match timeout(CANARY, resolver.lookup(HickoryName::root(), RecordType::SOA)).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => is_answer(&error),
             Err(_) => false,
-        }
+        };
+        self.silence.heard(sings, asked);
+        sings
     }
 }
 
@@ -381,6 +412,29 @@ mod tests {
             assert_eq!(learnt.expires.since_boot(), Duration::from_secs(ttl), "{shown}");
             assert_eq!(learnt.asking_since, None);
         }
+    }
+
+    #[test]
+    fn silence_is_told_once_it_lasts_and_ends_with_any_answer() {
+        let at = |seconds| Moment::default() + Duration::from_secs(seconds);
+        let silence = Silence::default();
+        assert_eq!(silence.trouble(at(100)), None, "nobody has asked");
+        silence.heard(false, at(100));
+        silence.heard(false, at(105));
+        assert_eq!(silence.trouble(at(109)), None);
+        assert_eq!(silence.trouble(at(110)).as_deref(), Some("no question was answered for 10 s"));
+        silence.heard(true, at(108));
+        assert_eq!(silence.trouble(at(200)), None);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_nobody_answers_counts_as_silence() {
+        let names = Names::new(&Resolvers::Addresses(Vec::new()));
+        let name = Name::absolute("www.example.com").unwrap();
+        assert_eq!(names.resolve(&name).await, Err(ResolveFault::Unanswered));
+        assert!(names.silence.trouble(clock::moment() + SILENCE).is_some());
+        names.reload(&Resolvers::Addresses(Vec::new()));
+        assert_eq!(names.silence.trouble(clock::moment() + SILENCE), None);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Batch {
     pub(super) marks: Option<Marks>,
     pub(super) clean: Option<Vec<(Name, Serial, u64)>>,
     pub(super) cursors: BTreeMap<String, u64>,
+    /// The alerts there are: cursors of others are forgotten.
+    pub(super) alerts: Option<BTreeSet<String>>,
     /// The names that are steered: decisions of others are forgotten.
     pub(super) steered: Option<BTreeSet<String>>,
     /// Decisions and orders of the file give way to these.
@@ -42,6 +44,7 @@ impl Batch {
             && self.marks.is_none()
             && self.clean.is_none()
             && self.cursors.is_empty()
+            && self.alerts.is_none()
             && self.steered.is_none()
             && !self.whole
     }
@@ -76,6 +79,12 @@ impl Batch {
         raise(self.marks.get_or_insert_default(), marks);
     }
 
+    /// Forgets the cursors of all other alerts.
+    pub(super) fn keep_cursors(&mut self, alerts: BTreeSet<String>) {
+        self.cursors.retain(|alert, _| alerts.contains(alert));
+        self.alerts = Some(alerts);
+    }
+
     /// Takes in a batch that came later.
     pub(super) fn append(&mut self, later: Self) {
         self.entries.extend(later.entries);
@@ -86,6 +95,9 @@ impl Batch {
             self.reserve(marks);
         }
         self.clean = later.clean.or(self.clean.take());
+        if let Some(alerts) = later.alerts {
+            self.keep_cursors(alerts);
+        }
         self.cursors.extend(later.cursors);
         self.steered = later.steered.or(self.steered.take());
         self.whole |= later.whole;
@@ -198,6 +210,9 @@ impl State {
             };
         }
         self.next_order = self.next_order.max(batch.next_order.unwrap_or(0));
+        if let Some(alerts) = &batch.alerts {
+            self.cursors.retain(|alert, _| alerts.contains(alert));
+        }
         self.cursors.extend(batch.cursors.iter().map(|(alert, &sequence)| (alert.clone(), sequence)));
         if let Some(marks) = &mut batch.marks {
             self.raise(marks);

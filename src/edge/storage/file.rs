@@ -17,18 +17,22 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Builder, Database, Durability, Error, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
+    Builder, Database, Durability, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, TableError, WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{Batch, State};
-use crate::control::journal::Entry;
+use crate::control::journal::{Entry, What};
 use crate::time::Wall;
 
-/// Entries the journal keeps: at ten an hour, more than a year.
+/// Entries the journal keeps: at ten an hour, more than a year. Verdicts go first.
 const KEPT: u64 = 100_000;
+/// Entries it keeps at most while an alert has not been told of them.
+const KEPT_UNTOLD: u64 = 2 * KEPT;
+/// It is trimmed by so many at once: each time it is read to its end.
+const TRIMMED: u64 = KEPT / 10;
 /// redb's page cache: the journal is written in order and read at its end.
 const CACHE_BYTES: usize = 4 << 20;
 
@@ -88,10 +92,6 @@ impl StateFile {
             for entry in &batch.entries {
                 journal.insert(entry.sequence, json(entry)?.as_slice())?;
             }
-            let last = journal.last()?.map_or(0, |(sequence, _)| sequence.value());
-            while journal.first()?.is_some_and(|(sequence, _)| sequence.value() + KEPT <= last) {
-                journal.pop_first()?;
-            }
             let mut decisions = write.open_table(DECISIONS)?;
             let mut orders = write.open_table(ORDERS)?;
             if batch.whole {
@@ -111,8 +111,22 @@ impl StateFile {
                 };
             }
             let mut cursors = write.open_table(CURSORS)?;
+            if batch.whole {
+                cursors.retain(|_, _| false)?;
+            }
+            if let Some(alerts) = &batch.alerts {
+                cursors.retain(|alert, _| alerts.contains(alert))?;
+            }
             for (alert, &sequence) in &batch.cursors {
                 cursors.insert(alert.as_str(), sequence)?;
+            }
+            if !batch.entries.is_empty() {
+                let mut told = u64::MAX;
+                for row in cursors.iter()? {
+                    told = told.min(row?.1.value());
+                }
+                trim(&mut journal, KEPT, TRIMMED, told)?;
+                trim(&mut journal, KEPT_UNTOLD, TRIMMED, u64::MAX)?;
             }
             let mut meta = write.open_table(META)?;
             let mut put = |key: &str, value: Vec<u8>| meta.insert(key, value.as_slice()).map(|_| ());
@@ -216,6 +230,30 @@ impl StateFile {
     }
 }
 
+/// Brings a journal of more than `kept + slack` entries back to `kept`: the oldest verdicts go first, then whatever
+/// is oldest; nothing that comes after `told`.
+fn trim(journal: &mut Table<'_, u64, &'static [u8]>, kept: u64, slack: u64, told: u64) -> Result<(), Error> {
+    let entries = journal.len()?;
+    if entries <= kept.saturating_add(slack) {
+        return Ok(());
+    }
+    // The last one stays: numbers go on from it.
+    let before_last = journal.last()?.map_or(0, |(sequence, _)| sequence.value()).saturating_sub(1);
+    let mut excess = entries - kept;
+    for is_any in [false, true] {
+        journal.retain_in(..=told.min(before_last), |_, value| {
+            let goes = excess > 0 && (is_any || is_verdict(value));
+            excess -= u64::from(goes);
+            !goes
+        })?;
+    }
+    Ok(())
+}
+
+fn is_verdict(entry: &[u8]) -> bool {
+    serde_json::from_slice::<Entry>(entry).is_ok_and(|entry| matches!(entry.what, What::Verdict { .. }))
+}
+
 /// `None` for a table that a new file does not have yet.
 fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, Error> {
     match opened {
@@ -283,7 +321,6 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
-    use crate::control::journal::What;
 
     /// A disk that fills up.
     #[derive(Clone, Debug)]
@@ -337,20 +374,30 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_keeps_the_newest() {
+    fn the_journal_gives_up_verdicts_first_and_nothing_untold() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = StateFile::open(folder.path()).expect("readable").0.expect("writable");
-        let entry = |sequence| Entry { sequence, at: Wall::from_millis(0), node: String::new(), what: What::Stopped };
-        let write = |sequences: &mut dyn Iterator<Item = u64>| {
-            let batch = Batch { entries: sequences.map(entry).collect(), ..Batch::default() };
-            file.write(&batch, Wall::from_millis(0)).expect("written");
+        let entry = |sequence| {
+            let word = String::new;
+            let verdict =
+                What::Verdict { origin: word(), target: word(), host: word(), from: word(), to: word(), why: None };
+            let what = if sequence % 2 == 0 { verdict } else { What::Stopped };
+            Entry { sequence, at: Wall::from_millis(0), node: String::new(), what }
         };
-        // A journal that begins anywhere, and one with gaps.
-        write(&mut [10, 11, 12].into_iter());
-        write(&mut [9 + KEPT, 10 + KEPT].into_iter());
-        let kept: Vec<_> = file.entries(0, 10).expect("readable").iter().map(|entry| entry.sequence).collect();
-        assert_eq!(kept, [11, 12, 9 + KEPT, 10 + KEPT]);
-        let last: Vec<_> = file.latest(2).expect("readable").iter().map(|entry| entry.sequence).collect();
-        assert_eq!(last, [9 + KEPT, 10 + KEPT]);
+        let batch = Batch { entries: (11..=20).map(entry).collect(), ..Batch::default() };
+        file.write(&batch, Wall::from_millis(0)).expect("written");
+        for (kept, slack, told, left) in [
+            (8, 2, u64::MAX, &[11, 12, 13, 14, 15, 16, 17, 18, 19, 20][..]),
+            (8, 0, 11, &[12, 13, 14, 15, 16, 17, 18, 19, 20]),
+            (7, 1, u64::MAX, &[13, 15, 16, 17, 18, 19, 20]),
+            (1, 0, 17, &[18, 19, 20]),
+            (1, 0, u64::MAX, &[20]),
+        ] {
+            let write = file.begin().expect("begun");
+            trim(&mut write.open_table(JOURNAL).expect("a table"), kept, slack, told).expect("trimmed");
+            write.commit().expect("committed");
+            let kept: Vec<_> = file.entries(0, 100).expect("readable").iter().map(|entry| entry.sequence).collect();
+            assert_eq!(kept, left);
+        }
     }
 }
