@@ -199,7 +199,7 @@ mod tests {
             async move {
                 assert!(number >= 2, "as meant by this test");
                 running.send_replace(true);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         tokio::select! {
