@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::daemon::{Daemon, FAST, get};
+use crate::support::daemon::{Daemon, FAST, ZONE, get};
 use crate::support::dns::{self, Data};
 use crate::support::origin::Origin;
 use crate::support::resolver::Resolver;
@@ -256,12 +256,16 @@ fn a_reload_asked_for_as_soon_as_it_is_ready_is_done() {
     let world = World::new();
     let mut daemon = Daemon::prepare(&world.config(), &[world.resolver.address]);
     let manager = Manager::of(&mut daemon);
-    for _ in 0..3 {
+    for ttl in [7, 8, 9] {
         daemon.launch();
         assert_eq!(manager.hear(), "READY=1");
+        daemon.write("example.test.zone", &ZONE.replace("$TTL 60", &format!("$TTL {ttl}")));
         daemon.signal(Signal::HUP);
         assert!(manager.hear().starts_with("RELOADING=1"));
         assert_eq!(manager.hear(), "READY=1");
+        // Done when it is said, not soon after.
+        let answer = daemon.ask("static.example.test", dns::A).expect("an answer");
+        assert_eq!(answer.answers.iter().map(|record| record.ttl).collect::<Vec<_>>(), [ttl]);
         assert!(daemon.stop().success());
         assert_eq!(manager.hear(), "STOPPING=1");
     }
