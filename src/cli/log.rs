@@ -62,7 +62,6 @@ impl Log {
     }
 
     /// Waits until what was logged is written, but not long.
-    #[expect(clippy::disallowed_methods, reason = "a full queue of the standard library tells nobody when it has room")]
     pub(super) fn finish(&self) {
         const TRY: Duration = Duration::from_millis(10);
         let (done, written) = sync_channel(0);
