@@ -49,7 +49,9 @@ fn failure(error: StartError) -> Failure {
         StartError::Config(_) | StartError::Refused(_) => Exit::Config,
         _ => Exit::Trouble,
     };
-    Failure::new(exit, error.to_string())
+    // A report of the files begins with the word that every failure is told with.
+    let told = error.to_string();
+    Failure::new(exit, told.strip_prefix("error: ").unwrap_or(&told))
 }
 
 /// What runs now, and where.

@@ -71,7 +71,10 @@ pub fn headline(what: &What) -> String {
             }
         }
         What::ReloadRefused { errors } => {
-            format!("reload refused, the old configuration serves on: {}", errors.lines().next().unwrap_or_default())
+            format!(
+                "reload refused, the old configuration serves on: {}",
+                errors.lines().next().map_or("", |line| line.trim_start_matches("error: "))
+            )
         }
         What::DoubtBegan { evidence } => {
             format!("our own sight is in doubt, the last good answers are kept: {evidence}")
