@@ -40,6 +40,9 @@ impl Draw {
 pub struct Tally {
     pub udp: u64,
     pub tcp: u64,
+    pub tls: u64,
+    pub https: u64,
+    pub quic: u64,
     /// Messages with an OPT.
     pub edns: u64,
     /// Messages that got no reply: replies themselves, under 12 bytes, or about a silent name.
@@ -70,6 +73,9 @@ impl Tally {
         match transport {
             Transport::Udp => self.udp += 1,
             Transport::Tcp => self.tcp += 1,
+            Transport::Tls => self.tls += 1,
+            Transport::Https => self.https += 1,
+            Transport::Quic => self.quic += 1,
         }
         self.edns += u64::from(ask.opt.is_some());
         self.bytes_in += bytes as u64;
@@ -89,9 +95,12 @@ impl Tally {
 
     /// Adds the counters of another thread.
     pub fn add(&mut self, other: &Self) {
-        let Self { udp, tcp, edns, dropped, truncated, bytes_in, bytes_out, rcodes } = other;
+        let Self { udp, tcp, tls, https, quic, edns, dropped, truncated, bytes_in, bytes_out, rcodes } = other;
         self.udp += udp;
         self.tcp += tcp;
+        self.tls += tls;
+        self.https += https;
+        self.quic += quic;
         self.edns += edns;
         self.dropped += dropped;
         self.truncated += truncated;
@@ -105,6 +114,9 @@ impl Tally {
         let fixed = [
             ("queries", "udp", self.udp),
             ("queries", "tcp", self.tcp),
+            ("queries", "tls", self.tls),
+            ("queries", "https", self.https),
+            ("queries", "quic", self.quic),
             ("queries_edns", "", self.edns),
             ("queries_dropped", "", self.dropped),
             ("replies_truncated", "", self.truncated),

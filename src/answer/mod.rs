@@ -30,6 +30,19 @@ use reply::{UDP_PAYLOAD, Writer};
 pub enum Transport {
     Udp,
     Tcp,
+    /// DNS over TLS (RFC 7858).
+    Tls,
+    /// DNS over HTTPS (RFC 8484).
+    Https,
+    /// DNS over QUIC (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// True where nobody between us and the client can read along: padding has a sense (RFC 7830 §6).
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
 }
 
 /// Who asks.
@@ -80,10 +93,10 @@ fn respond(query: &[u8], ask: &Ask, via: &Client, from: &Snapshot, out: &mut Rep
         return Disposition::Drop;
     }
     let limit = match (via.transport, &ask.opt) {
-        (Transport::Tcp, _) => MESSAGE_MAX,
         (Transport::Udp, None) => UDP_MAX,
         // RFC 6891 §6.2.3: "values lower than 512 MUST be treated as equal to 512".
         (Transport::Udp, Some(opt)) => usize::from(opt.size.min(UDP_PAYLOAD)).max(UDP_MAX),
+        _ => MESSAGE_MAX,
     };
     let mut writer = Writer::new(out, query, ask, limit);
     match refusal(ask, from) {

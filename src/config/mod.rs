@@ -4,6 +4,7 @@
 //! is an index into that `Config`'s own tables and always exists there: nothing downstream checks again.
 
 mod against; //   steered names against the zones' static data
+mod answering; // how queries are answered
 pub mod bounds; // every key: type, default, bounds, reason
 pub mod budget; // the worst case of a failover; requests of the probes
 pub mod duration; // "1m30s"
@@ -31,6 +32,7 @@ use crate::dns::Name;
 use crate::zone::Files;
 use crate::zone::load::Zone;
 
+pub use answering::Answering;
 pub use errors::Errors;
 
 use errors::Findings;
@@ -142,6 +144,8 @@ pub struct Server {
     pub watch: bool,
     /// Share of 10 and more origins that must turn down within one window before our own sight is in doubt.
     pub doubt_share: f64,
+    /// How queries are answered.
+    pub answering: Arc<Answering>,
 }
 
 /// One address of `[server] listen`.

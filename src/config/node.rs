@@ -1,6 +1,7 @@
 //! `[server]`, `[admin]`, `[alert]` and `[cli]`: this node and who talks to it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::bounds::{RESOLVERS_MAX, Section, section};
 use super::errors::{At, Findings, quoted};
@@ -39,6 +40,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
         resolvers: Resolvers::System,
         watch: false,
         doubt_share: preset(of, "doubt_share").parse().unwrap_or(0.5),
+        answering: Arc::default(),
     };
     let Some(fields) = fields else { return server };
     if let Some(name) = reading.text(&fields, "name") {

@@ -199,11 +199,12 @@ impl Controller {
     fn snapshot(&mut self, replaced: &[Arc<ZoneVersion>]) -> Snapshot {
         let mut next = match (&self.published, self.rebuilt) {
             (Some(published), false) => (**published).clone(),
-            _ => Snapshot { generation: Generation::default(), zones: Default::default(), status: Default::default() },
+            _ => Snapshot::default(),
         };
         if std::mem::take(&mut self.rebuilt) {
             self.shown.clear();
             self.shown_names.clear();
+            next.answering = Arc::clone(&self.config.server.answering);
             next.zones = self.zones.iter().filter_map(|zone| zone.version.clone()).collect();
             next.status.watches =
                 self.watches.iter().enumerate().map(|(index, state)| Arc::new(state.status(watch_id(index)))).collect();

@@ -271,7 +271,7 @@ mod tests {
     use crate::dns::Serial;
     use crate::dns::{Name, Type};
     use crate::edge::publication::{Publisher, cell};
-    use crate::snapshot::{Generation, Snapshot, ZoneVersion, Zones, status::Status};
+    use crate::snapshot::{Generation, Snapshot, ZoneVersion, Zones};
     use crate::zone::table::Builder;
 
     /// Only a broken run takes so long.
@@ -284,7 +284,7 @@ mod tests {
             .iter()
             .map(|address| Listen { address: address.parse().unwrap(), udp: true, tcp: true })
             .collect();
-        let first = Snapshot { generation: Generation(1), zones: Zones::default(), status: Status::default() };
+        let first = Snapshot { generation: Generation(1), ..Snapshot::default() };
         let (publisher, reader) = cell(first);
         (Nameserver::bind(&listen, Some(workers)).unwrap().serve(&reader).unwrap(), publisher)
     }
@@ -424,7 +424,7 @@ mod tests {
         }
         let zone = ZoneVersion { apex, serial: Serial(1), table: builder.finish().0 };
         let zones = Zones::from_iter([Arc::new(zone)]);
-        let (publisher, reader) = cell(Snapshot { generation: Generation(1), zones, status: Status::default() });
+        let (publisher, reader) = cell(Snapshot { generation: Generation(1), zones, ..Snapshot::default() });
         let listen = Listen { address: address.parse().unwrap(), udp: true, tcp: true };
         (Nameserver::bind(&[listen], Some(1)).unwrap().serve(&reader).unwrap(), publisher)
     }
@@ -495,7 +495,7 @@ mod tests {
     fn a_panic_of_the_engine_costs_one_batch() {
         let (nameserver, _publisher) = start(&["127.0.0.1:0"], 1);
         let (_bell, ear) = bell().unwrap();
-        let first = Snapshot { generation: Generation(1), zones: Zones::default(), status: Status::default() };
+        let first = Snapshot { generation: Generation(1), ..Snapshot::default() };
         let (_publisher_too, reader) = cell(first);
         let mut worker = Worker {
             reader,

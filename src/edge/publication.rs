@@ -118,10 +118,10 @@ mod tests {
 
     use super::*;
     use crate::edge::clock;
-    use crate::snapshot::{Generation, Zones, status::Status};
+    use crate::snapshot::Generation;
 
     fn numbered(generation: u64) -> Snapshot {
-        Snapshot { generation: Generation(generation), zones: Zones::default(), status: Status::default() }
+        Snapshot { generation: Generation(generation), ..Snapshot::default() }
     }
 
     /// Waits for the freeing thread; the deadline only ends a broken run.

@@ -13,7 +13,11 @@ pub use guard::{Refused, guard};
 pub use parts::Parts;
 pub use zones::{ZoneVersion, Zones};
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use crate::config::Answering;
 
 /// Number of a snapshot; only moves forward.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -21,9 +25,11 @@ use serde::{Deserialize, Serialize};
 pub struct Generation(pub u64);
 
 /// All that is served and shown, at one generation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Snapshot {
     pub generation: Generation,
     pub zones: Zones,
     pub status: status::Status,
+    /// How queries are answered, beside what the zones say.
+    pub answering: Arc<Answering>,
 }

@@ -34,7 +34,7 @@ const FOLDERS: &[Folder] = &[
     Folder {
         name: "config",
         stages: &["dns", "zone", "time"],
-        crates: &["annotate_snippets", "base64", "jiff", "regex", "serde", "serde_spanned", "toml"],
+        crates: &["annotate_snippets", "base64", "ipnet", "jiff", "regex", "serde", "serde_spanned", "toml"],
         std: &["io", "net", "path"],
     },
     // The schedule asks whether a watch is usable: `verdict::Class`, and the limits it works under.
@@ -58,7 +58,13 @@ const FOLDERS: &[Folder] = &[
         crates: &["serde"],
         std: &["net"],
     },
-    Folder { name: "answer", stages: &["dns", "snapshot", "time", "zone"], crates: &[], std: &["net"] },
+    // How it answers beside what the zones say is configured.
+    Folder {
+        name: "answer",
+        stages: &["config::Answering", "dns", "snapshot", "time", "zone"],
+        crates: &["ipnet"],
+        std: &["net"],
+    },
     // The switchboard sees every stage but the one that answers.
     Folder {
         name: "control",

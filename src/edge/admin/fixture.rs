@@ -59,6 +59,7 @@ pub(crate) fn config() -> Config {
             resolvers: Resolvers::System,
             watch: false,
             doubt_share: 0.5,
+            answering: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().unwrap(),
@@ -175,6 +176,7 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
             orders: Arc::default(),
             doubt: None,
         },
+        answering: Arc::default(),
     }
 }
 

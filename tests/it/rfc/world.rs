@@ -7,7 +7,7 @@ use failoverd::answer::{Client, Desk, Disposition, Reply, Transport, answer, rea
 use failoverd::dns::Serial;
 use failoverd::dns::message::{Header, Rcode, flag, record, skip_name};
 use failoverd::dns::{Name, Type};
-use failoverd::snapshot::{Generation, Snapshot, ZoneVersion, status::Status};
+use failoverd::snapshot::{Generation, Snapshot, ZoneVersion};
 use failoverd::zone::table::{Builder, Change, Table};
 
 /// Types by name; all others are `TYPE123`.
@@ -103,7 +103,7 @@ impl World {
             .into_iter()
             .map(|table| Arc::new(ZoneVersion { apex: table.apex().clone(), serial: Serial(1), table }));
         let snapshot =
-            Snapshot { generation: Generation(1), zones: zones.into_iter().collect(), status: Status::default() };
+            Snapshot { generation: Generation(1), zones: zones.into_iter().collect(), ..Snapshot::default() };
         Self { snapshot, desk: Desk::new(1), reply: Reply::new() }
     }
 
