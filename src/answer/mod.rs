@@ -9,6 +9,7 @@ pub mod desk; //    what one answering thread owns
 pub mod lookup; //  the node of one zone that governs a name
 pub mod query; //   the question of a message
 pub mod reply; //   sections into bytes
+mod rate; //        how much of it a prefix of clients gets
 mod resolve; //     RFC 1034 §4.3.2 over all zones
 pub mod stream; //  a TCP connection as a pure machine
 
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 
 pub use desk::{Desk, Draw, Tally};
 pub use query::{Ask, Defect, read};
+pub use rate::Limiter;
 pub use reply::Reply;
 pub use stream::Stream;
 
@@ -76,7 +78,12 @@ pub fn reach(from: &Snapshot, ask: &Ask) {
 /// Answers the query that `ask` was read from.
 pub fn answer(query: &[u8], ask: &Ask, via: &Client, from: &Snapshot, at: &mut Desk, out: &mut Reply) -> Disposition {
     at.tally.asked(ask, query.len(), via.transport);
-    let disposition = respond(query, ask, via, from, out);
+    let mut disposition = respond(query, ask, via, from, out);
+    // A client is who it seems to be where it took part in a handshake, or showed a cookie of ours.
+    let is_proven = via.transport != Transport::Udp;
+    if let (Disposition::Send, false, Some(limit)) = (disposition, is_proven, &from.answering.rate_limit) {
+        disposition = rate::limit(limit, ask, via, at, out);
+    }
     match (disposition, Header::read(out.bytes())) {
         (Disposition::Send, Some(header)) => {
             let rcode = if ask.defect == Some(Defect::Version) { Rcode::BADVERS } else { header.rcode() };

@@ -4,7 +4,10 @@
 //! set aside before anything is written.
 
 use crate::answer::query::Ask;
-use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag};
+use crate::answer::rate::Imputed;
+use crate::dns::message::{
+    HEADER, Header, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, record, skip_name,
+};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::zone::table::{RECORD_HEAD, Records};
@@ -17,6 +20,8 @@ pub const UDP_PAYLOAD: u16 = 1232;
 pub struct Reply {
     buffer: Box<[u8]>,
     length: usize,
+    /// What gave the answer; what it is counted by where rates are limited.
+    pub(super) imputed: Imputed,
 }
 
 impl Default for Reply {
@@ -27,7 +32,7 @@ impl Default for Reply {
 
 impl Reply {
     pub fn new() -> Self {
-        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0 }
+        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0, imputed: Imputed::default() }
     }
 
     /// The message written last; empty if none is to be sent.
@@ -37,6 +42,36 @@ impl Reply {
 
     pub(super) fn clear(&mut self) {
         self.length = 0;
+    }
+
+    /// Takes all records out but OPT, and sets TC: the client is to ask again over TCP.
+    pub(super) fn truncate(&mut self) {
+        let Some(header) = Header::read(self.bytes()) else {
+            return;
+        };
+        let [questions, answers, authorities, additionals] = header.counts.map(u32::from);
+        let question = (0..questions).try_fold(HEADER, |at, _| Some(skip_name(self.bytes(), at)? + 4));
+        let Some(end) = question.filter(|&end| end <= self.length) else {
+            return;
+        };
+        let (mut at, mut opt) = (end, None);
+        for _ in 0..answers + authorities + additionals {
+            let Some(view) = record(self.bytes(), at) else {
+                break;
+            };
+            if view.rtype == Type::OPT {
+                opt = Some(at..view.rdata.end);
+            }
+            at = view.rdata.end;
+        }
+        self.length = end;
+        let has_opt = opt.is_some();
+        if let Some(opt) = opt {
+            self.length += opt.len();
+            self.buffer.copy_within(opt, end);
+        }
+        let words = [header.flags | flag::TC, questions as u16, 0, 0, u16::from(has_opt)];
+        self.buffer[2..HEADER].copy_from_slice(words.map(u16::to_be_bytes).as_flattened());
     }
 }
 
@@ -101,6 +136,7 @@ impl<'r> Writer<'r> {
     pub(super) fn new(reply: &'r mut Reply, query: &[u8], ask: &Ask, limit: usize) -> Self {
         let end = ask.question_end();
         reply.buffer[..end].copy_from_slice(&query[..end]);
+        reply.imputed = Imputed::default();
         let limit = limit.min(MESSAGE_MAX) - if ask.opt.is_some() { OPT_LENGTH } else { 0 };
         Self {
             reply,
@@ -209,6 +245,11 @@ impl<'r> Writer<'r> {
     /// Replaces the TTL of a record.
     pub(super) fn set_ttl(&mut self, written: Written, ttl: u32) {
         self.reply.buffer[written.head + 4..written.head + 8].copy_from_slice(&ttl.to_be_bytes());
+    }
+
+    /// Takes note of what gives the answer.
+    pub(super) fn impute(&mut self, imputed: Imputed) {
+        self.reply.imputed = imputed;
     }
 
     /// What was written so far, from the header on.

@@ -5,6 +5,7 @@ use crate::answer::Disposition;
 use crate::answer::additional;
 use crate::answer::lookup::{Found, find};
 use crate::answer::query::Ask;
+use crate::answer::rate::Imputed;
 use crate::answer::reply::{ApexSpot, Full, HEAD, Owner, Section, Writer, Written};
 use crate::dns::Type;
 use crate::dns::message::{HEADER, Rcode};
@@ -14,6 +15,8 @@ use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
 
 /// Aliases followed for one query; BIND follows 11, Knot 20. What was found so far is the answer then.
 const ALIASES_MAX: usize = 16;
+/// Bytes of the label `*`.
+const WILDCARD_LABEL: usize = 2;
 
 /// The name that is looked for: at first the question's, then the target of each alias.
 struct Sought {
@@ -87,6 +90,7 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
         // RFC 1035 §4.1.1: AA corresponds to the name which matches the query name, or the first owner name.
         if alias == 0 {
             out.is_authoritative = !matches!(found, Found::Cut { .. });
+            out.impute(imputed(&found, apex_front));
         }
         match found {
             // 3a. "The whole of QNAME is matched", or 3c. "the * label": the owner is QNAME then, not the wildcard.
@@ -169,6 +173,17 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
         }
     }
     Ok(Disposition::Send)
+}
+
+/// What gives the answer to the question's own name, whose zone's apex begins at `zone`.
+fn imputed(found: &Found<'_>, zone: usize) -> Imputed {
+    let name = match found {
+        Found::Exact(_) => 0,
+        Found::Wildcard(node) => zone.saturating_sub(node.depth().saturating_sub(WILDCARD_LABEL)),
+        Found::Cut { front, .. } | Found::Dname { front, .. } => *front,
+        Found::Missing => zone,
+    };
+    Imputed { name, zone, is_wildcard: matches!(found, Found::Wildcard(_)) }
 }
 
 /// The zone to search: the deepest one that holds the name; for DS the parent's, if that is ours too, as DS belong to

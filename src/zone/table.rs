@@ -244,6 +244,11 @@ impl<'t> Node<'t> {
         Name::from_wire(&[self.raw.relative(), &self.table.apex.wire].concat()).unwrap_or_else(|_| Name::root())
     }
 
+    /// Bytes of its name before the apex.
+    pub(crate) fn depth(&self) -> usize {
+        self.raw.relative().len()
+    }
+
     /// Types of its RRsets, ascending.
     pub fn types(&self) -> impl Iterator<Item = Type> + use<'t> {
         self.raw.sets().map(|set| set.rtype)
