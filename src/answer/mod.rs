@@ -13,6 +13,7 @@ mod explain; //     why a steered name is answered as it is
 pub mod lookup; //  the node of one zone that governs a name
 mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
+mod rate; //        how much of it a prefix of clients gets
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
 pub mod stream; //  a TCP connection as a pure machine
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 pub use desk::{Desk, Draw, Tally};
 pub use edns::Options;
 pub use query::{Ask, Defect, read};
+pub use rate::Limiter;
 pub use reply::Reply;
 pub use stream::Stream;
 
@@ -86,7 +88,12 @@ pub fn answer(query: &[u8], ask: &Ask, via: &Client, from: &Snapshot, at: &mut D
     at.tally.asked(ask, query.len(), via.transport);
     let proof = edns::proof(ask, via, &from.answering, at);
     at.tally.proved(ask, proof);
-    let disposition = respond(query, ask, via, proof, from, at, out);
+    let mut disposition = respond(query, ask, via, proof, from, at, out);
+    // A client is who it seems to be where it took part in a handshake, or showed a cookie of ours.
+    let is_proven = via.transport != Transport::Udp || proof.is_proven();
+    if let (Disposition::Send, false, Some(limit)) = (disposition, is_proven, &from.answering.rate_limit) {
+        disposition = rate::limit(limit, ask, via, at, out);
+    }
     match (disposition, Header::read(out.bytes())) {
         (Disposition::Send, Some(header)) => {
             at.tally.replied(out.rcode(), header.flags & flag::TC != 0, out.bytes().len());
