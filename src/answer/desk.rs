@@ -102,7 +102,21 @@ impl Tally {
 
     /// Adds the counters of another thread.
     pub fn add(&mut self, other: &Self) {
-        let Self { udp, tcp, tls, https, quic, edns, dropped, truncated, limited, slipped, bytes_in, bytes_out, rcodes } = other;
+        let Self {
+            udp,
+            tcp,
+            tls,
+            https,
+            quic,
+            edns,
+            dropped,
+            truncated,
+            limited,
+            slipped,
+            bytes_in,
+            bytes_out,
+            rcodes,
+        } = other;
         self.udp += udp;
         self.tcp += tcp;
         self.tls += tls;

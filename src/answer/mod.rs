@@ -8,8 +8,8 @@ mod additional; //  glue, and addresses that save a question
 pub mod desk; //    what one answering thread owns
 pub mod lookup; //  the node of one zone that governs a name
 pub mod query; //   the question of a message
-pub mod reply; //   sections into bytes
 mod rate; //        how much of it a prefix of clients gets
+pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
 pub mod stream; //  a TCP connection as a pure machine
 

@@ -1,5 +1,6 @@
-//! Response rate limiting: what one prefix of clients gets of one kind of response is bounded, so that queries with a
-//! forged address turn into no flood at its owner.
+//! Rate: what one prefix of clients gets of one kind of response is bounded.
+//!
+//! So queries with a forged address turn into no flood at its owner.
 //!
 //! Each (prefix, class, name) has a bucket, as in BIND, Knot and NSD. Positive answers are counted by the name that
 //! gives them, negative ones by zone and errors alone: random names below one zone, wildcard, DNAME or cut share a

@@ -5,9 +5,7 @@
 
 use crate::answer::query::Ask;
 use crate::answer::rate::Imputed;
-use crate::dns::message::{
-    HEADER, Header, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, record, skip_name,
-};
+use crate::dns::message::{HEADER, Header, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, record, skip_name};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::zone::table::{RECORD_HEAD, Records};

@@ -22,6 +22,7 @@ ns.sub A 192.0.2.6
 plain NS ns.sub
 old DNAME new
 x.new A 192.0.2.7
+y.new A 192.0.2.8
 alias CNAME www
 dead CNAME nobody
 ";
@@ -151,12 +152,8 @@ fn what_cannot_be_forged_is_not_limited() {
 #[test]
 fn exempt_prefixes_are_not_limited_nor_counted() {
     let exempt = ["203.0.113.8/30".parse().unwrap(), "2001:db8:9::/48".parse().unwrap()];
-    let mut limited = Limited::with(RateLimit {
-        responses_per_second: 1,
-        slip: 0,
-        exempt: exempt.into(),
-        ..RateLimit::default()
-    });
+    let mut limited =
+        Limited::with(RateLimit { responses_per_second: 1, slip: 0, exempt: exempt.into(), ..RateLimit::default() });
     for client in ["203.0.113.9:53", "[2001:db8:9::1]:53", "[::ffff:203.0.113.10]:53"] {
         for _ in 0..10 {
             assert!(limited.ask_from(client, "www.example.com A").is_some(), "{client}");
