@@ -33,6 +33,7 @@ use crate::dns::{Class, Type};
 use crate::snapshot::Snapshot;
 use cookie::Proof;
 use edns::{Closing, SetAside};
+use rate::Grant;
 use reply::{UDP_PAYLOAD, Writer};
 
 /// How a query came.
@@ -88,12 +89,7 @@ pub fn answer(query: &[u8], ask: &Ask, via: &Client, from: &Snapshot, at: &mut D
     at.tally.asked(ask, query.len(), via.transport);
     let proof = edns::proof(ask, via, &from.answering, at);
     at.tally.proved(ask, proof);
-    let mut disposition = respond(query, ask, via, proof, from, at, out);
-    // A client is who it seems to be where it took part in a handshake, or showed a cookie of ours.
-    let is_proven = via.transport != Transport::Udp || proof.is_proven();
-    if let (Disposition::Send, false, Some(limit)) = (disposition, is_proven, &from.answering.rate_limit) {
-        disposition = rate::limit(limit, ask, via, at, out);
-    }
+    let disposition = respond(query, ask, via, proof, from, at, out);
     match (disposition, Header::read(out.bytes())) {
         (Disposition::Send, Some(header)) => {
             at.tally.replied(out.rcode(), header.flags & flag::TC != 0, out.bytes().len());
@@ -109,7 +105,7 @@ fn respond(
     via: &Client,
     proof: Proof,
     from: &Snapshot,
-    at: &Desk,
+    at: &mut Desk,
     out: &mut Reply,
 ) -> Disposition {
     if ask.defect == Some(Defect::Unanswerable) || query.len() < ask.question_end() {
@@ -153,6 +149,21 @@ fn respond(
                 Rcode::NOERROR => explain::text(ask, via, from).map(|text| (ExtendedError::OTHER, text)),
                 _ => None,
             };
+        }
+    }
+    // A client is who it seems to be where it took part in a handshake, or showed a cookie of ours.
+    let is_proven = via.transport != Transport::Udp || proof.is_proven();
+    if let (false, Some(limit)) = (is_proven, &by.rate_limit) {
+        match rate::grant(limit, ask, via, &writer, at) {
+            Grant::Whole => {}
+            Grant::Slip => {
+                writer.cut(ask);
+                closing.error = None;
+            }
+            Grant::Nothing => {
+                out.clear();
+                return Disposition::Drop;
+            }
         }
     }
     writer.finish(ask, closing);

@@ -1,5 +1,6 @@
-//! Response rate limiting: what one prefix of clients gets of one kind of response is bounded, so that queries with a
-//! forged address turn into no flood at its owner.
+//! Rate: what one prefix of clients gets of one kind of response is bounded.
+//!
+//! So queries with a forged address turn into no flood at its owner.
 //!
 //! Each (prefix, class, name) has a bucket, as in BIND, Knot and NSD. Positive answers are counted by the name that
 //! gives them, negative ones by zone and errors alone: random names below one zone, wildcard, DNAME or cut share a
@@ -26,12 +27,12 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
+use crate::answer::Client;
 use crate::answer::desk::Desk;
 use crate::answer::query::Ask;
-use crate::answer::reply::Reply;
-use crate::answer::{Client, Disposition};
+use crate::answer::reply::{Section, Writer};
 use crate::config::RateLimit;
-use crate::dns::message::{Header, Rcode, flag};
+use crate::dns::message::Rcode;
 use crate::time::Moment;
 use crate::zone::table::hash_folded;
 
@@ -60,18 +61,18 @@ impl Class {
         }
     }
 
-    /// The class of a finished reply.
-    fn of(header: &Header) -> Self {
-        let [_, answers, authorities, _] = header.counts;
-        let is = |bit| header.flags & bit != 0;
-        match header.rcode() {
+    /// The class of a reply that is written but for its OPT.
+    fn of(reply: &Writer<'_>) -> Self {
+        match reply.rcode {
             Rcode::NXDOMAIN => Self::Nxdomain,
             // A DNAME whose synthesis overflows is an answer.
-            Rcode::NOERROR | Rcode::YXDOMAIN if answers > 0 => Self::Answer,
+            Rcode::NOERROR | Rcode::YXDOMAIN if reply.has(Section::Answer) => Self::Answer,
             // A cut so large that its NS do not fit is one still.
-            Rcode::NOERROR if !is(flag::AA) && (authorities > 0 || is(flag::TC)) => Self::Referral,
-            Rcode::NOERROR if is(flag::TC) => Self::Answer,
-            Rcode::NOERROR if is(flag::AA) => Self::Nodata,
+            Rcode::NOERROR if !reply.is_authoritative && (reply.has(Section::Authority) || reply.is_truncated) => {
+                Self::Referral
+            }
+            Rcode::NOERROR if reply.is_truncated => Self::Answer,
+            Rcode::NOERROR if reply.is_authoritative => Self::Nodata,
             _ => Self::Error,
         }
     }
@@ -103,38 +104,28 @@ impl Imputed {
 
 /// What a response is let do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Grant {
+pub(super) enum Grant {
     Whole,
     /// Goes out truncated.
     Slip,
     Nothing,
 }
 
-/// Bounds the reply in `out`, which goes to a client whose address nothing proves: it may be cut to its question, or not
-/// be sent.
-pub(super) fn limit(limit: &RateLimit, ask: &Ask, client: &Client, at: &mut Desk, out: &mut Reply) -> Disposition {
+/// What `reply`, which goes to a client whose address nothing proves, is let do; counted.
+pub(super) fn grant(limit: &RateLimit, ask: &Ask, client: &Client, reply: &Writer<'_>, at: &mut Desk) -> Grant {
     let ip = client.address.ip().to_canonical();
     if limit.exempt.iter().any(|prefix| prefix.contains(&ip)) {
-        return Disposition::Send;
+        return Grant::Whole;
     }
-    let Some(header) = Header::read(out.bytes()) else {
-        return Disposition::Drop;
-    };
-    let class = Class::of(&header);
-    let name = out.imputed.hash(class, ask);
-    match at.limiter.grant(limit, ip, class, name, at.now.moment) {
-        Grant::Whole => Disposition::Send,
-        Grant::Slip => {
-            at.tally.slipped[class as usize] += 1;
-            out.truncate();
-            Disposition::Send
-        }
-        Grant::Nothing => {
-            at.tally.limited[class as usize] += 1;
-            out.clear();
-            Disposition::Drop
-        }
+    let class = Class::of(reply);
+    let name = reply.imputed.hash(class, ask);
+    let granted = at.limiter.grant(limit, ip, class, name, at.now.moment);
+    match granted {
+        Grant::Whole => {}
+        Grant::Slip => at.tally.slipped[class as usize] += 1,
+        Grant::Nothing => at.tally.limited[class as usize] += 1,
     }
+    granted
 }
 
 /// Lines of buckets: a power of two. With 64 bytes each they take 1 MiB.

@@ -6,9 +6,7 @@
 use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
 use crate::answer::query::Ask;
 use crate::answer::rate::Imputed;
-use crate::dns::message::{
-    HEADER, Header, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option, record, skip_name,
-};
+use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::zone::table::{RECORD_HEAD, Records};
@@ -22,8 +20,6 @@ pub struct Reply {
     buffer: Box<[u8]>,
     length: usize,
     rcode: Rcode,
-    /// What gave the answer; what it is counted by where rates are limited.
-    pub(super) imputed: Imputed,
 }
 
 impl Default for Reply {
@@ -34,7 +30,7 @@ impl Default for Reply {
 
 impl Reply {
     pub fn new() -> Self {
-        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0, rcode: Rcode::NOERROR, imputed: Imputed::default() }
+        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0, rcode: Rcode::NOERROR }
     }
 
     /// The message written last; empty if none is to be sent.
@@ -49,36 +45,6 @@ impl Reply {
 
     pub(super) fn clear(&mut self) {
         self.length = 0;
-    }
-
-    /// Takes all records out but OPT, and sets TC: the client is to ask again over TCP.
-    pub(super) fn truncate(&mut self) {
-        let Some(header) = Header::read(self.bytes()) else {
-            return;
-        };
-        let [questions, answers, authorities, additionals] = header.counts.map(u32::from);
-        let question = (0..questions).try_fold(HEADER, |at, _| Some(skip_name(self.bytes(), at)? + 4));
-        let Some(end) = question.filter(|&end| end <= self.length) else {
-            return;
-        };
-        let (mut at, mut opt) = (end, None);
-        for _ in 0..answers + authorities + additionals {
-            let Some(view) = record(self.bytes(), at) else {
-                break;
-            };
-            if view.rtype == Type::OPT {
-                opt = Some(at..view.rdata.end);
-            }
-            at = view.rdata.end;
-        }
-        self.length = end;
-        let has_opt = opt.is_some();
-        if let Some(opt) = opt {
-            self.length += opt.len();
-            self.buffer.copy_within(opt, end);
-        }
-        let words = [header.flags | flag::TC, questions as u16, 0, 0, u16::from(has_opt)];
-        self.buffer[2..HEADER].copy_from_slice(words.map(u16::to_be_bytes).as_flattened());
     }
 }
 
@@ -140,6 +106,8 @@ pub(super) struct Writer<'r> {
     limit: usize,
     opt_room: usize,
     counts: [u16; 3],
+    /// What gives the answer.
+    pub(super) imputed: Imputed,
     pub(super) rcode: Rcode,
     pub(super) is_authoritative: bool,
     pub(super) is_truncated: bool,
@@ -152,13 +120,13 @@ impl<'r> Writer<'r> {
         let end = ask.question_end();
         reply.buffer[..end].copy_from_slice(&query[..end]);
         let opt_room = if ask.opt.is_some() { OPT_LENGTH + options } else { 0 };
-        reply.imputed = Imputed::default();
         Self {
             reply,
             at: end,
             limit: limit.min(MESSAGE_MAX) - opt_room,
             opt_room,
             counts: [0; 3],
+            imputed: Imputed::default(),
             rcode: Rcode::NOERROR,
             is_authoritative: false,
             is_truncated: false,
@@ -318,9 +286,14 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Takes note of what gives the answer.
-    pub(super) fn impute(&mut self, imputed: Imputed) {
-        self.reply.imputed = imputed;
+    /// True if `section` holds records.
+    pub(super) fn has(&self, section: Section) -> bool {
+        self.counts[section as usize] > 0
+    }
+
+    /// Takes out all records and sets TC: the client is to ask again over TCP.
+    pub(super) fn cut(&mut self, ask: &Ask) {
+        (self.at, self.counts, self.is_truncated) = (ask.question_end(), [0; 3], true);
     }
 
     /// What was written so far, from the header on.

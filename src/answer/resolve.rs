@@ -106,7 +106,7 @@ fn follow<'s>(
         // RFC 1035 §4.1.1: AA corresponds to the name which matches the query name, or the first owner name.
         if alias == 0 {
             out.is_authoritative = !matches!(found, Found::Cut { .. });
-            out.impute(imputed(&found, apex_front));
+            out.imputed = imputed(&found, apex_front);
         }
         match found {
             // 3a. "The whole of QNAME is matched", or 3c. "the * label": the owner is QNAME then, not the wildcard.

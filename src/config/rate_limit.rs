@@ -38,6 +38,11 @@ impl Default for RateLimit {
 /// `rate_limit` of `[server]`, if it is there.
 pub(crate) fn rate_limit(reading: &mut Reading<'_>, server: &Fields<'_>) -> Option<RateLimit> {
     let (value, at) = server.raw("rate_limit")?;
+    if !value.is_table() {
+        let right = "{ responses_per_second = 200 }".to_owned();
+        reading.mistyped("rate_limit", value, at, "a table", Some(right));
+        return None;
+    }
     let fields = reading.inline(section("server.rate_limit"), "rate_limit", value, at)?;
     let mut limit = RateLimit::default();
     // Each is within the bounds of its row, and so within its type.

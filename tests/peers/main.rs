@@ -9,6 +9,7 @@ mod answers; //   the same zone in other nameservers answers the same
 mod crash; //     kill -9, a full disk, a hung disk
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU
+mod hostile; //   malformed packets, floods, amplification
 mod local; //     our own troubles move nothing
 mod network; //   namespaces: a cable that can be cut
 mod nginx; //     real origins with certificates

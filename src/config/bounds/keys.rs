@@ -248,7 +248,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Integer { min: 1, max: 100_000 },
                 Value("200"),
                 "Responses of one kind to one prefix, over UDP, by one listen address.",
-                "With 0 nobody would be answered; a limit above 100,000 limits nobody. A low one throttles public resolvers, which ask often where TTLs are short.",
+                "With 0 nobody would be answered, and more than 100,000 limits nobody; a low one throttles public resolvers, which ask often where TTLs are short.",
             ),
             row(
                 "slip",

@@ -22,6 +22,7 @@ ns.sub A 192.0.2.6
 plain NS ns.sub
 old DNAME new
 x.new A 192.0.2.7
+y.new A 192.0.2.8
 alias CNAME www
 dead CNAME nobody
 ";
@@ -84,6 +85,7 @@ fn like_responses_share_a_bucket() {
         ("a.wild.example.com A", "wild.example.com A", false),
         // Random names below a DNAME and below a cut.
         ("x.old.example.com A", "y.old.example.com A", true),
+        ("x.old.example.com A", "nobody.old.example.com A", false),
         ("x.sub.example.com A", "y.sub.example.com AAAA", true),
         ("x.sub.example.com A", "x.plain.example.com A", false),
         // Negative answers by zone.
