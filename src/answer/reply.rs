@@ -279,7 +279,7 @@ impl<'r> Writer<'r> {
         self.push(rest)
     }
 
-    /// Writes OPT and the header. The reply is then ready to be sent.
+    /// Writes OPT, TSIG and the header. The reply is then ready to be sent.
     pub(super) fn finish(mut self, ask: &Ask, closing: Closing<'_>) {
         let mut additional = self.counts[Section::Additional as usize];
         if let Some(opt) = &ask.opt {
@@ -291,7 +291,14 @@ impl<'r> Writer<'r> {
             let at = self.at;
             if self.push(&record).is_ok() {
                 additional += 1;
-                self.push_options(at + OPT_LENGTH, closing);
+                self.push_options(at + OPT_LENGTH, &closing);
+            }
+        }
+        if let Some(tsig) = closing.tsig {
+            let start = self.at;
+            match tsig.parts().into_iter().try_for_each(|part| self.push(part)) {
+                Ok(()) => additional += 1,
+                Err(Full) => self.at = start,
             }
         }
         let mut flags = ask.header.flags & (0x7800 | flag::RD | flag::CD) | flag::QR | self.rcode.0 & 0xf;
@@ -309,7 +316,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Writes the options of the OPT whose RDATA begins at `start`, as far as there is room.
-    fn push_options(&mut self, start: usize, closing: Closing<'_>) {
+    fn push_options(&mut self, start: usize, closing: &Closing<'_>) {
         let _ = self.push(closing.set_aside);
         if let Some((error, text)) = closing.error {
             // RFC 8914 §2: the code, and text that may be missing.
