@@ -181,7 +181,7 @@ mod tests {
             ..Tally::default()
         };
         one.replied(Rcode::REFUSED, true, 3);
-        one.replied(Rcode(23), false, 0);
+        one.replied(Rcode(24), false, 0);
         let mut sum = one;
         sum.add(&one);
         for (single, double) in one.rows().zip(sum.rows()) {

@@ -129,7 +129,7 @@ fn respond(
             writer.rcode = rcode;
             closing.error = error.map(|error| (error, ""));
             if ask.defect == Some(Defect::Signed) {
-                closing.tsig = ask.signature.as_ref().and_then(|signature| signature.refused(query, at.now.wall));
+                closing.tsig = ask.signature.and_then(|place| signed::refused(query, place, at.now.wall));
             }
         }
         None if ask.qclass == Class::CH => chaos::tell(ask, by, &mut writer),

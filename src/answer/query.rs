@@ -23,8 +23,8 @@ pub struct Ask {
     pub opt: Option<Opt>,
     /// What its options ask for.
     pub options: Options,
-    /// The TSIG.
-    pub signature: Option<Signature>,
+    /// Where its TSIG begins.
+    pub signature: Option<u16>,
     /// Hash of the folded name.
     pub hash: u64,
     name: [u8; NAME_MAX],
@@ -160,7 +160,10 @@ impl Ask {
                 // RFC 6891 §6.1.1: more than one OPT is FORMERR.
                 Type::OPT if self.opt.is_some() => return None,
                 Type::OPT => self.opt = Some(Opt::read(query, &view)?),
-                TSIG => self.signature = Some(Signature::read(query, &view)?),
+                TSIG => {
+                    Signature::read(query, &view)?;
+                    self.signature = u16::try_from(view.owner).ok();
+                }
                 _ => {}
             }
         }

@@ -4,7 +4,7 @@
 //! set aside before anything is written.
 
 use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
-use crate::answer::query::Ask;
+use crate::answer::query::{Ask, Defect};
 use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
@@ -301,7 +301,9 @@ impl<'r> Writer<'r> {
                 Err(Full) => self.at = start,
             }
         }
-        let mut flags = ask.header.flags & (0x7800 | flag::RD | flag::CD) | flag::QR | self.rcode.0 & 0xf;
+        // RFC 1035 §4.1.1 and RFC 4035 §3.1.6 copy RD and CD; what they mean to another opcode is not known.
+        let copied = if ask.defect == Some(Defect::Opcode) { 0x7800 } else { 0x7800 | flag::RD | flag::CD };
+        let mut flags = ask.header.flags & copied | flag::QR | self.rcode.0 & 0xf;
         if self.is_authoritative {
             flags |= flag::AA;
         }
