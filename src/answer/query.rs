@@ -68,7 +68,7 @@ pub fn read(query: &[u8]) -> Ask {
     ask.header = header;
     let is_whole = ask.read_sections(query).is_some();
     if !is_whole {
-        // Nothing is said with an OPT to somebody who may not have sent one.
+        // BIND, Knot and NSD agree: what cannot be read to its end is answered without OPT.
         ask.opt = None;
     }
     let is_understood = is_whole && ask.read_options(query).is_some();
