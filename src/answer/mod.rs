@@ -16,6 +16,7 @@ pub mod query; //   the question of a message
 mod rate; //        how much of it a prefix of clients gets
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
+mod signed; //      queries with a signature
 pub mod stream; //  a TCP connection as a pure machine
 
 use std::hint::black_box;
@@ -124,12 +125,16 @@ fn respond(
         set_aside: set_aside.as_ref().map_or(&[], SetAside::bytes),
         error: None,
         is_padded: ask.options.padding && via.transport.is_encrypted(),
+        tsig: None,
     };
     let mut writer = Writer::new(out, query, ask, limit, closing.set_aside.len());
     match refusal(ask, via, proof, from) {
         Some((rcode, error)) => {
             writer.rcode = rcode;
             closing.error = error.map(|error| (error, ""));
+            if ask.defect == Some(Defect::Signed) {
+                closing.tsig = ask.signature.and_then(|place| signed::refused(query, place, at.now.wall));
+            }
         }
         None if ask.qclass == Class::CH => chaos::tell(ask, by, &mut writer),
         None => {

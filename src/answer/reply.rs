@@ -4,7 +4,7 @@
 //! set aside before anything is written.
 
 use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
-use crate::answer::query::Ask;
+use crate::answer::query::{Ask, Defect};
 use crate::answer::rate::Imputed;
 use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option};
 use crate::dns::name::wire_length;
@@ -354,7 +354,7 @@ impl<'r> Writer<'r> {
         self.push(rest)
     }
 
-    /// Writes OPT and the header. The reply is then ready to be sent.
+    /// Writes OPT, TSIG and the header. The reply is then ready to be sent.
     pub(super) fn finish(mut self, ask: &Ask, closing: Closing<'_>) {
         let mut additional = self.counts[Section::Additional as usize];
         if let Some(opt) = &ask.opt {
@@ -366,10 +366,19 @@ impl<'r> Writer<'r> {
             let at = self.at;
             if self.push(&record).is_ok() {
                 additional += 1;
-                self.push_options(at + OPT_LENGTH, closing);
+                self.push_options(at + OPT_LENGTH, &closing);
             }
         }
-        let mut flags = ask.header.flags & (0x7800 | flag::RD | flag::CD) | flag::QR | self.rcode.0 & 0xf;
+        if let Some(tsig) = closing.tsig {
+            let start = self.at;
+            match tsig.parts().into_iter().try_for_each(|part| self.push(part)) {
+                Ok(()) => additional += 1,
+                Err(Full) => self.at = start,
+            }
+        }
+        // RFC 1035 §4.1.1 and RFC 4035 §3.1.6 copy RD and CD; what they mean to another opcode is not known.
+        let copied = if ask.defect == Some(Defect::Opcode) { 0x7800 } else { 0x7800 | flag::RD | flag::CD };
+        let mut flags = ask.header.flags & copied | flag::QR | self.rcode.0 & 0xf;
         if self.is_authoritative {
             flags |= flag::AA;
         }
@@ -384,7 +393,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Writes the options of the OPT whose RDATA begins at `start`, as far as there is room.
-    fn push_options(&mut self, start: usize, closing: Closing<'_>) {
+    fn push_options(&mut self, start: usize, closing: &Closing<'_>) {
         let _ = self.push(closing.set_aside);
         if let Some((error, text)) = closing.error {
             // RFC 8914 §2: the code, and text that may be missing.
