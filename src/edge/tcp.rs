@@ -143,9 +143,11 @@ impl Door {
                     worker.sockets.accepted += 1;
                     has_evicted = false;
                     let mut connection = Connection::new(Wire::Plain(socket), client, Transport::Tcp, now);
-                    self.room.make_room(connection.client(), snapshot, worker);
                     match connection.turn(snapshot, worker, &mut self.buffer) {
-                        Ok(()) => self.room.take_in(&self.epoll, connection, snapshot, worker),
+                        Ok(()) => {
+                            self.room.make_room(connection.client(), snapshot, worker);
+                            self.room.take_in(&self.epoll, connection, snapshot, worker);
+                        }
                         Err(why) => worker.sockets.closed(why),
                     }
                 }
