@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use crate::support::daemon::{Daemon, ZONE, get, usage};
 use crate::support::tcp::{LONG, ask, connect, framed, is_closed, next, raise_descriptors, source};
-use crate::support::{dns, rounds, wait};
+use crate::support::{dns, rounds, tool, wait};
 
 const NAME: &str = "static.example.test";
 const ADDRESS: &str = "192.0.2.80";
@@ -254,7 +254,7 @@ fn without_descriptors_it_answers_and_recovers() {
 #[test]
 fn a_limit_of_descriptors_below_the_cap_is_told() {
     let mut daemon = Daemon::prepare("", &["127.0.0.1:9".parse().expect("an address")]);
-    daemon.wrapper = ["prlimit", "--nofile=512:512"].map(str::to_owned).into();
+    daemon.wrapper = vec![tool("prlimit", "util-linux").display().to_string(), "--nofile=512:512".to_owned()];
     daemon.launch();
     daemon.wait_ready();
     let log = daemon.log();
