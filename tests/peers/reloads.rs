@@ -13,7 +13,7 @@ use crate::support::{dns, rounds};
 
 const NAME: &str = "both.example.test";
 /// Sockets of the load; each has 65,536 ids.
-const SOCKETS: usize = 4;
+const SOCKETS: usize = 2;
 /// Queries under way while the maximum is measured.
 const WINDOW: usize = 64;
 /// After which a query is lost.
@@ -145,6 +145,15 @@ impl Tally {
     }
 }
 
+/// Queries the kernel threw away because the daemon's buffer was full: it did not get a core for too long. On a machine
+/// that has other work too, that is what is lost.
+fn overflowed(daemon: &Daemon) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/udp").expect("the table of sockets");
+    let port = format!(":{:04X}", daemon.dns.port());
+    let ours = table.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)));
+    ours.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
+}
+
 #[test]
 fn a_reload_a_second_at_half_of_capacity_costs_no_query() {
     raise_descriptors();
@@ -181,8 +190,9 @@ fn a_reload_a_second_at_half_of_capacity_costs_no_query() {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (sent, lost, wrong) = (count(&tally.sent), count(&tally.lost), count(&tally.wrong));
     println!(
-        "{reloads} reloads, {rate:.0} queries a second of {maximum:.0}: {sent} sent, {lost} lost, {wrong} wrong; {} \
-         connections, {} queries over TCP",
+        "{reloads} reloads, {rate:.0} queries a second of {maximum:.0}: {sent} sent, {lost} lost ({} of them \
+         before they reached the daemon), {wrong} wrong; {} connections, {} queries over TCP",
+        overflowed(&daemon),
         count(&tally.connections),
         count(&tally.over_tcp)
     );
