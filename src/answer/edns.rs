@@ -137,7 +137,7 @@ impl SetAside {
         }
         // RFC 7828 §3.3: over UDP it is ignored.
         if options.keepalive && matches!(via.transport, Transport::Tcp | Transport::Tls) {
-            all.push(option::KEEPALIVE, &[&tenths(crate::answer::stream::IDLE).to_be_bytes()]);
+            all.push(option::KEEPALIVE, &[&tenths(by.streams.idle).to_be_bytes()]);
         }
         all
     }

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use toml::de::DeValue;
 
 use super::bounds::section;
 use super::errors::quoted;
-use super::rate_limit::{RateLimit, rate_limit};
+use super::rate_limit::RateLimit;
+use super::spec::Block;
+use super::streams::Streams;
 use super::value::{Fields, Reading, preset};
 
 /// Most secrets of cookies: the one in use, the one before it, the one after it (RFC 9018 §5).
@@ -31,6 +32,7 @@ pub struct Answering {
     pub cookies: Cookies,
     /// `None` is no limit.
     pub rate_limit: Option<RateLimit>,
+    pub streams: Streams,
 }
 
 /// `[server.cookies]` (RFC 7873).
@@ -69,35 +71,27 @@ impl Cookies {
     }
 }
 
-/// What `[server]` says of answering; `name` is the node's.
+/// What `[server]` itself says of answering; its tables are left as they are by default. `name` is the node's.
 pub(crate) fn read(reading: &mut Reading<'_>, fields: Option<&Fields<'_>>, name: &str) -> Answering {
-    let of = section("server");
-    let is_on = |key| preset(of, key) == "true";
-    let mut answering = Answering {
-        name: name.into(),
-        nsid: is_on("nsid"),
-        identity: is_on("identity"),
-        explain_to: Vec::new(),
-        rate_limit: None,
-        cookies: Cookies { enabled: preset(section("server.cookies"), "enabled") == "true", secrets: Vec::new() },
-    };
+    let is_on = |key| preset(section("server"), key) == "true";
+    let mut answering =
+        Answering { name: name.into(), nsid: is_on("nsid"), identity: is_on("identity"), ..Answering::default() };
     let Some(fields) = fields else { return answering };
     answering.nsid = reading.boolean(fields, "nsid").unwrap_or(answering.nsid);
     answering.identity = reading.boolean(fields, "identity").unwrap_or(answering.identity);
     answering.explain_to = prefixes(reading, fields, "explain_to");
-    answering.rate_limit = rate_limit(reading, fields);
-    match fields.raw("cookies") {
-        Some((DeValue::Table(table), at)) => {
-            let fields = reading.open(section("server.cookies"), at, table);
-            answering.cookies.enabled = reading.boolean(&fields, "enabled").unwrap_or(answering.cookies.enabled);
-            answering.cookies.secrets = secrets(reading, &fields);
-        }
-        Some((_, at)) => {
-            reading.found.error(at, "`cookies` is a table").help("write `[server.cookies]` on a line of its own");
-        }
-        None => {}
-    }
     answering
+}
+
+/// `[server.cookies]`.
+pub(crate) fn cookies(reading: &mut Reading<'_>, block: Option<&Block<'_>>) -> Cookies {
+    let of = section("server.cookies");
+    let mut cookies = Cookies { enabled: preset(of, "enabled") == "true", secrets: Vec::new() };
+    if let Some(fields) = block.map(|block| reading.open(of, block.at, block.table)) {
+        cookies.enabled = reading.boolean(&fields, "enabled").unwrap_or(cookies.enabled);
+        cookies.secrets = secrets(reading, &fields);
+    }
+    cookies
 }
 
 /// A list of prefixes, or addresses, which are prefixes of their whole length.

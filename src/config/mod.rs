@@ -19,6 +19,7 @@ mod resolve; //   references become ids; rules between tables
 mod secret; //    tokens and signing secrets
 mod spec; //      what the files say, table by table
 mod steering; //  [zone] [ladder] [steer]
+mod streams; //   [server.tcp]
 mod value; //     one table's values, by the rows of bounds
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -36,6 +37,7 @@ use crate::zone::load::Zone;
 pub use answering::{Answering, Cookies};
 pub use errors::Errors;
 pub use rate_limit::RateLimit;
+pub use streams::Streams;
 
 use errors::Findings;
 use resolve::Places;

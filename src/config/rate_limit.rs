@@ -4,7 +4,8 @@ use ipnet::IpNet;
 
 use super::answering::prefixes;
 use super::bounds::section;
-use super::value::{Fields, Reading, preset_integer};
+use super::spec::Block;
+use super::value::{Reading, preset_integer};
 
 /// Response rate limiting, where it is on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,15 +36,9 @@ impl Default for RateLimit {
     }
 }
 
-/// `rate_limit` of `[server]`, if it is there.
-pub(crate) fn rate_limit(reading: &mut Reading<'_>, server: &Fields<'_>) -> Option<RateLimit> {
-    let (value, at) = server.raw("rate_limit")?;
-    if !value.is_table() {
-        let right = "{ responses_per_second = 200 }".to_owned();
-        reading.mistyped("rate_limit", value, at, "a table", Some(right));
-        return None;
-    }
-    let fields = reading.inline(section("server.rate_limit"), "rate_limit", value, at)?;
+/// `[server.rate_limit]`, which is there.
+pub(crate) fn read(reading: &mut Reading<'_>, block: &Block<'_>) -> RateLimit {
+    let fields = reading.open(section("server.rate_limit"), block.at, block.table);
     let mut limit = RateLimit::default();
     // Each is within the bounds of its row, and so within its type.
     let mut number = |key, default| reading.integer(&fields, key).map_or(default, |number| number.value as u32);
@@ -52,5 +47,5 @@ pub(crate) fn rate_limit(reading: &mut Reading<'_>, server: &Fields<'_>) -> Opti
     limit.ipv4_prefix = number("ipv4_prefix", limit.ipv4_prefix.into()) as u8;
     limit.ipv6_prefix = number("ipv6_prefix", limit.ipv6_prefix.into()) as u8;
     limit.exempt = prefixes(reading, &fields, "exempt");
-    Some(limit)
+    limit
 }

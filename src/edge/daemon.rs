@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  thread     runs
-//!  udp-N, tcp answers, from the published snapshot             (nameserver)
+//!  udp-N,
+//!  tcp-N      answers, from the published snapshot             (nameserver)
 //!  control    the one loop that decides and publishes; probes  (daemon/control)
 //!  people     HTTP API, metrics, alerts, signals, file watch   (here)
 //!  storage    the state file                                   (storage)

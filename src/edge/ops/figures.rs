@@ -130,6 +130,8 @@ impl Scrape {
                 "replies_limited" => ("class", "Replies not sent because of the rate limit, by class of the reply"),
                 "replies_slipped" => ("class", "Replies sent without records because of the rate limit, by class"),
                 "reply_bytes" => ("kind", "Bytes of replies"),
+                "connections_open" => ("kind", "TCP connections of clients that are open now"),
+                "connections_closed" => ("reason", "TCP connections of clients that were closed, by reason"),
                 "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),
             };
@@ -138,7 +140,10 @@ impl Scrape {
                 "" => (Labels::new(), count),
                 kind => (vec![(label, kind.to_owned())], count),
             });
-            sheet.counters(name, help, rows)?;
+            match name {
+                "connections_open" => sheet.gauges(name, help, rows)?,
+                _ => sheet.counters(name, help, rows)?,
+            }
         }
         Ok(())
     }
@@ -310,6 +315,8 @@ mod tests {
                 ("replies", "noerror", 4),
                 ("queries", "tcp", 1),
                 ("replies_truncated", "", 2),
+                ("connections_open", "", 3),
+                ("connections_closed", "idle", 4),
             ],
             started: ago(60),
             now: now(),
@@ -330,6 +337,8 @@ mod tests {
             "failoverd_queries_total{transport=\"tcp\"} 1",
             "failoverd_replies_total{rcode=\"noerror\"} 4",
             "failoverd_replies_truncated_total 2",
+            "failoverd_connections_open 3",
+            "failoverd_connections_closed_total{reason=\"idle\"} 4",
             "failoverd_rung_served{name=\"www.example.com\",rung=\"primary\"} 0",
             "failoverd_rung_served{name=\"www.example.com\",rung=\"backup\"} 1",
             "failoverd_serving_info{name=\"www.example.com\",rung=\"backup\",origins=\"netlify\",reason=\"failed-over\"} 1",

@@ -24,6 +24,7 @@ mod rfc8482; // ANY
 mod rfc8906; // never silence
 mod rfc8914; // Extended DNS Errors
 mod rfc8945; // signed queries
+mod rfc9210; // operating TCP
 mod rfc9460; // SVCB and HTTPS
 mod rfc9471; // glue
 mod rfc9619; // one question

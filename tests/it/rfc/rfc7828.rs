@@ -1,13 +1,13 @@
 //! RFC 7828: edns-tcp-keepalive.
 
 use failoverd::answer::Transport;
-use failoverd::answer::stream::IDLE;
+use failoverd::config::Streams;
 
 use super::options::{KEEPALIVE, one, option, options, over, world};
 
 #[test]
 fn s3_3_2_the_idle_timeout_is_told_in_tenths_of_a_second() {
-    let tenths = u16::try_from(IDLE.as_millis() / 100).unwrap().to_be_bytes();
+    let tenths = u16::try_from(Streams::default().idle.as_millis() / 100).unwrap().to_be_bytes();
     for transport in [Transport::Tcp, Transport::Tls] {
         let reply = over(&mut world(), "www.example.com A", &option(KEEPALIVE, &[]), transport);
         assert_eq!(one(&reply, KEEPALIVE), tenths, "{transport:?}");
