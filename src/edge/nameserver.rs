@@ -14,10 +14,11 @@ use std::thread::{self, JoinHandle};
 use ring::rand::SecureRandom;
 
 use super::bind::{self, BindError, bind};
+use super::encrypted;
 use super::publication::Reader;
 use super::{clock, tcp, udp};
 use crate::answer::{Desk, Reply, Tally};
-use crate::config::Listen;
+use crate::config::{EncryptedListen, Listen};
 use crate::snapshot::Snapshot;
 
 /// UDP threads per listen address where neither configuration nor system tells a number.
@@ -27,6 +28,7 @@ const WORKERS: usize = 1;
 #[derive(Debug)]
 pub struct Nameserver {
     local: Vec<Listen>,
+    encrypted: Vec<EncryptedListen>,
     shelves: Vec<Arc<Shelf>>,
     bell: Option<Bell>,
     threads: Vec<JoinHandle<()>>,
@@ -34,9 +36,18 @@ pub struct Nameserver {
 
 /// Sockets that are ours, and answer nothing yet.
 #[derive(Debug)]
-pub struct Bound(Vec<bind::Bound>);
+pub struct Bound {
+    plain: Vec<bind::Bound>,
+    encrypted: Option<encrypted::Bound>,
+}
 
 impl Bound {
+    /// Adds what is listened on with encryption.
+    #[must_use]
+    pub fn with(self, encrypted: Option<encrypted::Bound>) -> Self {
+        Self { encrypted, ..self }
+    }
+
     /// Starts answering from what `reader` loads.
     ///
     /// # Errors
@@ -44,13 +55,14 @@ impl Bound {
     pub fn serve(self, reader: &Reader) -> io::Result<Nameserver> {
         let (bell, ear) = bell()?;
         let mut nameserver = Nameserver {
-            local: self.0.iter().map(|bound| bound.listen).collect(),
+            local: self.plain.iter().map(|bound| bound.listen).collect(),
+            encrypted: self.encrypted.iter().flat_map(|bound| bound.listen.iter().copied()).collect(),
             shelves: Vec::new(),
             bell: Some(bell),
             threads: Vec::new(),
         };
         let mut listeners = Vec::new();
-        for bound in self.0 {
+        for bound in self.plain {
             listeners.extend(bound.tcp);
             for socket in bound.udp {
                 let number = nameserver.threads.len();
@@ -61,6 +73,12 @@ impl Bound {
         if !listeners.is_empty() {
             let answering = nameserver.worker(reader, &ear);
             nameserver.spawn("tcp".into(), move || tcp::serve(&listeners, answering))?;
+        }
+        if let Some(encrypted) = self.encrypted {
+            let answering = nameserver.worker(reader, &ear);
+            if let Some(serve) = encrypted.serve(answering)? {
+                nameserver.spawn("encrypted".into(), serve)?;
+            }
         }
         Ok(nameserver)
     }
@@ -74,7 +92,8 @@ impl Nameserver {
     pub fn bind(listen: &[Listen], workers: Option<usize>) -> Result<Bound, BindError> {
         let cores = || thread::available_parallelism().map_or(WORKERS, usize::from);
         let workers = workers.unwrap_or_else(cores).max(1);
-        Ok(Bound(listen.iter().map(|listen| bind(listen, workers)).collect::<Result<_, _>>()?))
+        let plain = listen.iter().map(|listen| bind(listen, workers)).collect::<Result<_, _>>()?;
+        Ok(Bound { plain, encrypted: None })
     }
 
     fn worker(&mut self, reader: &Reader, ear: &Ear) -> Worker {
@@ -98,6 +117,11 @@ impl Nameserver {
     /// What is listened on, in the order of the configuration; ports that were drawn stand where 0 was asked for.
     pub fn local_addresses(&self) -> &[Listen] {
         &self.local
+    }
+
+    /// What is listened on with encryption, likewise.
+    pub fn encrypted_addresses(&self) -> &[EncryptedListen] {
+        &self.encrypted
     }
 
     /// What all threads together have answered so far.
@@ -181,10 +205,12 @@ pub struct SocketTally {
     pub portless: u64,
     /// UDP replies the system did not take.
     pub unsent: u64,
-    /// TCP connections accepted.
+    /// Connections accepted, whatever runs on them.
     pub accepted: u64,
-    /// TCP connections closed early to make room for others.
+    /// Connections closed early to make room for others.
     pub evicted: u64,
+    /// Connections of TLS, HTTPS and QUIC whose handshake failed or took too long.
+    pub handshakes_failed: u64,
     /// Failures to accept a connection or to receive a datagram.
     pub trouble: u64,
     /// Panics of the engine, each contained.
@@ -197,6 +223,7 @@ impl SocketTally {
         self.unsent += other.unsent;
         self.accepted += other.accepted;
         self.evicted += other.evicted;
+        self.handshakes_failed += other.handshakes_failed;
         self.trouble += other.trouble;
         self.panics += other.panics;
     }
@@ -208,6 +235,7 @@ impl SocketTally {
             ("unsent", self.unsent),
             ("accepted", self.accepted),
             ("evicted", self.evicted),
+            ("handshake_failed", self.handshakes_failed),
             ("trouble", self.trouble),
             ("panics", self.panics),
         ]

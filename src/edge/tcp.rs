@@ -215,13 +215,13 @@ fn is_later(error: &io::Error) -> bool {
 }
 
 /// The whole process or system has no room for one more, as opposed to this one connection being broken.
-fn is_out_of_room(error: &io::Error) -> bool {
+pub(super) fn is_out_of_room(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 /// Who counts as one client.
-fn client_of(address: SocketAddr) -> IpAddr {
+pub(super) fn client_of(address: SocketAddr) -> IpAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

@@ -152,7 +152,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "listen",
                 Kind::List { of: "addresses", max: 64 },
                 Value("[\"0.0.0.0:53\", \"[::]:53\"]"),
-                "Where questions arrive: `address:port` is UDP and TCP; `udp://address:port` and `tcp://address:port` are one of them. Explicit addresses are a little faster than `0.0.0.0`.",
+                "Where questions arrive: `address:port` is UDP and TCP; `udp://address:port` and `tcp://address:port` are one of them; `tls://address:853`, `https://address:443` and `quic://address:853` are encrypted and need `[server.tls]`, their port may be left out. Explicit addresses are a little faster than `0.0.0.0`.",
                 "Each has sockets and threads of its own.",
             ),
             row(
@@ -197,7 +197,44 @@ pub(super) const SECTIONS: &[Section] = &[
                 "With 10 origins and more: when over this share of them turns down within one window and no canary passes, our own sight is in doubt and nothing moves.",
                 "Below a tenth one bad origin would freeze the others.",
             ),
+            row("tls", Kind::Table, Nothing, "The certificate of encrypted addresses; see the next table.", ""),
             later("record", "Journal every observation, for replay."),
+        ],
+    },
+    Section {
+        path: "server.tls",
+        header: "[server.tls]",
+        meaning: "What `tls://`, `https://` and `quic://` addresses show and allow. The files are looked at once a minute and at every reload: a renewed certificate is taken into use by itself, a bad one never replaces a good one.",
+        rows: &[
+            row(
+                "certificate",
+                Kind::Path,
+                Required,
+                "PEM file: the certificate of this server first, then those that lead to a root (certbot's `fullchain.pem`).",
+                "",
+            ),
+            row("key", Kind::Path, Required, "PEM file: the private key of the first certificate.", ""),
+            row(
+                "https_path",
+                Kind::Text { max: 255 },
+                Value("\"/dns-query\""),
+                "The path of DNS over HTTPS.",
+                "Clients write it by hand.",
+            ),
+            row(
+                "connections",
+                Kind::Integer { min: 16, max: 65_536 },
+                Value("4096"),
+                "Connections open at once on each of TLS, HTTPS and QUIC; then the one that has been idle for longest makes room.",
+                "Each takes a descriptor and some 40 KiB.",
+            ),
+            row(
+                "connections_per_client",
+                Kind::Integer { min: 1, max: 65_536 },
+                Value("64"),
+                "Of these, of one client: an IPv4 address or an IPv6 /56.",
+                "A resolver needs a few; many clients may stand behind one address.",
+            ),
         ],
     },
     Section {

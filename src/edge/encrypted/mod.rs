@@ -1,0 +1,252 @@
+//! DNS over TLS, HTTPS and QUIC (RFC 7858, 8484, 9250): the same answers, on connections that nobody can read along.
+//!
+//! ```text
+//!  tls://    our stream loop ─ rustls ────────┐
+//!  https://  tokio ─ rustls ─ hyper ──────────┼─► read, reach, answer ─► counters
+//!  quic://   tokio ─ quinn ───────────────────┘
+//! ```
+//!
+//! Why not hickory-server's listeners (0.26.3): its HTTPS knows no GET and sends no `Cache-Control`; it bounds neither
+//! connections nor streams; one slow handshake holds up its accept loop, and one ECONNABORTED ends it for good; and its
+//! `ResponseHandler` takes records, never the bytes our engine has written. hyper and quinn are the transports beneath
+//! it anyway.
+//!
+//! Why threads of their own: a handshake costs as much as a thousand answers over UDP. All connections of HTTPS and
+//! QUIC are tasks of one runtime on one thread, those of TLS live on another, and both give way to the answering threads
+//! of UDP and TCP (a lower priority): a flood of handshakes takes what CPU is left over, and not more than two cores.
+
+pub mod certificate; // shown to clients, renewed while in use
+mod doh; //             DNS over HTTPS
+mod doq; //             DNS over QUIC
+mod freshness; //       how long a reply may be kept
+mod room; //            how many connections, and how much memory each
+
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::version::{TLS12, TLS13};
+use tokio::runtime;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::certificate::Certificates;
+use self::room::Room;
+use super::bind::{self, BindError};
+use super::nameserver::{Ear, SocketTally, Worker};
+use crate::answer::{Client, Defect, Disposition, answer, reach, read};
+use crate::config::{Encrypted, EncryptedListen, Scheme, Tls};
+
+/// A handshake not done by then is of a client that does not want it, or of one that wants us to wait.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long a connection is kept on which nothing is asked: a handshake costs more than to keep it.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long a query may take to arrive, and a reply to be taken.
+const EXCHANGE: Duration = Duration::from_secs(5);
+/// How long connections have to end at a stop.
+const GRACE: Duration = Duration::from_secs(1);
+/// Queries of one connection under way at once: what browsers and resolvers expect at least (RFC 9113 §6.5.2).
+const STREAMS: u32 = 100;
+/// Pause after an `accept` that fails, so that a lack of descriptors does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How late counters may be that could not be put on the shelf at once.
+const LATE: Duration = Duration::from_secs(1);
+/// Somewhat lower than the threads that answer over UDP and TCP.
+const NICE: i32 = 5;
+
+/// Sockets that are ours, and answer nothing yet.
+#[derive(Debug)]
+pub struct Bound {
+    /// As asked for, with the port that was drawn where it was 0.
+    pub(super) listen: Vec<EncryptedListen>,
+    tls: Tls,
+    certificates: Arc<Certificates>,
+    sockets: Vec<Socket>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    #[expect(dead_code, reason = "joins with the stream loop")]
+    Tls(TcpListener),
+    Https(TcpListener),
+    Quic(UdpSocket),
+}
+
+impl Bound {
+    /// Binds every address of `encrypted`, which shows `certificates`.
+    ///
+    /// # Errors
+    /// The first address that cannot be had; nothing is left listening.
+    pub fn bind(encrypted: &Encrypted, certificates: Arc<Certificates>) -> Result<Option<Self>, BindError> {
+        let Some(tls) = encrypted.tls.clone() else { return Ok(None) };
+        let mut bound = Self { listen: Vec::new(), tls, certificates, sockets: Vec::new() };
+        for listen in &encrypted.listen {
+            let (address, socket) = match listen.scheme {
+                Scheme::Tls => bind::listener(listen.address).map(|(at, socket)| (at, Socket::Tls(socket)))?,
+                Scheme::Https => bind::listener(listen.address).map(|(at, socket)| (at, Socket::Https(socket)))?,
+                Scheme::Quic => bind::datagrams(listen.address).map(|(at, socket)| (at, Socket::Quic(socket)))?,
+            };
+            bound.listen.push(EncryptedListen { address, ..*listen });
+            bound.sockets.push(socket);
+        }
+        Ok((!bound.sockets.is_empty()).then_some(bound))
+    }
+
+    /// The work of the thread of HTTPS and QUIC; `None` if neither is listened on.
+    ///
+    /// # Errors
+    /// If the system gives no runtime, or TLS cannot be set up.
+    pub(super) fn serve(self, worker: Worker) -> io::Result<Option<impl FnOnce() + Send + 'static>> {
+        let Self { tls, certificates, sockets, .. } = self;
+        if !sockets.iter().any(|socket| matches!(socket, Socket::Https(_) | Socket::Quic(_))) {
+            return Ok(None);
+        }
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let https = Arc::new(config(Scheme::Https, &certificates)?);
+        let quic = doq::config(config(Scheme::Quic, &certificates)?)?;
+        let ear = worker.ear.clone();
+        let engine = Arc::new(Engine(Mutex::new(worker)));
+        let (stop, stopping) = watch::channel(false);
+        let path: Arc<str> = tls.https_path.into();
+        let room = || Room::new(tls.connections, tls.connections_per_client);
+        let (rooms, mut all) = ([room(), room()], JoinSet::new());
+        let inside = runtime.enter();
+        for socket in sockets {
+            let shared = |room: &Arc<Room>| Shared {
+                engine: Arc::clone(&engine),
+                room: Arc::clone(room),
+                stopping: stopping.clone(),
+            };
+            match socket {
+                Socket::Https(listener) => {
+                    let listener = tokio::net::TcpListener::from_std(listener)?;
+                    let site = doh::Site::new(Arc::clone(&https), Arc::clone(&path), shared(&rooms[0]));
+                    all.spawn_on(doh::serve(listener, site), runtime.handle());
+                }
+                Socket::Quic(socket) => {
+                    let endpoint = doq::endpoint(socket, quic.clone())?;
+                    all.spawn_on(doq::serve(endpoint, shared(&rooms[1])), runtime.handle());
+                }
+                Socket::Tls(_) => {}
+            }
+        }
+        drop(inside);
+        Ok(Some(move || {
+            // On Linux "process 0" is the calling thread. Without the permission it works all the same.
+            let _ = rustix::process::setpriority_process(None, NICE);
+            runtime.block_on(run(all, &engine, ear, stop));
+            runtime.shutdown_background();
+        }))
+    }
+}
+
+/// Runs the listeners until the bell rings.
+async fn run(mut listeners: JoinSet<()>, engine: &Engine, ear: Ear, stop: watch::Sender<bool>) {
+    let mut rung = std::pin::pin!(rung(ear));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut rung => break,
+            Some(ended) = listeners.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a listener broke down; this is a defect of failoverd");
+                }
+            }
+            () = sleep(LATE) => engine.put(),
+        }
+    }
+    stop.send_replace(true);
+    let _ = timeout(GRACE, async { while listeners.join_next().await.is_some() {} }).await;
+    engine.put();
+}
+
+/// Ends when the bell rings.
+async fn rung(ear: Ear) {
+    let line = ear.line.try_clone().and_then(|line| {
+        line.set_nonblocking(true)?;
+        tokio::net::UnixStream::from_std(line)
+    });
+    match line {
+        Ok(line) => drop(line.readable().await),
+        Err(error) => tracing::error!(%error, "encrypted transports end: they could not be ended later"),
+    }
+}
+
+/// TLS as `scheme` wants it, without early data: a query that somebody repeats for us is one more answer for them to
+/// look at.
+fn config(scheme: Scheme, certificates: &Arc<Certificates>) -> io::Result<ServerConfig> {
+    let versions = if scheme == Scheme::Quic { &[&TLS13][..] } else { &[&TLS13, &TLS12] };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(certificates) as Arc<dyn rustls::server::ResolvesServerCert>);
+    // Tickets that only we can read: sessions come back without our remembering them.
+    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(io::Error::other)?;
+    let names: &[&[u8]] = match scheme {
+        // RFC 7858 §3.1 asks for none; clients that name one name this (RFC 8310 §8 leaves it to them).
+        Scheme::Tls => &[b"dot"],
+        Scheme::Https => &[b"h2", b"http/1.1"],
+        Scheme::Quic => &[b"doq"],
+    };
+    config.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// What the connections of one listener share.
+#[derive(Clone)]
+struct Shared {
+    engine: Arc<Engine>,
+    room: Arc<Room>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// The one desk of this thread. Its lock is never waited for: all tasks run on the one thread.
+struct Engine(Mutex<Worker>);
+
+/// What became of a message.
+enum Answered {
+    Reply(Vec<u8>),
+    /// We have nothing to say about that name at this moment.
+    Silent,
+    /// It is itself a reply, or too short for a query.
+    NoQuery,
+}
+
+impl Engine {
+    /// Answers one message.
+    fn answer(&self, query: &[u8], client: &Client) -> Answered {
+        let mut worker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answered = Answered::Silent;
+        worker.batch(|worker, snapshot| {
+            let ask = read(query);
+            reach(snapshot, &ask);
+            answered = match answer(query, &ask, client, snapshot, &mut worker.desk, &mut worker.reply) {
+                Disposition::Send => Answered::Reply(worker.reply.bytes().to_vec()),
+                Disposition::Drop if ask.defect == Some(Defect::Unanswerable) => Answered::NoQuery,
+                Disposition::Drop => Answered::Silent,
+            };
+        });
+        put(&worker);
+        answered
+    }
+
+    /// Counts what happened at a socket.
+    fn count(&self, count: impl FnOnce(&mut SocketTally)) {
+        let mut worker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        count(&mut worker.sockets);
+    }
+
+    fn put(&self) {
+        put(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// If the counters are being read at this moment, it is done within [`LATE`].
+fn put(worker: &Worker) {
+    worker.shelf.put(&worker.desk.tally, &worker.sockets);
+}
