@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use super::bounds::section;
 use super::errors::At;
 use super::node::required;
-use super::value::{Fields, Reading, preset, preset_integer};
+use super::spec::Block;
+use super::value::{Reading, preset};
 
 /// What `[server]` says of encrypted transports.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Encrypted {
     /// In the order of the file.
     pub listen: Vec<EncryptedListen>,
-    /// There whenever something is listened on.
+    /// There whenever `listen` is not empty.
     pub tls: Option<Tls>,
 }
 
@@ -95,30 +96,20 @@ pub struct Tls {
     pub key: PathBuf,
     /// Where DNS is asked for over HTTPS.
     pub https_path: String,
-    /// Connections open at once on each of the three transports.
-    pub connections: usize,
-    /// Of these, of one client: an IPv4 address or an IPv6 /56.
-    pub connections_per_client: usize,
 }
 
-/// `[server.tls]`, for the addresses that need it; `at` is the first of them.
-pub(crate) fn read(
-    reading: &mut Reading<'_>,
-    server: Option<&Fields<'_>>,
-    listen: Vec<EncryptedListen>,
-    at: Option<At>,
-) -> Encrypted {
+/// An encrypted address stands at `at`, and there is no `[server.tls]`.
+pub(crate) fn without_certificate(reading: &mut Reading<'_>, at: At) {
+    reading.found.error(at, "an encrypted address needs a certificate, and there is no `[server.tls]`").help(
+        "add `[server.tls]` with `certificate = \"fullchain.pem\"` and `key = \"privkey.pem\"`, as certbot makes them",
+    );
+}
+
+/// `[server.tls]`; `is_used` if there are addresses that need it.
+pub(crate) fn tls(reading: &mut Reading<'_>, block: Option<&Block<'_>>, is_used: bool) -> Option<Tls> {
     let of = section("server.tls");
-    let table = server.and_then(|server| server.raw("tls"));
-    if let (None, Some(at)) = (table, at) {
-        reading.found.error(at, "an encrypted address needs a certificate, and there is no `[server.tls]`").help(
-            "add `[server.tls]` with `certificate = \"fullchain.pem\"` and `key = \"privkey.pem\"`, as certbot makes them",
-        );
-    }
-    let Some(fields) = table.and_then(|(value, at)| reading.inline(of, "tls", value, at)) else {
-        return Encrypted { listen, tls: None };
-    };
-    if listen.is_empty() {
+    let fields = block.map(|block| reading.open(of, block.at, block.table))?;
+    if !is_used {
         reading
             .found
             .warning(fields.at, "`[server.tls]` is not used: no address of `listen` is encrypted")
@@ -135,19 +126,8 @@ pub(crate) fn read(
         }
         https_path = path.value;
     }
-    let mut count = |key| {
-        let number = reading.integer(&fields, key).map_or_else(|| preset_integer(of, key), |number| number.value);
-        usize::try_from(number).unwrap_or(usize::MAX)
-    };
-    let (connections, connections_per_client) = (count("connections"), count("connections_per_client"));
-    let tls = certificate.zip(key).map(|(certificate, key)| Tls {
-        certificate: reading.joined(&certificate),
-        key: reading.joined(&key),
-        https_path,
-        connections,
-        connections_per_client,
-    });
-    Encrypted { listen, tls }
+    let (certificate, key) = certificate.zip(key)?;
+    Some(Tls { certificate: reading.joined(&certificate), key: reading.joined(&key), https_path })
 }
 
 /// RFC 3986 §3.3.

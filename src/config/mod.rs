@@ -33,7 +33,7 @@ use crate::dns::Name;
 use crate::zone::Files;
 use crate::zone::load::Zone;
 
-pub use answering::Answering;
+pub use answering::{Answering, Streams};
 pub use encrypted::{Encrypted, EncryptedListen, Scheme, Tls};
 pub use errors::Errors;
 

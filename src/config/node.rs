@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::answering::Streams;
 use super::bounds::{RESOLVERS_MAX, Section, section};
 use super::encrypted::{self, Encrypted, EncryptedListen, Scheme};
 use super::errors::{At, Findings, quoted};
@@ -59,7 +60,10 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
         listen = listens(reading, &fields, texts);
         server.listen = listen.plain;
     }
-    server.encrypted = encrypted::read(reading, Some(&fields), listen.encrypted, listen.first_encrypted);
+    if let (Some(at), false) = (listen.first_encrypted, fields.has("tls")) {
+        encrypted::without_certificate(reading, at);
+    }
+    server.encrypted.listen = listen.encrypted;
     if let Some(workers) = reading.integer(&fields, "workers") {
         server.workers = usize::try_from(workers.value).ok();
     }
@@ -75,6 +79,36 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
     server.watch = reading.boolean(&fields, "watch").unwrap_or(server.watch);
     server.doubt_share = reading.number(&fields, "doubt_share").unwrap_or(server.doubt_share);
     server
+}
+
+/// `[server.tcp]`.
+pub(crate) fn streams(reading: &mut Reading<'_>, block: Option<&Block<'_>>) -> Streams {
+    let mut streams = Streams::default();
+    let Some(fields) = open(reading, section("server.tcp"), block) else {
+        return streams;
+    };
+    for (key, limit) in [("connections", &mut streams.connections), ("per_client", &mut streams.per_client)] {
+        if let Some(given) = reading.integer(&fields, key) {
+            *limit = usize::try_from(given.value).unwrap_or(usize::MAX);
+        }
+    }
+    for (key, limit) in [("idle", &mut streams.idle), ("receive", &mut streams.receive), ("send", &mut streams.send)] {
+        if let Some(given) = reading.span(&fields, key) {
+            *limit = given.value;
+        }
+    }
+    if streams.per_client > streams.connections {
+        if fields.has("per_client") {
+            let what = format!(
+                "`per_client` is {}, more than the {} `connections` there are for all",
+                streams.per_client, streams.connections
+            );
+            let problem = reading.found.error(fields.at_of("per_client"), what);
+            problem.help(format!("write at most `per_client = {}`", streams.connections));
+        }
+        streams.per_client = streams.connections;
+    }
+    streams
 }
 
 /// The addresses of `listen`, by who answers there.

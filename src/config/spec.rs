@@ -6,16 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::bounds::{Section, TABLES_MAX, section};
+use super::bounds::{SECTIONS, Section, TABLES_MAX, section};
+use super::encrypted;
 use super::errors::{At, Located, nearest, quoted};
 use super::node::{self, AdminSpec};
 use super::probing::{self, CheckDefaults, CheckSpec, OriginSpec};
 use super::steering::{self, LadderSpec, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Reading, in_order};
-use super::{Alert, Cli, Server};
+use super::{Alert, Answering, Cli, Server};
 
 /// The whole configuration as written.
 #[derive(Debug)]
@@ -82,7 +84,10 @@ pub(crate) fn read(reading: &mut Reading<'_>, host_name: &str) -> (Spec, bool) {
 }
 
 fn spec(reading: &mut Reading<'_>, blocks: &Blocks<'_>, host_name: &str) -> Spec {
-    let server = node::server(reading, blocks.one("server"), host_name);
+    let mut server = node::server(reading, blocks.one("server"), host_name);
+    server.answering = Arc::new(Answering { streams: node::streams(reading, blocks.one("server.tcp")) });
+    let is_encrypted = !server.encrypted.listen.is_empty();
+    server.encrypted.tls = encrypted::tls(reading, blocks.one("server.tls"), is_encrypted);
     let admin = node::admin(reading, blocks.one("admin"), blocks.all("admin.token"));
     Spec {
         alerts: blocks.all("alert").filter_map(|block| node::alert(reading, block)).collect(),
@@ -147,7 +152,8 @@ impl<'t> Blocks<'t> {
             };
             let header = At::new(file, value.span());
             match key {
-                "server" | "cli" => self.push(section(key), key, at, table, header),
+                "cli" => self.push(section(key), key, at, table, header),
+                "server" => self.server(reading, at, table, header),
                 "admin" => self.admin(reading, at, table, header),
                 "defaults" => self.defaults(reading, at, table, header),
                 _ => self.named(reading, section(key), table, file),
@@ -168,6 +174,22 @@ impl<'t> Blocks<'t> {
                         .found
                         .error(At::new(at.file, tokens.span()), "tokens have names")
                         .help("write `[admin.token.NAME]` with `secret_file = \"…\"`");
+                }
+            }
+        }
+    }
+
+    /// `[server]` and the tables below it, each of which has a section of its own.
+    fn server(&mut self, reading: &mut Reading<'_>, at: At, table: &'t DeTable<'t>, header: At) {
+        self.push(section("server"), "server", at, table, header);
+        for (key, span, value) in in_order(table) {
+            let place = At::new(at.file, span);
+            let path = format!("server.{key}");
+            let Some(section) = SECTIONS.iter().find(|section| section.path == path) else { continue };
+            match value.get_ref() {
+                DeValue::Table(table) => self.push(section, key, place, table, At::new(at.file, value.span())),
+                _ => {
+                    reading.found.error(place, format!("`{key}` is a table")).help(format!("write `[{path}]`"));
                 }
             }
         }

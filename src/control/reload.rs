@@ -327,13 +327,10 @@ fn flattened_names(config: &Config) -> Vec<Name> {
 pub fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let listened = |config: &Config| (config.server.listen.clone(), config.server.encrypted.listen.clone());
     // The files themselves are taken into use at once.
-    let limits = |config: &Config| {
-        let tls = config.server.encrypted.tls.clone();
-        tls.map(|tls| (tls.https_path, tls.connections, tls.connections_per_client))
-    };
+    let https_path = |config: &Config| config.server.encrypted.tls.as_ref().map(|tls| tls.https_path.clone());
     let settings = [
         ("[server] listen", listened(old) != listened(new)),
-        ("[server.tls]", limits(old) != limits(new)),
+        ("[server.tls] https_path", https_path(old) != https_path(new)),
         ("[server] workers", old.server.workers != new.server.workers),
         ("[server] state", old.server.state != new.server.state),
         ("[admin] listen", old.admin.listen != new.admin.listen),

@@ -34,16 +34,16 @@ impl fmt::Display for Wire {
     }
 }
 
-/// What listens on one address: one UDP socket per worker, one TCP listener; all nonblocking.
+/// What listens on one address: one UDP socket and one TCP listener per worker; all nonblocking.
 #[derive(Debug)]
 pub(super) struct Bound {
     /// As asked for, with the port that was drawn where it was 0.
     pub listen: Listen,
     pub udp: Vec<UdpSocket>,
-    pub tcp: Option<TcpListener>,
+    pub tcp: Vec<TcpListener>,
 }
 
-/// Binds one address for `workers` UDP threads. Where both transports are asked for on port 0, they get the same one.
+/// Binds one address for `workers` threads of each transport. Where both transports are asked for on port 0, they get the same one.
 pub(super) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> {
     let mut draws = if listen.address.port() == 0 && listen.udp && listen.tcp { DRAWS } else { 1 };
     loop {
@@ -53,12 +53,12 @@ pub(super) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> 
         if let Some(first) = udp.first() {
             address = first.local_addr().map_err(said(Wire::Udp, address))?;
         }
-        let tcp = match listen.tcp.then(|| bind_tcp(address)).transpose() {
+        let tcp = match bind_tcp(address, if listen.tcp { workers } else { 0 }) {
             Ok(tcp) => tcp,
             Err(error) if draws > 0 && error.kind() == io::ErrorKind::AddrInUse => continue,
             Err(error) => return Err(said(Wire::Tcp, address)(error)),
         };
-        if let Some(tcp) = &tcp {
+        if let Some(tcp) = tcp.first() {
             address = tcp.local_addr().map_err(said(Wire::Tcp, address))?;
         }
         return Ok(Bound { listen: Listen { address, ..*listen }, udp, tcp });
@@ -67,7 +67,10 @@ pub(super) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> 
 
 /// One TCP listener, and its address with the port that was drawn where it was 0.
 pub(super) fn listener(address: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {
-    let bound = bind_tcp(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let bound = bind_tcp(address, 1).and_then(|mut listeners| {
+        let listener = listeners.pop().ok_or(io::ErrorKind::NotFound)?;
+        Ok((listener.local_addr()?, listener))
+    });
     bound.map_err(said(Wire::Tcp, address))
 }
 
@@ -118,17 +121,31 @@ pub(super) fn ignore_path_mtu(socket: &UdpSocket) {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+/// As [`bind_udp`]: the first asks for the address alone, and lets in its siblings before any of them listens.
+fn bind_tcp(mut address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let mut sockets = Vec::with_capacity(workers);
+    for sibling in 0..workers {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Connections of the run before us that are not yet forgotten do not stand in the way.
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(sibling > 0)?;
+        socket.bind(&address.into())?;
+        socket.set_reuse_port(workers > 1)?;
+        socket.set_nonblocking(true)?;
+        // Connections have it from their listener.
+        socket.set_tcp_nodelay(true)?;
+        if let Some(bound) = socket.local_addr()?.as_socket() {
+            address = bound;
+        }
+        sockets.push(socket);
     }
-    // Connections of the run before us that are not yet forgotten do not stand in the way.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(sockets.into_iter().map(Into::into).collect())
 }
 
 /// An address of `listen` that cannot be had: which, why, who has it, and what would help.
@@ -218,7 +235,8 @@ mod tests {
             assert_ne!(port, 0);
             assert_eq!(bound.udp.len(), 3);
             assert!(bound.udp.iter().all(|socket| socket.local_addr().unwrap().port() == port));
-            assert_eq!(bound.tcp.unwrap().local_addr().unwrap().port(), port);
+            assert_eq!(bound.tcp.len(), 3);
+            assert_eq!(bound.tcp[2].local_addr().unwrap().port(), port);
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! ```text
 //!  thread     runs
-//!  udp-N, tcp answers, from the published snapshot             (nameserver)
+//!  udp-N,
+//!  tcp-N      answers, from the published snapshot             (nameserver)
+//!  tls,
+//!  encrypted  the same over TLS, HTTPS, QUIC; they give way    (encrypted)
 //!  control    the one loop that decides and publishes; probes  (daemon/control)
 //!  people     HTTP API, metrics, alerts, signals, file watch   (here)
 //!  storage    the state file                                   (storage)

@@ -1,7 +1,7 @@
 //! The answering threads, started and stopped.
 //!
-//! Plain threads around the pure engine: per listen address one UDP thread per worker, and one TCP thread for all
-//! addresses. Each owns its desk, its reply buffer and its counters, and shares nothing that is written but a copy of
+//! Plain threads around the pure engine: one UDP thread per worker and listen address, and one TCP thread per worker for
+//! all addresses. Each owns its desk, its reply buffer and its counters, and shares nothing that is written but a copy of
 //! the counters, put on its [`Shelf`] after each batch for whoever collects them.
 
 use std::io;
@@ -16,7 +16,8 @@ use ring::rand::SecureRandom;
 use super::bind::{self, BindError, bind};
 use super::encrypted;
 use super::publication::Reader;
-use super::{clock, tcp, udp};
+use super::tcp::{Closed, Share};
+use super::{clock, descriptors, tcp, udp};
 use crate::answer::{Desk, Reply, Tally};
 use crate::config::{EncryptedListen, Listen};
 use crate::snapshot::Snapshot;
@@ -61,24 +62,26 @@ impl Bound {
             bell: Some(bell),
             threads: Vec::new(),
         };
-        let mut listeners = Vec::new();
+        // By worker, then by address.
+        let mut listeners: Vec<Vec<_>> = Vec::new();
         for bound in self.plain {
-            listeners.extend(bound.tcp);
+            listeners.resize_with(listeners.len().max(bound.tcp.len()), Vec::new);
+            listeners.iter_mut().zip(bound.tcp).for_each(|(of_worker, listener)| of_worker.push(listener));
             for socket in bound.udp {
                 let number = nameserver.threads.len();
                 let answering = nameserver.worker(reader, &ear);
                 nameserver.spawn(format!("udp-{number}"), move || udp::serve(socket, answering))?;
             }
         }
-        if !listeners.is_empty() {
+        let (threads, affordable) = (listeners.len(), descriptors::affordable(&reader.load().answering.streams));
+        for (number, listeners) in listeners.into_iter().enumerate() {
             let answering = nameserver.worker(reader, &ear);
-            nameserver.spawn("tcp".into(), move || tcp::serve(&listeners, answering))?;
+            let share = Share { number, threads, affordable };
+            nameserver.spawn(format!("tcp-{number}"), move || tcp::serve(listeners, None, share, answering))?;
         }
-        if let Some(encrypted) = self.encrypted {
+        for (name, serve) in self.encrypted.map(encrypted::Bound::parts).transpose()?.unwrap_or_default() {
             let answering = nameserver.worker(reader, &ear);
-            if let Some(serve) = encrypted.serve(answering)? {
-                nameserver.spawn("encrypted".into(), serve)?;
-            }
+            nameserver.spawn(name.to_owned(), move || serve(answering, affordable))?;
         }
         Ok(nameserver)
     }
@@ -207,10 +210,10 @@ pub struct SocketTally {
     pub unsent: u64,
     /// Connections accepted, whatever runs on them.
     pub accepted: u64,
-    /// Connections closed early to make room for others.
-    pub evicted: u64,
-    /// Connections of TLS, HTTPS and QUIC whose handshake failed or took too long.
-    pub handshakes_failed: u64,
+    /// Connections that are open now.
+    pub open: u64,
+    /// Connections closed, by reason.
+    closed: [u64; Closed::ALL.len()],
     /// Failures to accept a connection or to receive a datagram.
     pub trouble: u64,
     /// Panics of the engine, each contained.
@@ -218,28 +221,33 @@ pub struct SocketTally {
 }
 
 impl SocketTally {
-    fn add(&mut self, other: &Self) {
-        self.portless += other.portless;
-        self.unsent += other.unsent;
-        self.accepted += other.accepted;
-        self.evicted += other.evicted;
-        self.handshakes_failed += other.handshakes_failed;
-        self.trouble += other.trouble;
-        self.panics += other.panics;
+    pub(super) fn closed(&mut self, why: Closed) {
+        self.closed[why as usize] += 1;
     }
 
-    /// Name and value of each counter.
-    pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("portless", self.portless),
-            ("unsent", self.unsent),
-            ("accepted", self.accepted),
-            ("evicted", self.evicted),
-            ("handshake_failed", self.handshakes_failed),
-            ("trouble", self.trouble),
-            ("panics", self.panics),
-        ]
-        .into_iter()
+    fn add(&mut self, other: &Self) {
+        let Self { portless, unsent, accepted, open, closed, trouble, panics } = other;
+        self.portless += portless;
+        self.unsent += unsent;
+        self.accepted += accepted;
+        self.open += open;
+        self.closed.iter_mut().zip(closed).for_each(|(sum, one)| *sum += one);
+        self.trouble += trouble;
+        self.panics += panics;
+    }
+
+    /// Every figure: what it is of, the value of its label (empty if it has none), and how many.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let fixed = [
+            ("connections_open", "", self.open),
+            ("socket_events", "portless", self.portless),
+            ("socket_events", "unsent", self.unsent),
+            ("socket_events", "accepted", self.accepted),
+            ("socket_events", "trouble", self.trouble),
+            ("socket_events", "panics", self.panics),
+        ];
+        let words = Closed::ALL.iter().zip(self.closed);
+        fixed.into_iter().chain(words.map(|((_, word), count)| ("connections_closed", *word, count)))
     }
 }
 
@@ -295,7 +303,10 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
     use std::time::Duration;
 
+    use socket2::{Domain, Socket};
+
     use super::*;
+    use crate::config::{Answering, Streams};
     use crate::dns::Serial;
     use crate::dns::{Name, Type};
     use crate::edge::publication::{Publisher, cell};
@@ -308,11 +319,16 @@ mod tests {
 
     /// Without any zone: everything is refused, which is all that these tests need of an answer.
     fn start(addresses: &[&str], workers: usize) -> (Nameserver, Publisher) {
+        start_with(addresses, workers, Streams::default())
+    }
+
+    fn start_with(addresses: &[&str], workers: usize, streams: Streams) -> (Nameserver, Publisher) {
         let listen: Vec<_> = addresses
             .iter()
             .map(|address| Listen { address: address.parse().unwrap(), udp: true, tcp: true })
             .collect();
-        let first = Snapshot { generation: Generation(1), ..Snapshot::default() };
+        let answering = Arc::new(Answering { streams });
+        let first = Snapshot { generation: Generation(1), answering, ..Snapshot::default() };
         let (publisher, reader) = cell(first);
         (Nameserver::bind(&listen, Some(workers)).unwrap().serve(&reader).unwrap(), publisher)
     }
@@ -351,6 +367,15 @@ mod tests {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream
+    }
+
+    /// A connection whose client has this address.
+    fn from(client: Ipv4Addr, nameserver: &Nameserver) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
+        socket.connect(&nameserver.local_addresses()[0].address.into()).unwrap();
+        socket.set_read_timeout(Some(LONG)).unwrap();
+        socket.into()
     }
 
     fn framed(query: &[u8]) -> Vec<u8> {
@@ -491,19 +516,70 @@ mod tests {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }
 
+    fn closed(nameserver: &Nameserver, why: &str) -> u64 {
+        let sockets = nameserver.sockets();
+        sockets.rows().find(|row| (row.0, row.1) == ("connections_closed", why)).unwrap().2
+    }
+
     #[test]
     fn one_client_with_many_connections_loses_its_own_idlest() {
+        let streams = Streams { per_client: 8, ..Streams::default() };
+        let (nameserver, _publisher) = start_with(&["127.0.0.1:0"], 1, streams);
+        let mut other = from(Ipv4Addr::new(127, 0, 0, 2), &nameserver);
+        until("the other client is in", || nameserver.sockets().open == 1);
+        let mut own: Vec<_> = (0..9).map(|_| connect(port(&nameserver))).collect();
+        until("all are accepted", || nameserver.sockets().accepted == 10);
+        assert_eq!(closed(&nameserver, "client-full"), 1);
+        assert_eq!(own[0].read(&mut [0]).unwrap(), 0, "its idlest is closed");
+        for stream in own[8..].iter_mut().chain([&mut other]) {
+            stream.write_all(&framed(&query(2))).unwrap();
+            assert_refused(&read_reply(stream), 2);
+        }
+        assert_eq!(nameserver.sockets().open, 9);
+    }
+
+    #[test]
+    fn when_all_is_full_the_idlest_of_all_makes_room() {
+        let streams = Streams { connections: 4, per_client: 4, ..Streams::default() };
+        let (nameserver, _publisher) = start_with(&["127.0.0.1:0"], 1, streams);
+        let mut all: Vec<_> = (0..4).map(|_| from(Ipv4Addr::LOCALHOST, &nameserver)).collect();
+        until("four are in", || nameserver.sockets().open == 4);
+        let mut new: Vec<_> = (2..5).map(|host| from(Ipv4Addr::new(127, 0, 0, host), &nameserver)).collect();
+        until("three are gone", || closed(&nameserver, "full") == 3);
+        for gone in &mut all[..3] {
+            assert_eq!(gone.read(&mut [0]).unwrap(), 0);
+        }
+        for stream in all[3..].iter_mut().chain(&mut new) {
+            stream.write_all(&framed(&query(3))).unwrap();
+            assert_refused(&read_reply(stream), 3);
+        }
+        assert_eq!(nameserver.sockets().open, 4);
+    }
+
+    #[test]
+    fn time_runs_out_for_the_idle_and_for_those_who_dribble() {
+        let span = Duration::from_millis(200);
+        let streams = Streams { idle: span, receive: span, ..Streams::default() };
+        let (nameserver, _publisher) = start_with(&["127.0.0.1:0"], 1, streams);
+        let mut idle = connect(port(&nameserver));
+        let mut dribbling = connect(port(&nameserver));
+        dribbling.write_all(&[0]).unwrap();
+        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+        assert_eq!(dribbling.read(&mut [0]).unwrap(), 0);
+        until("both are counted", || nameserver.sockets().open == 0);
+        assert_eq!((closed(&nameserver, "idle"), closed(&nameserver, "slow-query")), (1, 1));
+    }
+
+    #[test]
+    fn a_message_that_is_none_ends_the_connection_behind_the_answers_before_it() {
         let (nameserver, _publisher) = start(&["127.0.0.1:0"], 1);
-        let mut first = connect(port(&nameserver));
-        first.write_all(&framed(&query(1))).unwrap();
-        assert_refused(&read_reply(&mut first), 1);
-        let mut others: Vec<_> = (0..64).map(|_| connect(port(&nameserver))).collect();
-        until("65 connections are accepted", || nameserver.sockets().accepted == 65);
-        assert_eq!(nameserver.sockets().evicted, 1);
-        assert_eq!(first.read(&mut [0]).unwrap(), 0, "the idlest is closed");
-        let last = others.last_mut().unwrap();
-        last.write_all(&framed(&query(2))).unwrap();
-        assert_refused(&read_reply(last), 2);
+        for none in [&[0, 0][..], &[0, 3, 1, 2, 3]] {
+            let mut stream = connect(port(&nameserver));
+            stream.write_all(&[&framed(&query(5)), none].concat()).unwrap();
+            assert_refused(&read_reply(&mut stream), 5);
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        }
+        until("both are counted", || closed(&nameserver, "malformed") == 2);
     }
 
     #[test]
@@ -517,6 +593,25 @@ mod tests {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
         let (again, _publisher) = start(&[&listen.address.to_string()], 2);
         assert_eq!(again.local_addresses(), [listen]);
+    }
+
+    #[test]
+    fn what_was_asked_before_it_stops_is_answered() {
+        let (nameserver, _publisher) = start_with_large_text("127.0.0.1:0");
+        let mut stream = connect(port(&nameserver));
+        until("it is in", || nameserver.sockets().open == 1);
+        let mut text = query(0);
+        let rtype = text.len() - 3;
+        text[rtype] = 16;
+        // 4 MB of answers: more than the system takes at once, so that the thread is in the midst of them.
+        stream.write_all(&framed(&text).repeat(100)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| drop(nameserver));
+            for _ in 0..100 {
+                assert!(read_reply(&mut stream).len() > 200 * 200);
+            }
+        });
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }
 
     #[test]

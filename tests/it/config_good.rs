@@ -430,3 +430,31 @@ fn the_manual_is_the_table() {
         assert!(text.contains(&wanted), "docs/configuration.md is not what bounds.rs says; UPDATE_EXPECT=1 writes it");
     }
 }
+
+#[test]
+fn encrypted_addresses_have_their_own_ports_and_a_certificate() {
+    let read = read(
+        r#"
+[server]
+listen = ["192.0.2.1:53", "tls://192.0.2.1", "https://[2001:db8::1]", "quic://[2001:db8::1]:8853"]
+[server.tls]
+certificate = "tls/fullchain.pem"
+key = "/run/privkey.pem"
+"#,
+    );
+    assert_eq!(read.warnings, [""; 0]);
+    let server = read.config.server;
+    let shown: Vec<String> = server.encrypted.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["tls://192.0.2.1:853", "https://[2001:db8::1]:443", "quic://[2001:db8::1]:8853"]);
+    assert_eq!(server.listen.len(), 1);
+    let tls = server.encrypted.tls.expect("a certificate");
+    assert_eq!((tls.certificate, tls.key), ("etc/tls/fullchain.pem".into(), "/run/privkey.pem".into()));
+    assert_eq!(tls.https_path, "/dns-query");
+}
+
+#[test]
+fn a_certificate_for_nobody_is_worth_a_word() {
+    let read = read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n");
+    assert_eq!(read.warnings.len(), 1);
+    assert!(read.warnings[0].contains("`[server.tls]` is not used"), "{:?}", read.warnings);
+}

@@ -7,6 +7,7 @@ mod support; // starting the daemon, asking it, waiting for it
 
 mod answers; //   the same zone in other nameservers answers the same
 mod crash; //     kill -9, a full disk, a hung disk
+mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU
 mod local; //     our own troubles move nothing

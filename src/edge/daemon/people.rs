@@ -79,8 +79,7 @@ impl People {
 /// What the answering threads have counted: answers, and what happens at their sockets.
 fn counted(nameserver: &Nameserver) -> Vec<(&'static str, &'static str, u64)> {
     let sockets = nameserver.sockets();
-    let sockets = sockets.rows().map(|(kind, count)| ("socket_events", kind, count));
-    nameserver.tally().rows().chain(sockets).collect()
+    nameserver.tally().rows().chain(sockets.rows()).collect()
 }
 
 /// Runs a part for as long as this is awaited: one that breaks down or ends is told, and begins anew after `pause`.

@@ -12,6 +12,7 @@
 //! | a name about which we have nothing to say yet, too much at once | 503 |
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -33,11 +35,12 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::room::{Hold, Place};
-use super::{ACCEPT_PAUSE, Answered, EXCHANGE, GRACE, HANDSHAKE, IDLE, STREAMS, Shared, freshness};
+use super::{ACCEPT_PAUSE, Answered, GRACE, STREAMS, Shared, freshness};
 use crate::answer::{Client, Transport};
+use crate::config::Streams;
 use crate::dns::message::MESSAGE_MAX;
 use crate::edge::clock;
-use crate::edge::tcp::is_out_of_room;
+use crate::edge::tcp::Closed;
 
 const DNS_MESSAGE: &str = "application/dns-message";
 /// Bytes of a request's head. GET carries its query there: one of some 10,000 bytes, far above any that is sent.
@@ -73,20 +76,20 @@ pub(super) async fn serve(listener: TcpListener, site: Site) {
         };
         match accepted {
             Ok((stream, client)) => {
-                let (place, has_evicted) = site.shared.room.enter(client);
-                site.shared.engine.count(|sockets| {
-                    sockets.accepted += 1;
-                    sockets.evicted += u64::from(has_evicted);
+                let limits = site.shared.engine.limits();
+                let place = site.shared.room.enter(client, &limits);
+                site.shared.engine.count(|sockets| sockets.accepted += 1);
+                let (site, engine) = (site.clone(), Arc::clone(&site.shared.engine));
+                open.spawn(async move {
+                    let why = converse(stream, client, place, limits, site).await;
+                    engine.count(|sockets| sockets.closed(why));
                 });
-                open.spawn(converse(stream, client, place, site.clone()));
             }
             Err(error) => {
                 site.shared.engine.count(|sockets| sockets.trouble += 1);
                 // Any other was the trouble of one connection that was gone before it was ours: the next one.
                 if is_out_of_room(&error) {
-                    if site.shared.room.evict() {
-                        site.shared.engine.count(|sockets| sockets.evicted += 1);
-                    }
+                    site.shared.room.evict_one();
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -96,33 +99,40 @@ pub(super) async fn serve(listener: TcpListener, site: Site) {
     while open.join_next().await.is_some() {}
 }
 
+/// The whole process or system has no room for one more.
+fn is_out_of_room(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
 /// One connection.
 struct Talk {
     client: Client,
     place: Place,
+    limits: Streams,
     site: Site,
 }
 
 /// One connection to its end; what goes wrong on it is the client's trouble.
-async fn converse(stream: TcpStream, client: SocketAddr, place: Place, site: Site) {
+async fn converse(stream: TcpStream, client: SocketAddr, place: Place, limits: Streams, site: Site) -> Closed {
     let _ = stream.set_nodelay(true);
     let shaken = tokio::select! {
         biased;
-        () = place.evicted() => return,
-        shaken = timeout(HANDSHAKE, site.acceptor.accept(stream)) => shaken,
+        why = place.evicted() => return why,
+        shaken = timeout(limits.receive, site.acceptor.accept(stream)) => shaken,
     };
     let Ok(Ok(stream)) = shaken else {
-        site.shared.engine.count(|sockets| sockets.handshakes_failed += 1);
-        return;
+        return Closed::Handshake;
     };
     place.used();
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let client = Client { address: client, transport: Transport::Https };
-    let talk = Arc::new(Talk { client, place, site });
+    let idle = limits.idle;
+    let talk = Arc::new(Talk { client, place, limits, site });
     let to = Arc::clone(&talk);
     let service = service_fn(move |request| respond(request, Arc::clone(&to)));
     if is_h2 {
-        let mut builder = http2::Builder::new(Streams::default());
+        let mut builder = http2::Builder::new(Requests::default());
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -130,46 +140,50 @@ async fn converse(stream: TcpStream, client: SocketAddr, place: Place, site: Sit
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(MESSAGE_MAX);
-        talk.attend(builder.serve_connection(TokioIo::new(stream), service), |it| it.graceful_shutdown()).await;
+        talk.attend(builder.serve_connection(TokioIo::new(stream), service), |it| it.graceful_shutdown()).await
     } else {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_MAX as usize);
-        talk.attend(builder.serve_connection(TokioIo::new(stream), service), |it| it.graceful_shutdown()).await;
+        builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD_MAX as usize);
+        talk.attend(builder.serve_connection(TokioIo::new(stream), service), |it| it.graceful_shutdown()).await
     }
 }
 
 impl Talk {
-    /// Runs the connection until it ends, has to make room, or nothing was asked for [`IDLE`].
-    async fn attend<C: Future>(&self, connection: C, end: impl FnOnce(Pin<&mut C>)) {
+    /// Runs the connection until it ends, has to make room, or has been idle for too long; why it was closed.
+    async fn attend<C, E>(&self, connection: C, end: impl FnOnce(Pin<&mut C>)) -> Closed
+    where
+        C: Future<Output = Result<(), E>>,
+    {
         let mut connection = pin!(connection);
         let mut stopping = self.site.shared.stopping.clone();
-        loop {
-            let left = IDLE.saturating_sub(clock::moment().since(self.place.active()));
+        let why = loop {
+            let left = self.limits.idle.saturating_sub(clock::moment().since(self.place.active()));
             if left.is_zero() {
-                break;
+                break Closed::Idle;
             }
             tokio::select! {
                 biased;
-                () = self.place.evicted() => return,
-                _ = stopping.wait_for(|&stop| stop) => break,
-                _ = &mut connection => return,
+                why = self.place.evicted() => return why,
+                _ = stopping.wait_for(|&stop| stop) => break Closed::Stopped,
+                ended = &mut connection => return if ended.is_ok() { Closed::Done } else { Closed::Broken },
                 () = sleep(left) => {}
             }
-        }
+        };
         end(connection.as_mut());
         let _ = timeout(GRACE, connection).await;
+        why
     }
 }
 
-/// The streams of one HTTP/2 connection as tasks that end with it.
+/// The requests of one HTTP/2 connection as tasks that end with it.
 #[derive(Clone, Default)]
-struct Streams(Arc<Mutex<JoinSet<()>>>);
+struct Requests(Arc<Mutex<JoinSet<()>>>);
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
-    fn execute(&self, stream: F) {
-        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while streams.try_join_next().is_some() {}
-        streams.spawn(stream);
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Requests {
+    fn execute(&self, request: F) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while running.try_join_next().is_some() {}
+        running.spawn(request);
     }
 }
 
@@ -198,7 +212,7 @@ impl Talk {
             (true, &Method::GET) => from_parameter(request.uri().query(), &mut hold)?,
             (true, &Method::POST) => {
                 announced(request.headers())?;
-                let arrival = timeout(EXCHANGE, from_body(request.into_body(), &mut hold));
+                let arrival = timeout(self.limits.receive, from_body(request.into_body(), &mut hold));
                 arrival.await.map_err(|_| Refusal::Late)??
             }
             _ => return Err(Refusal::Method),

@@ -4,18 +4,21 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ReadError, RecvStream, SendStream, VarInt};
+use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream, VarInt};
 use rustls::ServerConfig;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::room::{Hold, Place};
-use super::{Answered, EXCHANGE, GRACE, HANDSHAKE, IDLE, STREAMS, Shared};
+use super::{Answered, GRACE, STREAMS, Shared};
 use crate::answer::{Client, Transport, read};
+use crate::config::Streams;
 use crate::dns::message::MESSAGE_MAX;
 use crate::edge::clock;
+use crate::edge::tcp::Closed;
 
 /// With so many handshakes under way, a client has to prove first that it is where it says (RFC 9000 §8.1.2).
 const UNPROVEN: usize = 64;
@@ -38,14 +41,14 @@ const PROTOCOL_ERROR: VarInt = VarInt::from_u32(0x2);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x4);
 const UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(0x5);
 
-/// QUIC as DNS needs it.
-pub(super) fn config(tls: ServerConfig) -> io::Result<quinn::ServerConfig> {
+/// QUIC as DNS needs it; `idle` is told to clients.
+pub(super) fn config(tls: ServerConfig, idle: Duration) -> io::Result<quinn::ServerConfig> {
     let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
     let mut transport = quinn::TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .max_idle_timeout(IdleTimeout::try_from(IDLE).ok())
+        .max_idle_timeout(IdleTimeout::try_from(idle).ok())
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))
@@ -83,13 +86,14 @@ pub(super) async fn serve(endpoint: Endpoint, shared: Shared) {
             let _ = incoming.retry();
             continue;
         }
-        let (place, has_evicted) = shared.room.enter(incoming.remote_address());
-        shared.engine.count(|sockets| {
-            sockets.accepted += 1;
-            sockets.evicted += u64::from(has_evicted);
+        let limits = shared.engine.limits();
+        let place = shared.room.enter(incoming.remote_address(), &limits);
+        shared.engine.count(|sockets| sockets.accepted += 1);
+        let (shake, shared) = (Shake::begin(&shaking), shared.clone());
+        open.spawn(async move {
+            let why = converse(incoming, &place, shake, limits, &shared).await;
+            shared.engine.count(|sockets| sockets.closed(why));
         });
-        let shake = Shake::begin(&shaking);
-        open.spawn(converse(incoming, place, shake, shared.clone()));
     }
     endpoint.close(NO_ERROR, b"");
     let _ = timeout(GRACE, endpoint.wait_idle()).await;
@@ -111,44 +115,52 @@ impl Drop for Shake {
     }
 }
 
-/// One connection to its end.
-async fn converse(incoming: Incoming, place: Place, shake: Shake, shared: Shared) {
+/// One connection to its end; why it was closed.
+async fn converse(incoming: Incoming, place: &Place, shake: Shake, limits: Streams, shared: &Shared) -> Closed {
     let shaken = tokio::select! {
         biased;
-        () = place.evicted() => return,
-        shaken = timeout(HANDSHAKE, async { incoming.accept()?.await }) => shaken,
+        why = place.evicted() => return why,
+        shaken = timeout(limits.receive, async { incoming.accept()?.await }) => shaken,
     };
     drop(shake);
     let Ok(Ok(connection)) = shaken else {
-        shared.engine.count(|sockets| sockets.handshakes_failed += 1);
-        return;
+        return Closed::Handshake;
     };
     place.used();
-    let (reason, why) = attend(&connection, &place, &shared).await;
-    connection.close(reason, why);
+    let (why, code, words) = attend(&connection, place, &limits, shared).await;
+    connection.close(code, words);
+    why
 }
 
-/// Answers until the connection is to be closed; with what code, and why.
-async fn attend(connection: &Connection, place: &Place, shared: &Shared) -> (VarInt, &'static [u8]) {
+/// Answers until the connection is to be closed: why, and what the client is told.
+async fn attend(
+    connection: &Connection,
+    place: &Place,
+    limits: &Streams,
+    shared: &Shared,
+) -> (Closed, VarInt, &'static [u8]) {
     let mut streams = JoinSet::new();
     loop {
-        let left = IDLE.saturating_sub(clock::moment().since(place.active()));
+        let left = limits.idle.saturating_sub(clock::moment().since(place.active()));
         if left.is_zero() {
-            return (NO_ERROR, b"idle");
+            return (Closed::Idle, NO_ERROR, b"idle");
         }
         tokio::select! {
             biased;
-            () = place.evicted() => return (EXCESSIVE_LOAD, b"too many connections"),
+            why = place.evicted() => return (why, EXCESSIVE_LOAD, b"too many connections"),
             Some(ended) = streams.join_next() => match ended {
-                Ok(Err(Misuse(why))) => return (PROTOCOL_ERROR, why),
+                Ok(Err(Misuse(what))) => return (Closed::Malformed, PROTOCOL_ERROR, what),
                 Ok(Ok(())) | Err(_) => {}
             },
             stream = connection.accept_bi() => {
-                let Ok((send, receive)) = stream else { return (NO_ERROR, b"") };
+                let Ok((send, receive)) = stream else {
+                    return (Closed::Done, NO_ERROR, b"");
+                };
                 place.used();
                 // Paths change; who asks is whoever is there now.
                 let client = Client { address: connection.remote_address(), transport: Transport::Quic };
-                streams.spawn(exchange(send, receive, place.hold(), client, shared.clone()));
+                let stream = Exchange { send, receive, hold: place.hold(), limits: limits.clone() };
+                streams.spawn(stream.run(client, shared.clone()));
             }
             () = sleep(left) => {}
         }
@@ -170,45 +182,44 @@ enum Missing {
 }
 
 /// One query and its reply.
-async fn exchange(
-    mut send: SendStream,
-    mut receive: RecvStream,
-    mut hold: Hold,
-    client: Client,
-    shared: Shared,
-) -> Result<(), Misuse> {
-    let query = match timeout(EXCHANGE, whole(&mut receive, &mut hold)).await {
-        Ok(Ok(query)) => query,
-        Ok(Err(Missing::Cancelled)) => return Ok(()),
-        Ok(Err(Missing::Misuse(misuse))) => return Err(misuse),
-        Ok(Err(Missing::Memory)) => return Ok(give_up(&mut send, &mut receive, EXCESSIVE_LOAD)),
-        Err(_) => return Ok(give_up(&mut send, &mut receive, UNSPECIFIED_ERROR)),
-    };
-    let query = message(&query)?;
-    let reply = match shared.engine.answer(query, &client) {
-        Answered::Reply(reply) => reply,
-        Answered::NoQuery => return Err(Misuse(b"not a query")),
-        Answered::Silent => return Ok(give_up(&mut send, &mut receive, INTERNAL_ERROR)),
-    };
-    if !hold.grow(reply.len()) {
-        return Ok(give_up(&mut send, &mut receive, EXCESSIVE_LOAD));
-    }
-    let length = (reply.len() as u16).to_be_bytes();
-    let written = timeout(EXCHANGE, async {
-        send.write_all(&[&length, &*reply].concat()).await?;
-        Ok::<_, quinn::WriteError>(())
-    });
-    if let Ok(Ok(())) = written.await {
-        // Fails only where the client has stopped listening.
-        let _ = send.finish();
-    }
-    Ok(())
+struct Exchange {
+    send: SendStream,
+    receive: RecvStream,
+    hold: Hold,
+    limits: Streams,
 }
 
-fn give_up(send: &mut SendStream, receive: &mut RecvStream, code: VarInt) {
-    // Either may be closed already.
-    let _ = receive.stop(code);
-    let _ = send.reset(code);
+impl Exchange {
+    async fn run(mut self, client: Client, shared: Shared) -> Result<(), Misuse> {
+        let query = match timeout(self.limits.receive, whole(&mut self.receive, &mut self.hold)).await {
+            Ok(Ok(query)) => query,
+            Ok(Err(Missing::Cancelled)) => return Ok(()),
+            Ok(Err(Missing::Misuse(misuse))) => return Err(misuse),
+            Ok(Err(Missing::Memory)) => return self.give_up(EXCESSIVE_LOAD),
+            Err(_) => return self.give_up(UNSPECIFIED_ERROR),
+        };
+        let reply = match shared.engine.answer(message(&query)?, &client) {
+            Answered::Reply(reply) => reply,
+            Answered::NoQuery => return Err(Misuse(b"not a query")),
+            Answered::Silent => return self.give_up(INTERNAL_ERROR),
+        };
+        if !self.hold.grow(reply.len()) {
+            return self.give_up(EXCESSIVE_LOAD);
+        }
+        let framed = [&(reply.len() as u16).to_be_bytes(), &*reply].concat();
+        if let Ok(Ok(())) = timeout(self.limits.send, self.send.write_all(&framed)).await {
+            // Fails only where the client has stopped listening.
+            let _ = self.send.finish();
+        }
+        Ok(())
+    }
+
+    fn give_up(mut self, code: VarInt) -> Result<(), Misuse> {
+        // Either may be closed already.
+        let _ = self.receive.stop(code);
+        let _ = self.send.reset(code);
+        Ok(())
+    }
 }
 
 /// All that the client sends on the stream: "the server MUST defer processing until FIN" (RFC 9250 §4.2).
@@ -222,7 +233,7 @@ async fn whole(receive: &mut RecvStream, hold: &mut Hold) -> Result<Vec<u8>, Mis
             }
             Ok(Some(chunk)) if !hold.grow(chunk.bytes.len()) => return Err(Missing::Memory),
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk.bytes),
-            Err(ReadError::Reset(_) | _) => return Err(Missing::Cancelled),
+            Err(_) => return Err(Missing::Cancelled),
         }
     }
 }

@@ -37,15 +37,10 @@ use self::certificate::Certificates;
 use self::room::Room;
 use super::bind::{self, BindError};
 use super::nameserver::{Ear, SocketTally, Worker};
+use super::tcp::{self, Share};
 use crate::answer::{Client, Defect, Disposition, answer, reach, read};
-use crate::config::{Encrypted, EncryptedListen, Scheme, Tls};
+use crate::config::{Encrypted, EncryptedListen, Scheme, Streams, Tls};
 
-/// A handshake not done by then is of a client that does not want it, or of one that wants us to wait.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long a connection is kept on which nothing is asked: a handshake costs more than to keep it.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long a query may take to arrive, and a reply to be taken.
-const EXCHANGE: Duration = Duration::from_secs(5);
 /// How long connections have to end at a stop.
 const GRACE: Duration = Duration::from_secs(1);
 /// Queries of one connection under way at once: what browsers and resolvers expect at least (RFC 9113 §6.5.2).
@@ -69,11 +64,13 @@ pub struct Bound {
 
 #[derive(Debug)]
 enum Socket {
-    #[expect(dead_code, reason = "joins with the stream loop")]
     Tls(TcpListener),
     Https(TcpListener),
     Quic(UdpSocket),
 }
+
+/// The work of a thread, before it knows its desk and how many connections there are descriptors for.
+type Serve = Box<dyn FnOnce(Worker, usize) + Send>;
 
 impl Bound {
     /// Binds every address of `encrypted`, which shows `certificates`.
@@ -95,56 +92,97 @@ impl Bound {
         Ok((!bound.sockets.is_empty()).then_some(bound))
     }
 
-    /// The work of the thread of HTTPS and QUIC; `None` if neither is listened on.
+    /// The threads that serve all this, by name.
     ///
     /// # Errors
-    /// If the system gives no runtime, or TLS cannot be set up.
-    pub(super) fn serve(self, worker: Worker) -> io::Result<Option<impl FnOnce() + Send + 'static>> {
-        let Self { tls, certificates, sockets, .. } = self;
-        if !sockets.iter().any(|socket| matches!(socket, Socket::Https(_) | Socket::Quic(_))) {
-            return Ok(None);
-        }
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let https = Arc::new(config(Scheme::Https, &certificates)?);
-        let quic = doq::config(config(Scheme::Quic, &certificates)?)?;
-        let ear = worker.ear.clone();
-        let engine = Arc::new(Engine(Mutex::new(worker)));
-        let (stop, stopping) = watch::channel(false);
-        let path: Arc<str> = tls.https_path.into();
-        let room = || Room::new(tls.connections, tls.connections_per_client);
-        let (rooms, mut all) = ([room(), room()], JoinSet::new());
-        let inside = runtime.enter();
-        for socket in sockets {
-            let shared = |room: &Arc<Room>| Shared {
-                engine: Arc::clone(&engine),
-                room: Arc::clone(room),
-                stopping: stopping.clone(),
+    /// If TLS cannot be set up.
+    pub(super) fn parts(self) -> io::Result<Vec<(&'static str, Serve)>> {
+        let mut parts: Vec<(&'static str, Serve)> = Vec::new();
+        let (over_tls, others): (Vec<_>, Vec<_>) =
+            self.sockets.into_iter().partition(|socket| matches!(socket, Socket::Tls(_)));
+        let listeners: Vec<_> = over_tls.into_iter().filter_map(Socket::into_listener).collect();
+        if !listeners.is_empty() {
+            let tls = Arc::new(config(Scheme::Tls, &self.certificates)?);
+            let serve = move |worker, affordable| {
+                give_way();
+                tcp::serve(listeners, Some(tls), Share { number: 0, threads: 1, affordable }, worker);
             };
-            match socket {
-                Socket::Https(listener) => {
-                    let listener = tokio::net::TcpListener::from_std(listener)?;
-                    let site = doh::Site::new(Arc::clone(&https), Arc::clone(&path), shared(&rooms[0]));
-                    all.spawn_on(doh::serve(listener, site), runtime.handle());
-                }
-                Socket::Quic(socket) => {
-                    let endpoint = doq::endpoint(socket, quic.clone())?;
-                    all.spawn_on(doq::serve(endpoint, shared(&rooms[1])), runtime.handle());
-                }
-                Socket::Tls(_) => {}
-            }
+            parts.push(("tls", Box::new(serve)));
         }
-        drop(inside);
-        Ok(Some(move || {
-            // On Linux "process 0" is the calling thread. Without the permission it works all the same.
-            let _ = rustix::process::setpriority_process(None, NICE);
-            runtime.block_on(run(all, &engine, ear, stop));
-            runtime.shutdown_background();
-        }))
+        if !others.is_empty() {
+            let https = Arc::new(config(Scheme::Https, &self.certificates)?);
+            let quic = config(Scheme::Quic, &self.certificates)?;
+            let path = self.tls.https_path.into();
+            let serve = move |worker, affordable| {
+                give_way();
+                if let Err(error) = serve(others, https, quic, path, worker, affordable) {
+                    tracing::error!(%error, "HTTPS and QUIC cannot be set up; nobody answers there");
+                }
+            };
+            parts.push(("encrypted", Box::new(serve)));
+        }
+        Ok(parts)
     }
 }
 
+impl Socket {
+    fn into_listener(self) -> Option<TcpListener> {
+        match self {
+            Self::Tls(listener) | Self::Https(listener) => Some(listener),
+            Self::Quic(_) => None,
+        }
+    }
+}
+
+/// This thread runs when no answering thread of UDP and TCP wants to. On Linux "process 0" is the calling thread.
+/// Without the permission it works all the same.
+fn give_way() {
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
+/// Serves HTTPS and QUIC until the bell rings.
+fn serve(
+    sockets: Vec<Socket>,
+    https: Arc<ServerConfig>,
+    quic: ServerConfig,
+    path: Arc<str>,
+    worker: Worker,
+    affordable: usize,
+) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let quic = doq::config(quic, worker.reader.load().answering.streams.idle)?;
+    let ear = worker.ear.clone();
+    let engine = Arc::new(Engine(Mutex::new(worker)));
+    let (stop, stopping) = watch::channel(false);
+    let rooms = [Room::new(affordable), Room::new(affordable)];
+    let shared =
+        |room: &Arc<Room>| Shared { engine: Arc::clone(&engine), room: Arc::clone(room), stopping: stopping.clone() };
+    let mut listeners = JoinSet::new();
+    let inside = runtime.enter();
+    for socket in sockets {
+        match socket {
+            Socket::Https(listener) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let site = doh::Site::new(Arc::clone(&https), Arc::clone(&path), shared(&rooms[0]));
+                listeners.spawn_on(doh::serve(listener, site), runtime.handle());
+            }
+            Socket::Quic(socket) => {
+                let endpoint = doq::endpoint(socket, quic.clone())?;
+                listeners.spawn_on(doq::serve(endpoint, shared(&rooms[1])), runtime.handle());
+            }
+            // Has a thread of its own.
+            Socket::Tls(_) => {}
+        }
+    }
+    drop(inside);
+    runtime.block_on(run(listeners, &rooms, &engine, ear, stop));
+    runtime.shutdown_background();
+    Ok(())
+}
+
 /// Runs the listeners until the bell rings.
-async fn run(mut listeners: JoinSet<()>, engine: &Engine, ear: Ear, stop: watch::Sender<bool>) {
+async fn run(mut listeners: JoinSet<()>, rooms: &[Arc<Room>], engine: &Engine, ear: Ear, stop: watch::Sender<bool>) {
+    let open = || rooms.iter().map(|room| room.count() as u64).sum();
     let mut rung = std::pin::pin!(rung(ear));
     loop {
         tokio::select! {
@@ -155,11 +193,15 @@ async fn run(mut listeners: JoinSet<()>, engine: &Engine, ear: Ear, stop: watch:
                     tracing::error!(%error, "a listener broke down; this is a defect of failoverd");
                 }
             }
-            () = sleep(LATE) => engine.put(),
+            () = sleep(LATE) => {
+                engine.count(|sockets| sockets.open = open());
+                engine.put();
+            }
         }
     }
     stop.send_replace(true);
     let _ = timeout(GRACE, async { while listeners.join_next().await.is_some() {} }).await;
+    engine.count(|sockets| sockets.open = 0);
     engine.put();
 }
 
@@ -233,6 +275,12 @@ impl Engine {
         });
         put(&worker);
         answered
+    }
+
+    /// The limits in force.
+    fn limits(&self) -> Streams {
+        let worker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        worker.reader.load().answering.streams.clone()
     }
 
     /// Counts what happened at a socket.

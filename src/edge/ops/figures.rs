@@ -131,6 +131,8 @@ impl Scrape {
                 "replies" => ("rcode", "Replies sent, by response code"),
                 "replies_truncated" => ("kind", "Replies cut to fit, so that the client asks again over TCP"),
                 "reply_bytes" => ("kind", "Bytes of replies"),
+                "connections_open" => ("kind", "TCP connections of clients that are open now"),
+                "connections_closed" => ("reason", "TCP connections of clients that were closed, by reason"),
                 "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),
             };
@@ -139,7 +141,10 @@ impl Scrape {
                 "" => (Labels::new(), count),
                 kind => (vec![(label, kind.to_owned())], count),
             });
-            sheet.counters(name, help, rows)?;
+            match name {
+                "connections_open" => sheet.gauges(name, help, rows)?,
+                _ => sheet.counters(name, help, rows)?,
+            }
         }
         Ok(())
     }
@@ -311,6 +316,8 @@ mod tests {
                 ("replies", "noerror", 4),
                 ("queries", "tcp", 1),
                 ("replies_truncated", "", 2),
+                ("connections_open", "", 3),
+                ("connections_closed", "idle", 4),
             ],
             certificate_ends: None,
             started: ago(60),
@@ -332,6 +339,8 @@ mod tests {
             "failoverd_queries_total{transport=\"tcp\"} 1",
             "failoverd_replies_total{rcode=\"noerror\"} 4",
             "failoverd_replies_truncated_total 2",
+            "failoverd_connections_open 3",
+            "failoverd_connections_closed_total{reason=\"idle\"} 4",
             "failoverd_rung_served{name=\"www.example.com\",rung=\"primary\"} 0",
             "failoverd_rung_served{name=\"www.example.com\",rung=\"backup\"} 1",
             "failoverd_serving_info{name=\"www.example.com\",rung=\"backup\",origins=\"netlify\",reason=\"failed-over\"} 1",
