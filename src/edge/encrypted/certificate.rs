@@ -311,3 +311,114 @@ impl ResolvesServerCert for Certificates {
         Some(Arc::clone(&self.pair().key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// A certificate of these years and its key, both PEM.
+    fn pair(from: i32, to: i32) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec!["ns.test".to_owned()]).expect("a name");
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+    }
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new(certificate: &str, key: &str) -> Self {
+            let folder = Self(tempfile::tempdir().expect("a folder"));
+            folder.write(certificate, key);
+            folder
+        }
+
+        fn write(&self, certificate: &str, key: &str) {
+            fs::write(self.0.path().join("certificate.pem"), certificate).expect("written");
+            fs::write(self.0.path().join("key.pem"), key).expect("written");
+        }
+
+        fn tls(&self) -> Tls {
+            let path = |name: &str| self.0.path().join(name);
+            Tls { certificate: path("certificate.pem"), key: path("key.pem"), https_path: "/dns-query".to_owned() }
+        }
+
+        fn check(&self) -> Result<Option<String>, Unfit> {
+            check(&Disk::default(), &self.tls())
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_pair_is_told_with_its_file() {
+        let ((good, key), (other, _)) = (pair(2020, 2090), pair(2020, 2090));
+        for (certificate, secret, file, what, help) in [
+            ("", &*key, "certificate.pem", "holds no certificate", "PEM begins with"),
+            ("no", &key, "certificate.pem", "holds no certificate", "PEM begins with"),
+            (&key, &good, "certificate.pem", "holds no certificate", "exchanged"),
+            (&good[..200], &key, "certificate.pem", "not PEM", "whole"),
+            (&good, "", "key.pem", "holds no private key", "PEM of a key"),
+            (&good, &good, "key.pem", "holds no private key", "exchanged"),
+            (&good, &key.replace("BEGIN ", "BEGIN ENCRYPTED "), "key.pem", "holds no private key", "passphrase"),
+            (&other, &key, "key.pem", "does not match", "one issuance"),
+            (&format!("{other}{good}"), &key, "key.pem", "does not match", "matches a later one"),
+            (&pair(2020, 2021).0, &key, "certificate.pem", "has expired on 2021-01-01", "renew"),
+            (&pair(2080, 2090).0, &key, "certificate.pem", "not valid before 2080-01-01", "clock"),
+        ] {
+            let report = Folder::new(certificate, secret).check().expect_err(what).report();
+            for part in [file, what, help] {
+                assert!(report.contains(part), "no `{part}` in {report}");
+            }
+        }
+        let folder = Folder::new(&good, &key);
+        assert_eq!(folder.check(), Ok(None));
+        assert_eq!(Folder::new(&format!("{good}{other}"), &key).check(), Ok(None), "a chain");
+        fs::remove_file(folder.tls().key).expect("removed");
+        assert!(folder.check().expect_err("missing").report().contains("key.pem: cannot be read"));
+    }
+
+    #[test]
+    fn a_key_that_may_not_be_read_is_told_as_such() {
+        let (good, key) = pair(2020, 2090);
+        let folder = Folder::new(&good, &key);
+        fs::set_permissions(folder.tls().key, fs::Permissions::from_mode(0)).expect("set");
+        // Root may read everything.
+        if let Err(unfit) = folder.check() {
+            assert!(unfit.report().contains("the user that failoverd runs as"), "{unfit}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_worth_a_warning() {
+        let at = |day: i64| Wall::from_millis(day * DAY * 1000);
+        assert_eq!(ends_soon(at(100), at(100 - DAYS_MIN)), None);
+        assert!(ends_soon(at(100), at(90)).expect("a warning").contains("expires in 10 days, on 1970-04-11"));
+        assert!(ends_soon(at(100), at(101)).expect("a warning").contains("has expired"));
+    }
+
+    #[test]
+    fn a_renewed_pair_is_taken_and_a_bad_one_is_not() {
+        let ((first, first_key), (second, second_key)) = (pair(2020, 2090), pair(2020, 2080));
+        let folder = Folder::new(&first, &first_key);
+        let certificates = Certificates::load(&folder.tls()).expect("a good pair");
+        let ends = certificates.not_after();
+        certificates.look(None, false);
+        assert_eq!((certificates.not_after(), certificates.trouble()), (ends, vec![]));
+        // Half of a renewal: the certificate is there before its key.
+        folder.write(&second, &first_key);
+        certificates.look(None, false);
+        assert_eq!(certificates.not_after(), ends, "the old one is shown on");
+        assert!(certificates.trouble()[0].contains("does not match"), "{:?}", certificates.trouble());
+        folder.write(&second, &second_key);
+        certificates.look(None, false);
+        assert!(certificates.not_after() < ends && certificates.trouble().is_empty());
+        // Other files, by another configuration.
+        let elsewhere = Folder::new(&first, &first_key);
+        certificates.look(Some(elsewhere.tls()), false);
+        assert_eq!(certificates.not_after(), ends);
+    }
+}

@@ -131,8 +131,8 @@ impl Scrape {
                 "replies" => ("rcode", "Replies sent, by response code"),
                 "replies_truncated" => ("kind", "Replies cut to fit, so that the client asks again over TCP"),
                 "reply_bytes" => ("kind", "Bytes of replies"),
-                "connections_open" => ("kind", "TCP connections of clients that are open now"),
-                "connections_closed" => ("reason", "TCP connections of clients that were closed, by reason"),
+                "connections_open" => ("kind", "Connections of clients that are open now: TCP, TLS, HTTPS and QUIC"),
+                "connections_closed" => ("reason", "Connections of clients that were closed, by reason"),
                 "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),
             };
