@@ -159,9 +159,11 @@ impl Door {
                         worker.sockets.closed(Closed::Handshake);
                         continue;
                     };
-                    self.room.make_room(connection.client(), snapshot, worker);
                     match connection.turn(snapshot, worker, &mut self.buffer) {
-                        Ok(()) => self.room.take_in(&self.epoll, connection, snapshot, worker),
+                        Ok(()) => {
+                            self.room.make_room(connection.client(), snapshot, worker);
+                            self.room.take_in(&self.epoll, connection, snapshot, worker);
+                        }
                         Err(why) => worker.sockets.closed(why),
                     }
                 }

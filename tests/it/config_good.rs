@@ -232,6 +232,20 @@ fn ladders_become_rungs_and_forms() {
 }
 
 #[test]
+fn connections_are_bounded_as_written() {
+    let streams = |text: &str| read(text).config.server.answering.streams.clone();
+    let given = streams(
+        "[server.tcp]\nconnections = 2000\nper_client = 100\nidle = \"30s\"\nreceive = \"2s\"\nsend = \"3s\"\n",
+    );
+    let spans = [given.idle, given.receive, given.send].map(|span| span.as_secs());
+    assert_eq!((given.connections, given.per_client, spans), (2000, 100, [30, 2, 3]));
+    assert_eq!(streams("[server]\ntcp = { idle = \"1m\" }\n").idle, Duration::from_secs(60));
+    // One client never gets more than there is for all.
+    assert_eq!(streams("[server.tcp]\nconnections = 300\n").per_client, 300);
+    assert_eq!(streams("").per_client, 1000);
+}
+
+#[test]
 fn an_empty_file_is_all_defaults() {
     let read = read("");
     let server = &read.config.server;

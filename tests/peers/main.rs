@@ -6,6 +6,7 @@
 mod support; // starting the daemon, asking it, waiting for it
 
 mod answers; //   the same zone in other nameservers answers the same
+mod connections; // the idle, the slow, the many
 mod crash; //     kill -9, a full disk, a hung disk
 mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others
 mod failover; //  real origins die in every way an origin dies
@@ -13,5 +14,6 @@ mod footprint; // memory and CPU
 mod local; //     our own troubles move nothing
 mod network; //   namespaces: a cable that can be cut
 mod nginx; //     real origins with certificates
+mod reloads; //   no query lost
 mod resolver; //  a real resolver follows
 mod zone_files; // the same zone file means the same to other parsers

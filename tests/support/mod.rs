@@ -6,6 +6,7 @@ pub(crate) mod daemon; //   failoverd itself, as a child
 pub(crate) mod dns; //      one question, one answer, no resolver in between
 pub(crate) mod origin; //   HTTP origins made of threads
 pub(crate) mod resolver; // a resolver that can be told to fall silent
+pub(crate) mod tcp; //      clients over TCP
 
 use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};

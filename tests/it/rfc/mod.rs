@@ -14,6 +14,7 @@ mod rfc7766; // TCP
 mod rfc8020; // nothing below a missing name
 mod rfc8482; // ANY
 mod rfc8906; // never silence
+mod rfc9210; // operating TCP
 mod rfc9460; // SVCB and HTTPS
 mod rfc9471; // glue
 mod rfc9619; // one question
