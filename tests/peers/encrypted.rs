@@ -24,8 +24,8 @@ const NAME: &str = "static.example.test";
 const ADDRESS: &str = "192.0.2.80";
 /// Only a hang takes so long.
 const LONG: Duration = Duration::from_secs(20);
-/// Far above what a handshake and a query take; far below what any deadline of the server is.
-const SOON: Duration = Duration::from_secs(1);
+/// Far above what a handshake and a query take; below every deadline of the server.
+const SOON: Duration = Duration::from_secs(3);
 
 /// A daemon on all three transports.
 struct World {
@@ -83,7 +83,7 @@ impl World {
         value.unwrap_or_else(|| panic!("no {line} in {text}")).parse().expect("a number")
     }
 
-    /// A query that all transports must answer within a second.
+    /// A query that all transports must answer soon.
     fn assert_all_answer(&self) {
         for transport in ["+tls", "+https", "+quic"] {
             let began = Instant::now();
@@ -433,11 +433,11 @@ fn thousands_of_idle_connections_are_held_within_the_caps() {
     assert!(kilobytes < 64 * 2000, "{kilobytes} KiB");
     // kdig took the place of one that was idle for longest: neither of those that asked.
     ask(&mut open[0], 8).expect("an answer");
-    let closed = open.iter_mut().filter(|stream| {
+    let closed = open.iter_mut().map(|stream| {
         stream.sock.set_nonblocking(true).expect("nonblocking");
-        matches!(stream.sock.peek(&mut [0; 1]), Ok(1)) && matches!(stream.read(&mut [0]), Ok(0))
+        matches!(stream.read(&mut [0]), Ok(0))
     });
-    assert_eq!(closed.count(), 1);
+    assert_eq!(closed.filter(|is_closed| *is_closed).count(), 1);
 }
 
 /// A connection of DNS over QUIC, and what it takes.
@@ -455,7 +455,7 @@ impl Quic {
             let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).expect("an endpoint");
             let config = quinn::ClientConfig::new(Arc::new(tls));
             let connecting = endpoint.connect_with(config, world.quic, HOST).expect("a connection");
-            Ok((endpoint, connecting.await?))
+            Ok::<_, quinn::ConnectionError>((endpoint, connecting.await?))
         })?;
         Ok(Self { runtime, endpoint, connection })
     }
