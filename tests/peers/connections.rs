@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use crate::support::daemon::{Daemon, ZONE, get, usage};
 use crate::support::tcp::{LONG, ask, connect, framed, is_closed, next, raise_descriptors, source};
-use crate::support::{dns, rounds, wait};
+use crate::support::{dns, rounds, tool, wait};
 
 const NAME: &str = "static.example.test";
 const ADDRESS: &str = "192.0.2.80";
@@ -21,11 +21,6 @@ const SLOW: usize = 500;
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// Kilobytes that one connection may cost us.
 const MEMORY: u64 = 64;
-
-/// `Some` where the acceptance is measured, `round` where others use the machine too.
-fn is_full() -> bool {
-    rounds(0, 1) == 1
-}
 
 /// A daemon with this `[server.tcp]`, and a name whose answer takes 40 KiB.
 fn start(tcp: &str) -> Daemon {
@@ -102,7 +97,7 @@ fn spread(mut took: Vec<Duration>) -> [Duration; 3] {
 
 /// 2,000 idle connections and 500 slow senders: new queries are answered at once.
 fn crowded(what: &str, tcp: &str) {
-    let daemon = start(tcp);
+    let (daemon, has_room) = (start(tcp), tcp.is_empty());
     let pid = daemon.pid();
     let (before, descriptors_before) = (usage(pid).0, descriptors(&daemon));
     let (stop, connected, again) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
@@ -145,9 +140,12 @@ fn crowded(what: &str, tcp: &str) {
             closed(&daemon, "full"),
         );
         assert!(per_connection <= MEMORY as f64, "{per_connection} kB for each of {most}");
-        if is_full() {
-            let slowest = udp.iter().chain(&tcp).max().expect("queries");
-            assert!(*slowest < AT_ONCE, "{slowest:?}");
+        // Where the machine is ours alone. A crowd that comes again 20,000 times a second is more than was promised.
+        if rounds(0, 1) == 1 {
+            for [_, most, slowest] in [spread(udp), spread(tcp)] {
+                let bound = if has_room { slowest } else { most };
+                assert!(bound < AT_ONCE, "{bound:?}");
+            }
         }
     });
     wait("the descriptors are back", LONG, || (descriptors(&daemon) <= descriptors_before).then_some(()));
@@ -256,7 +254,7 @@ fn without_descriptors_it_answers_and_recovers() {
 #[test]
 fn a_limit_of_descriptors_below_the_cap_is_told() {
     let mut daemon = Daemon::prepare("", &["127.0.0.1:9".parse().expect("an address")]);
-    daemon.wrapper = ["prlimit", "--nofile=512:512"].map(str::to_owned).into();
+    daemon.wrapper = vec![tool("prlimit", "util-linux").display().to_string(), "--nofile=512:512".to_owned()];
     daemon.launch();
     daemon.wait_ready();
     let log = daemon.log();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
 use crate::support::daemon::{Daemon, ZONE};
 use crate::support::tcp::{ask, connect, raise_descriptors, source};
@@ -13,7 +13,7 @@ use crate::support::{dns, rounds};
 
 const NAME: &str = "both.example.test";
 /// Sockets of the load; each has 65,536 ids.
-const SOCKETS: usize = 4;
+const SOCKETS: usize = 2;
 /// Queries under way while the maximum is measured.
 const WINDOW: usize = 64;
 /// After which a query is lost.
@@ -43,7 +43,8 @@ struct Lane {
 impl Lane {
     fn new(daemon: &Daemon) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        SockRef::from(&socket).set_recv_buffer_size(4 << 20).expect("a buffer");
+        // As root. What overflows here was not lost by the daemon.
+        set_socket_recv_buffer_size_force(&socket, 4 << 20).expect("a buffer");
         socket.connect(daemon.dns).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         Self { socket, waiting: (0..=u16::MAX).map(|_| AtomicBool::new(false)).collect() }
@@ -144,6 +145,15 @@ impl Tally {
     }
 }
 
+/// Queries the kernel threw away because the daemon's buffer was full: it did not get a core for too long. On a machine
+/// that has other work too, that is what is lost.
+fn overflowed(daemon: &Daemon) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/udp").expect("the table of sockets");
+    let port = format!(":{:04X}", daemon.dns.port());
+    let ours = table.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)));
+    ours.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
+}
+
 #[test]
 fn a_reload_a_second_at_half_of_capacity_costs_no_query() {
     raise_descriptors();
@@ -169,7 +179,8 @@ fn a_reload_a_second_at_half_of_capacity_costs_no_query() {
         for number in 1..=reloads {
             daemon.write("example.test.zone", &zone(number));
             daemon.say(&["reload"]);
-            let serial = daemon.ask("example.test", dns::SOA).and_then(|answer| answer.serial());
+            let serial =
+                dns::ask_tcp(daemon.dns, "example.test", dns::SOA, PATIENCE).and_then(|answer| answer.serial());
             assert!(serial >= Some(number as u32 + 1), "reload {number} is served: {serial:?}");
             thread::sleep((Duration::from_secs(1) * number as u32).saturating_sub(began.elapsed()));
         }
@@ -179,8 +190,9 @@ fn a_reload_a_second_at_half_of_capacity_costs_no_query() {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (sent, lost, wrong) = (count(&tally.sent), count(&tally.lost), count(&tally.wrong));
     println!(
-        "{reloads} reloads, {rate:.0} queries a second of {maximum:.0}: {sent} sent, {lost} lost, {wrong} wrong; {} \
-         connections, {} queries over TCP",
+        "{reloads} reloads, {rate:.0} queries a second of {maximum:.0}: {sent} sent, {lost} lost ({} of them \
+         before they reached the daemon), {wrong} wrong; {} connections, {} queries over TCP",
+        overflowed(&daemon),
         count(&tally.connections),
         count(&tally.over_tcp)
     );

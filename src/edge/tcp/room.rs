@@ -276,3 +276,27 @@ impl Room {
         worker.sockets.closed(why);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Streams;
+
+    #[test]
+    fn the_parts_of_all_threads_add_up_and_none_is_without() {
+        let by =
+            |connections, per_client| Answering { streams: Streams { connections, per_client, ..Streams::default() } };
+        for (threads, affordable, by, all, of_client) in [
+            (1, usize::MAX, by(4000, 1000), 4000, 1000),
+            (3, usize::MAX, by(4000, 1000), 4000, 1000),
+            (7, 500, by(4000, 1000), 500, 1000),
+            // Of less than one for each thread, each has one.
+            (4, usize::MAX, by(256, 2), 256, 4),
+            (2, 0, by(256, 1), 2, 2),
+        ] {
+            let shares: Vec<_> = (0..threads).map(|number| Share { number, threads, affordable }).collect();
+            assert_eq!(shares.iter().map(|share| share.connections(&by)).sum::<usize>(), all, "{threads} threads");
+            assert_eq!(shares.iter().map(|share| share.per_client(&by)).sum::<usize>(), of_client, "{threads} threads");
+        }
+    }
+}
