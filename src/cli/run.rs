@@ -65,6 +65,7 @@ fn tell(daemon: &Daemon) {
         };
         format!("{}{transport}", listen.address)
     });
+    let encrypted = daemon.encrypted().iter().map(|listen| format!("{} ({})", listen.address, listen.scheme));
     let zones = config.zones.iter().map(|zone| zone.apex.to_host());
     let steered = config.steers.iter().map(|steer| steer.name.to_host());
     let text = format!(
@@ -72,7 +73,7 @@ fn tell(daemon: &Daemon) {
          metrics  http://{}/metrics\n",
         env!("CARGO_PKG_VERSION"),
         config.server.name,
-        few(listen),
+        few(listen.chain(encrypted)),
         few(zones),
         few(steered),
         daemon.admin(),

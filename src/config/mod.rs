@@ -8,6 +8,7 @@ mod answering; // how queries are answered
 pub mod bounds; // every key: type, default, bounds, reason
 pub mod budget; // the worst case of a failover; requests of the probes
 pub mod duration; // "1m30s"
+mod encrypted; // tls:// https:// quic:// [server.tls]
 mod errors; //    file, line, caret, what would be right
 pub mod expect; // expressions of `expect` and `warn`
 mod include; //   the files
@@ -35,6 +36,7 @@ use crate::zone::Files;
 use crate::zone::load::Zone;
 
 pub use answering::{Answering, Cookies};
+pub use encrypted::{Encrypted, EncryptedListen, Scheme, Tls};
 pub use errors::Errors;
 pub use rate_limit::RateLimit;
 pub use streams::Streams;
@@ -150,9 +152,11 @@ pub struct Server {
     pub doubt_share: f64,
     /// How queries are answered.
     pub answering: Arc<Answering>,
+    /// Encrypted transports.
+    pub encrypted: Encrypted,
 }
 
-/// One address of `[server] listen`.
+/// One address of `[server] listen` without encryption.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Listen {
     pub address: SocketAddr,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::answering;
 use super::bounds::{RESOLVERS_MAX, Section, section};
+use super::encrypted::{self, Encrypted, EncryptedListen, Scheme};
 use super::errors::{At, Findings, quoted};
 use super::secret;
 use super::spec::Block;
@@ -42,6 +43,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
         watch: false,
         doubt_share: preset(of, "doubt_share").parse().unwrap_or(0.5),
         answering: Arc::default(),
+        encrypted: Encrypted::default(),
     };
     let Some(fields) = fields else {
         server.answering = Arc::new(answering::read(reading, None, &server.name));
@@ -56,9 +58,15 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
         }
         server.name = name.value;
     }
-    if let Some(listen) = reading.texts(&fields, "listen") {
-        server.listen = listens(reading, &fields, listen);
+    let mut listen = Listens::default();
+    if let Some(texts) = reading.texts(&fields, "listen") {
+        listen = listens(reading, &fields, texts);
+        server.listen = listen.plain;
     }
+    if let (Some(at), false) = (listen.first_encrypted, fields.has("tls")) {
+        encrypted::without_certificate(reading, at);
+    }
+    server.encrypted.listen = listen.encrypted;
     if let Some(workers) = reading.integer(&fields, "workers") {
         server.workers = usize::try_from(workers.value).ok();
     }
@@ -77,7 +85,15 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
     server
 }
 
-fn listens(reading: &mut Reading<'_>, fields: &Fields<'_>, texts: Vec<Text>) -> Vec<Listen> {
+/// The addresses of `listen`, by who answers there.
+#[derive(Default)]
+struct Listens {
+    plain: Vec<Listen>,
+    encrypted: Vec<EncryptedListen>,
+    first_encrypted: Option<At>,
+}
+
+fn listens(reading: &mut Reading<'_>, fields: &Fields<'_>, texts: Vec<Text>) -> Listens {
     if texts.is_empty() {
         let at = fields.at_of("listen");
         reading
@@ -85,24 +101,21 @@ fn listens(reading: &mut Reading<'_>, fields: &Fields<'_>, texts: Vec<Text>) -> 
             .error(at, "`listen` is empty: nobody could ask")
             .help("leave it out to listen on port 53 of every address");
     }
+    let mut all = Listens::default();
     let mut seen: Vec<(Listen, At)> = Vec::new();
     for text in texts {
         let value = text.value.as_str();
-        let (udp, tcp, rest) = match value.split_once("://") {
-            Some(("udp", rest)) => (true, false, rest),
-            Some(("tcp", rest)) => (false, true, rest),
-            Some((scheme @ ("tls" | "dot" | "https" | "doh" | "quic" | "doq" | "h3"), _)) => {
-                reading.reserved(text.at, &format!("{scheme}://"));
-                continue;
-            }
-            Some((scheme, rest)) => {
-                let what = format!("{} is no transport", quoted(&format!("{scheme}://")));
-                reading.found.error(text.at, what).help(format!(
-                    "write `\"{rest}\"` for UDP and TCP, `\"udp://{rest}\"` or `\"tcp://{rest}\"` for one of them"
-                ));
-                continue;
-            }
-            None => (true, true, value),
+        let (scheme, udp, tcp, rest) = match value.split_once("://") {
+            Some(("udp", rest)) => (None, true, false, rest),
+            Some(("tcp", rest)) => (None, false, true, rest),
+            Some((word, rest)) => match Scheme::named(word) {
+                Some(scheme) => (Some(scheme), scheme.is_udp(), !scheme.is_udp(), rest),
+                None => {
+                    no_transport(reading, &text, word, rest);
+                    continue;
+                }
+            },
+            None => (None, true, true, value),
         };
         let rest = match rest.split_once('?') {
             Some((_, option)) if option.starts_with("proxy") => {
@@ -118,7 +131,13 @@ fn listens(reading: &mut Reading<'_>, fields: &Fields<'_>, texts: Vec<Text>) -> 
             }
             None => rest,
         };
-        let Some(address) = address(reading, &text, rest, None) else {
+        if let (Some(Scheme::Https), Some((address, path))) = (scheme, rest.split_once('/')) {
+            let what = format!("{} has a path, where only `https://address:port` belongs", text.shown());
+            let problem = reading.found.error(text.at, what);
+            problem.help(format!("write `\"https://{address}\"`, and `https_path = \"/{path}\"` in `[server.tls]`"));
+            continue;
+        }
+        let Some(address) = address(reading, &text, rest, scheme.map(Scheme::port)) else {
             continue;
         };
         let listen = Listen { address, udp, tcp };
@@ -134,8 +153,34 @@ fn listens(reading: &mut Reading<'_>, fields: &Fields<'_>, texts: Vec<Text>) -> 
             continue;
         }
         seen.push((listen, text.at));
+        match scheme {
+            None => all.plain.push(listen),
+            Some(scheme) => {
+                all.encrypted.push(EncryptedListen { address, scheme });
+                all.first_encrypted.get_or_insert(text.at);
+            }
+        }
     }
-    seen.into_iter().map(|(listen, _)| listen).collect()
+    all
+}
+
+/// `word` is none of the words that may stand before `://rest`.
+fn no_transport(reading: &mut Reading<'_>, text: &Text, word: &str, rest: &str) {
+    let meant = Scheme::meant_by(word);
+    if meant.is_none() && word == "h3" {
+        // DNS over HTTP/3.
+        reading.reserved(text.at, &format!("{word}://"));
+        return;
+    }
+    let what = format!("{} is no transport", quoted(&format!("{word}://")));
+    let problem = reading.found.error(text.at, what);
+    match meant {
+        Some(scheme) => problem.help(format!("DNS over {scheme} is `\"{}://{rest}\"`", scheme.word())),
+        None => problem.help(format!(
+            "write `\"{rest}\"` for UDP and TCP, `\"udp://{rest}\"` or `\"tcp://{rest}\"` for one of them; or \
+             `tls://`, `https://`, `quic://`"
+        )),
+    };
 }
 
 fn resolvers(reading: &mut Reading<'_>, fields: &Fields<'_>, listen: &[Listen]) -> Option<Resolvers> {
@@ -368,11 +413,13 @@ fn web_address(reading: &mut Reading<'_>, text: &Text, path: bool) -> Option<()>
 pub(crate) fn same_port(found: &mut Findings, server: &Server, spec: &AdminSpec) {
     let addresses = [("listen", spec.admin.listen), ("ops_listen", spec.admin.ops_listen)];
     for ((name, address), place) in addresses.into_iter().zip(spec.places) {
-        let clash = server.listen.iter().any(|listen| {
-            let (ours, theirs) = (listen.address.ip(), address.ip());
+        let plain = server.listen.iter().filter(|listen| listen.tcp).map(|listen| listen.address);
+        let encrypted = server.encrypted.listen.iter().filter(|listen| !listen.scheme.is_udp());
+        let clash = plain.chain(encrypted.map(|listen| listen.address)).any(|listen| {
+            let (ours, theirs) = (listen.ip(), address.ip());
             let everywhere = ours.is_unspecified() || theirs.is_unspecified();
             let meets = ours == theirs || everywhere && ours.is_ipv4() == theirs.is_ipv4();
-            listen.tcp && meets && listen.address.port() == address.port() && address.port() != 0
+            meets && listen.port() == address.port() && address.port() != 0
         });
         if clash {
             let what = format!("{address}, `{name}` of [admin], is also an address of [server] `listen`");

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::bounds::{SECTIONS, Section, TABLES_MAX, section};
+use super::encrypted;
 use super::errors::{At, Located, nearest, quoted};
 use super::node::{self, AdminSpec};
 use super::probing::{self, CheckDefaults, CheckSpec, OriginSpec};
@@ -88,6 +89,8 @@ fn spec(reading: &mut Reading<'_>, blocks: &Blocks<'_>, host_name: &str) -> Spec
     answering.cookies = answering::cookies(reading, blocks.one("server.cookies"));
     answering.rate_limit = blocks.one("server.rate_limit").map(|block| rate_limit::read(reading, block));
     answering.streams = streams::read(reading, blocks.one("server.tcp"));
+    let is_encrypted = !server.encrypted.listen.is_empty();
+    server.encrypted.tls = encrypted::tls(reading, blocks.one("server.tls"), is_encrypted);
     let admin = node::admin(reading, blocks.one("admin"), blocks.all("admin.token"));
     Spec {
         alerts: blocks.all("alert").filter_map(|block| node::alert(reading, block)).collect(),

@@ -325,8 +325,12 @@ fn flattened_names(config: &Config) -> Vec<Name> {
 
 /// The settings of `new` that take effect only at the next start.
 pub fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let listened = |config: &Config| (config.server.listen.clone(), config.server.encrypted.listen.clone());
+    // The files themselves are taken into use at once.
+    let https_path = |config: &Config| config.server.encrypted.tls.as_ref().map(|tls| tls.https_path.clone());
     let settings = [
-        ("[server] listen", old.server.listen != new.server.listen),
+        ("[server] listen", listened(old) != listened(new)),
+        ("[server.tls] https_path", https_path(old) != https_path(new)),
         ("[server] workers", old.server.workers != new.server.workers),
         ("[server] state", old.server.state != new.server.state),
         ("[admin] listen", old.admin.listen != new.admin.listen),

@@ -66,6 +66,24 @@ pub(super) fn bind(listen: &Listen, workers: usize) -> Result<Bound, BindError> 
     }
 }
 
+/// One TCP listener, and its address with the port that was drawn where it was 0.
+pub(super) fn listener(address: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {
+    let bound = bind_tcp(address, 1).and_then(|mut listeners| {
+        let listener = listeners.pop().ok_or(io::ErrorKind::NotFound)?;
+        Ok((listener.local_addr()?, listener))
+    });
+    bound.map_err(said(Wire::Tcp, address))
+}
+
+/// One UDP socket, likewise.
+pub(super) fn datagrams(address: SocketAddr) -> Result<(SocketAddr, UdpSocket), BindError> {
+    let bound = bind_udp(address, 1).and_then(|mut sockets| {
+        let socket = sockets.pop().ok_or(io::ErrorKind::NotFound)?;
+        Ok((socket.local_addr()?, socket))
+    });
+    bound.map_err(said(Wire::Udp, address))
+}
+
 /// The first socket asks for the address alone, so that a second nameserver is told instead of taking half of the
 /// queries; then it lets in its siblings.
 fn bind_udp(mut address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {

@@ -4,6 +4,8 @@
 //!  thread     runs
 //!  udp-N,
 //!  tcp-N      answers, from the published snapshot             (nameserver)
+//!  tls,
+//!  encrypted  the same over TLS, HTTPS, QUIC; they give way    (encrypted)
 //!  control    the one loop that decides and publishes; probes  (daemon/control)
 //!  people     HTTP API, metrics, alerts, signals, file watch   (here)
 //!  storage    the state file                                   (storage)
@@ -27,10 +29,11 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, EncryptedListen, Listen};
 use crate::control::Controller;
 use crate::edge::alerts::Undelivered;
 use crate::edge::bind::BindError;
+use crate::edge::encrypted::certificate::Certificates;
 use crate::edge::files::Disk;
 use crate::edge::handle::{Handle, Inner};
 use crate::edge::nameserver::Nameserver;
@@ -39,7 +42,7 @@ use crate::edge::publication::cell;
 use crate::edge::sdnotify::Notifier;
 use crate::edge::signals::{Hangup, Signals};
 use crate::edge::storage::{InUse, Storage};
-use crate::edge::{clock, load, secrets};
+use crate::edge::{clock, encrypted, load, secrets};
 use crate::snapshot::Refused;
 
 use control::Control;
@@ -134,6 +137,11 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let ops = listener("ops_listen", config.admin.ops_listen)?;
     // All sockets before the state: a start in vain must not cost numbers.
     let bound = Nameserver::bind(&config.server.listen, config.server.workers).map_err(StartError::Listen)?;
+    let certificates = config.server.encrypted.tls.as_ref().map(Certificates::load).transpose();
+    let certificates = certificates.map_err(|unfit| StartError::Config(unfit.report()))?;
+    let encrypted =
+        certificates.clone().map(|certificates| encrypted::Bound::bind(&config.server.encrypted, certificates));
+    let bound = bound.with(encrypted.transpose().map_err(StartError::Listen)?.flatten());
 
     // From here on a stop is in order; before, there is nothing to be put in order.
     let signals = hangup.and_then(|hangup| caught(&serving, || Signals::catch(hangup)));
@@ -171,6 +179,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         storage: storage.clone(),
         prober: prober.clone(),
         undelivered: undelivered.clone(),
+        certificates: certificates.clone(),
         path,
         started_with: Arc::clone(&config),
         looks: tokio::sync::Mutex::new(disk.looks()),
@@ -189,7 +198,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     };
     let control = Control::new(controller, publisher, storage.clone(), prober, called, in_force, notifier);
     daemon.control = Some(spawn("control", runtime, control.run(effects, stopped.clone()))?);
-    let people = People { handle, config, storage, undelivered, nameserver, admin, ops };
+    let people = People { handle, config, storage, undelivered, nameserver, certificates, admin, ops };
     let signals = signals.map(|signals| (signals, stop));
     daemon.people = Some(spawn("people", serving, people.run(signals, stopped))?);
     unwind.started();
@@ -205,6 +214,11 @@ impl Daemon {
     /// Where DNS is answered; ports that were drawn stand where 0 was asked for.
     pub fn listen(&self) -> &[Listen] {
         self.nameserver.local_addresses()
+    }
+
+    /// Where DNS is answered with encryption, likewise.
+    pub fn encrypted(&self) -> &[EncryptedListen] {
+        self.nameserver.encrypted_addresses()
     }
 
     /// Where the HTTP API is.

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::control::journal::Entry;
 use crate::control::{Asked, Figures, Loaded, Reply, waits_for_restart};
 use crate::edge::alerts::Undelivered;
+use crate::edge::encrypted::certificate::Certificates;
 use crate::edge::files::{Disk, Looks};
 use crate::edge::load;
 use crate::edge::prober::Prober;
@@ -19,6 +20,7 @@ use crate::edge::publication::Reader;
 use crate::edge::storage::Storage;
 use crate::probe::{Epoch, Observation, Purpose, Request, WatchId};
 use crate::snapshot::{Generation, Snapshot};
+use crate::time::Wall;
 
 /// How long an order waits for its commit before it is answered "in force, not durable".
 const DURABLE_PATIENCE: Duration = Duration::from_secs(2);
@@ -38,6 +40,8 @@ pub(super) struct Inner {
     pub(super) storage: Storage,
     pub(super) prober: Prober,
     pub(super) undelivered: Undelivered,
+    /// What encrypted transports show; `None` without them.
+    pub(super) certificates: Option<Arc<Certificates>>,
     /// Where the configuration is read from.
     pub(super) path: PathBuf,
     /// The configuration the daemon was started with: some settings apply only then.
@@ -256,11 +260,17 @@ impl Handle {
         }
         degraded.extend(self.0.prober.resolver_trouble().map(|trouble| format!("resolvers: {trouble}")));
         degraded.extend(self.0.undelivered.lines());
+        degraded.extend(self.0.certificates.iter().flat_map(|certificates| certificates.trouble()));
         let waiting = self.waits_for_restart();
         if !waiting.is_empty() {
             degraded.push(format!("settings wait for a restart: {}", waiting.join(", ")));
         }
         Readiness { ready: undecided == 0, degraded }
+    }
+
+    /// When the certificate of encrypted transports ends, if there are any.
+    pub fn certificate_ends(&self) -> Option<Wall> {
+        self.0.certificates.as_ref().map(|certificates| certificates.not_after())
     }
 
     /// Compared once per configuration: readiness is asked often, and listeners are many.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config;
 use crate::control::Loaded;
 use crate::dns::Name;
+use crate::edge::encrypted::certificate;
 use crate::edge::files::Disk;
 use crate::edge::ourselves;
 use crate::edge::prober::system_servers;
@@ -35,6 +36,9 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
     // The canary asks them even where no host name of an origin has to be resolved.
     ourselves::refuse(&read.config.server, &system_servers())?;
     let mut warnings = read.warnings.clone();
+    if let Some(tls) = &read.config.server.encrypted.tls {
+        warnings.extend(certificate::check(files, tls).map_err(|unfit| unfit.report())?);
+    }
     let mut zones = Vec::new();
     let mut errors = Vec::new();
     let steered: BTreeSet<&Name> = read.config.steers.iter().map(|steer| &steer.name).collect();

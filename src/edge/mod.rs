@@ -6,6 +6,7 @@ pub mod bind; //        listening sockets, or why there are none
 pub mod clock; //       the only place that reads a clock
 pub mod daemon; //      wires and spawns everything
 mod descriptors; //     how many connections there are descriptors for
+pub mod encrypted; //   DNS over TLS, HTTPS and QUIC
 pub mod files; //       the disk, and what has changed on it
 pub mod handle; //      what the HTTP API may ask of the running daemon
 pub mod headline; //    a journal entry as one line

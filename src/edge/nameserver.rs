@@ -15,11 +15,12 @@ use std::thread::{self, JoinHandle};
 use ring::rand::SecureRandom;
 
 use super::bind::{self, BindError, bind};
+use super::encrypted;
 use super::publication::Reader;
 use super::tcp::{Closed, Share};
 use super::{clock, descriptors, tcp, udp};
 use crate::answer::{Desk, Limiter, Reply, Tally};
-use crate::config::Listen;
+use crate::config::{EncryptedListen, Listen};
 use crate::snapshot::Snapshot;
 
 /// UDP threads per listen address where neither configuration nor system tells a number.
@@ -29,6 +30,7 @@ const WORKERS: usize = 1;
 #[derive(Debug)]
 pub struct Nameserver {
     local: Vec<Listen>,
+    encrypted: Vec<EncryptedListen>,
     shelves: Vec<Arc<Shelf>>,
     bell: Option<Bell>,
     threads: Vec<JoinHandle<()>>,
@@ -36,9 +38,18 @@ pub struct Nameserver {
 
 /// Sockets that are ours, and answer nothing yet.
 #[derive(Debug)]
-pub struct Bound(Vec<bind::Bound>);
+pub struct Bound {
+    plain: Vec<bind::Bound>,
+    encrypted: Option<encrypted::Bound>,
+}
 
 impl Bound {
+    /// Adds what is listened on with encryption.
+    #[must_use]
+    pub fn with(self, encrypted: Option<encrypted::Bound>) -> Self {
+        Self { encrypted, ..self }
+    }
+
     /// Starts answering from what `reader` loads.
     ///
     /// # Errors
@@ -46,16 +57,17 @@ impl Bound {
     pub fn serve(self, reader: &Reader) -> io::Result<Nameserver> {
         let (bell, ear) = bell()?;
         let mut nameserver = Nameserver {
-            local: self.0.iter().map(|bound| bound.listen).collect(),
+            local: self.plain.iter().map(|bound| bound.listen).collect(),
+            encrypted: self.encrypted.iter().flat_map(|bound| bound.listen.iter().copied()).collect(),
             shelves: Vec::new(),
             bell: Some(bell),
             threads: Vec::new(),
         };
         // By worker, then by address.
         let mut listeners: Vec<Vec<_>> = Vec::new();
-        let heard = self.0.iter().map(|bound| bound.listen).filter(|listen| listen.udp);
+        let heard = self.plain.iter().map(|bound| bound.listen).filter(|listen| listen.udp);
         let ours: Arc<[SocketAddr]> = heard.map(|listen| listen.address).collect();
-        for bound in self.0 {
+        for bound in self.plain {
             listeners.resize_with(listeners.len().max(bound.tcp.len()), Vec::new);
             listeners.iter_mut().zip(bound.tcp).for_each(|(of_worker, listener)| of_worker.push(listener));
             let workers = u32::try_from(bound.udp.len()).unwrap_or(u32::MAX);
@@ -71,7 +83,11 @@ impl Bound {
         for (number, listeners) in listeners.into_iter().enumerate() {
             let answering = nameserver.worker(reader, &ear);
             let share = Share { number, threads, affordable };
-            nameserver.spawn(format!("tcp-{number}"), move || tcp::serve(listeners, share, answering))?;
+            nameserver.spawn(format!("tcp-{number}"), move || tcp::serve(listeners, None, share, answering))?;
+        }
+        for (name, serve) in self.encrypted.map(encrypted::Bound::parts).transpose()?.unwrap_or_default() {
+            let answering = nameserver.worker(reader, &ear);
+            nameserver.spawn(name.to_owned(), move || serve(answering, affordable))?;
         }
         Ok(nameserver)
     }
@@ -85,7 +101,8 @@ impl Nameserver {
     pub fn bind(listen: &[Listen], workers: Option<usize>) -> Result<Bound, BindError> {
         let cores = || thread::available_parallelism().map_or(WORKERS, usize::from);
         let workers = workers.unwrap_or_else(cores).max(1);
-        Ok(Bound(listen.iter().map(|listen| bind(listen, workers)).collect::<Result<_, _>>()?))
+        let plain = listen.iter().map(|listen| bind(listen, workers)).collect::<Result<_, _>>()?;
+        Ok(Bound { plain, encrypted: None })
     }
 
     fn worker(&mut self, reader: &Reader, ear: &Ear) -> Worker {
@@ -109,6 +126,11 @@ impl Nameserver {
     /// What is listened on, in the order of the configuration; ports that were drawn stand where 0 was asked for.
     pub fn local_addresses(&self) -> &[Listen] {
         &self.local
+    }
+
+    /// What is listened on with encryption, likewise.
+    pub fn encrypted_addresses(&self) -> &[EncryptedListen] {
+        &self.encrypted
     }
 
     /// What all threads together have answered so far.
@@ -196,11 +218,11 @@ pub struct SocketTally {
     pub looped: u64,
     /// UDP replies the system did not take.
     pub unsent: u64,
-    /// TCP connections accepted.
+    /// Connections accepted, whatever runs on them.
     pub accepted: u64,
-    /// TCP connections that are open now.
+    /// Connections that are open now.
     pub open: u64,
-    /// TCP connections closed, by reason.
+    /// Connections closed, by reason.
     closed: [u64; Closed::ALL.len()],
     /// Failures to accept a connection or to receive a datagram.
     pub trouble: u64,

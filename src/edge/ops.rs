@@ -100,6 +100,7 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> Response {
         readiness: ops.handle.readiness(),
         figures,
         queries: (ops.queries)(),
+        certificate_ends: ops.handle.certificate_ends(),
         started: ops.started,
         now: clock::now(),
     }));

@@ -12,16 +12,19 @@
 
 mod connection; // a socket and its machine
 mod room; //       who is in, and who has to go
+mod tls; //        TLS in between
 
 use std::io;
 use std::mem;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustls::ServerConfig;
 
 use super::clock;
 use super::nameserver::Worker;
@@ -31,9 +34,11 @@ use crate::snapshot::Snapshot;
 use crate::time::Moment;
 
 pub(crate) use connection::Closed;
+pub(super) use connection::client_of;
 use connection::{Connection, Wire};
 use room::Room;
 pub(super) use room::Share;
+use tls::Session;
 
 /// Connections accepted at each listener before those that are open get their turn.
 const ACCEPTED_AT_ONCE: usize = 64;
@@ -51,9 +56,10 @@ const BELL: u64 = 0;
 const LISTENERS: u64 = 1;
 const CONNECTIONS: u64 = 1 << 32;
 
-/// Answers what comes in at `listeners` until the bell rings, and then what has come in until then.
-pub(super) fn serve(listeners: Vec<TcpListener>, share: Share, mut worker: Worker) {
-    let mut door = match Door::new(listeners, share, &worker) {
+/// Answers what comes in at `listeners` until the bell rings, and then what has come in until then. With `tls`, over
+/// TLS.
+pub(super) fn serve(listeners: Vec<TcpListener>, tls: Option<Arc<ServerConfig>>, share: Share, mut worker: Worker) {
+    let mut door = match Door::new(listeners, tls, share, &worker) {
         Ok(door) => door,
         Err(error) => {
             tracing::error!(%error, "TCP cannot be set up; this thread answers nothing");
@@ -70,6 +76,7 @@ pub(super) fn serve(listeners: Vec<TcpListener>, share: Share, mut worker: Worke
 struct Door {
     epoll: OwnedFd,
     listeners: Vec<TcpListener>,
+    tls: Option<Arc<ServerConfig>>,
     /// Set after the system had no descriptor for us.
     paused_until: Option<Moment>,
     room: Room,
@@ -81,7 +88,12 @@ struct Door {
 }
 
 impl Door {
-    fn new(listeners: Vec<TcpListener>, share: Share, worker: &Worker) -> io::Result<Self> {
+    fn new(
+        listeners: Vec<TcpListener>,
+        tls: Option<Arc<ServerConfig>>,
+        share: Share,
+        worker: &Worker,
+    ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &*worker.ear.line, EventData::new_u64(BELL), EventFlags::IN)?;
         for (data, listener) in (LISTENERS..).zip(&listeners) {
@@ -90,6 +102,7 @@ impl Door {
         Ok(Self {
             epoll,
             listeners,
+            tls,
             paused_until: None,
             room: Room::new(share),
             events: Vec::with_capacity(EVENTS),
@@ -142,7 +155,10 @@ impl Door {
                 Ok((socket, client)) => {
                     worker.sockets.accepted += 1;
                     has_evicted = false;
-                    let mut connection = Connection::new(Wire::Plain(socket), client, Transport::Tcp, now);
+                    let Ok(mut connection) = self.begin(socket, client, now) else {
+                        worker.sockets.closed(Closed::Handshake);
+                        continue;
+                    };
                     match connection.turn(snapshot, worker, &mut self.buffer) {
                         Ok(()) => {
                             self.room.make_room(connection.client(), snapshot, worker);
@@ -165,6 +181,16 @@ impl Door {
                 Err(_) => worker.sockets.trouble += 1,
             }
         }
+    }
+
+    fn begin(&self, socket: TcpStream, client: SocketAddr, now: Moment) -> io::Result<Connection> {
+        Ok(match &self.tls {
+            None => Connection::new(Wire::Plain(socket), client, Transport::Tcp, now),
+            Some(tls) => {
+                let session = Session::new(socket, tls)?;
+                Connection::new(Wire::Tls(Box::new(session)), client, Transport::Tls, now)
+            }
+        })
     }
 
     /// Without descriptors a listener would wake us without end.

@@ -25,6 +25,7 @@ pub(crate) fn config() -> Config {
             watch: false,
             doubt_share: 0.5,
             answering: Default::default(),
+            encrypted: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().unwrap(),

@@ -495,3 +495,31 @@ fn secrets_of_cookies_are_lines_of_a_file_beside_the_configuration() {
     assert!(!format!("{:?}", read.config).contains("e5"), "secrets never show");
     assert_eq!(read.files[1], Path::new("etc/cookies"), "a change of the file is seen");
 }
+
+#[test]
+fn encrypted_addresses_have_their_own_ports_and_a_certificate() {
+    let read = read(
+        r#"
+[server]
+listen = ["192.0.2.1:53", "tls://192.0.2.1", "https://[2001:db8::1]", "quic://[2001:db8::1]:8853"]
+[server.tls]
+certificate = "tls/fullchain.pem"
+key = "/run/privkey.pem"
+"#,
+    );
+    assert_eq!(read.warnings, [""; 0]);
+    let server = read.config.server;
+    let shown: Vec<String> = server.encrypted.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["tls://192.0.2.1:853", "https://[2001:db8::1]:443", "quic://[2001:db8::1]:8853"]);
+    assert_eq!(server.listen.len(), 1);
+    let tls = server.encrypted.tls.expect("a certificate");
+    assert_eq!((tls.certificate, tls.key), ("etc/tls/fullchain.pem".into(), "/run/privkey.pem".into()));
+    assert_eq!(tls.https_path, "/dns-query");
+}
+
+#[test]
+fn a_certificate_for_nobody_is_worth_a_word() {
+    let read = read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n");
+    assert_eq!(read.warnings.len(), 1);
+    assert!(read.warnings[0].contains("`[server.tls]` is not used"), "{:?}", read.warnings);
+}

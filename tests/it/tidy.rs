@@ -87,6 +87,7 @@ const FOLDERS: &[Folder] = &[
             "hyper_util",
             "jiff",
             "prometheus_client",
+            "quinn",
             "quinn_udp",
             "redb",
             "reqwest",

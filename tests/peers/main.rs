@@ -8,6 +8,7 @@ mod support; // starting the daemon, asking it, waiting for it
 mod answers; //   the same zone in other nameservers answers the same
 mod connections; // the idle, the slow, the many
 mod crash; //     kill -9, a full disk, a hung disk
+mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU
 mod hostile; //   malformed packets, floods, amplification

@@ -21,8 +21,8 @@ pub(crate) struct Authority {
 /// Certificate chain and key of one server, as PEM.
 #[derive(Clone)]
 pub(crate) struct Identity {
-    certificate: String,
-    key: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {

@@ -43,6 +43,8 @@ pub(crate) struct Daemon {
     pub(crate) environment: Vec<(String, String)>,
     /// Where its state lives; its own folder unless set before the first launch.
     pub(crate) state: PathBuf,
+    /// More entries of `listen`.
+    pub(crate) listen: Vec<String>,
     resolvers: Vec<SocketAddr>,
     body: String,
     child: Option<Child>,
@@ -62,6 +64,7 @@ impl Daemon {
             wrapper: Vec::new(),
             environment: Vec::new(),
             state,
+            listen: Vec::new(),
             resolvers: resolvers.to_vec(),
             body: body.to_owned(),
             child: None,
@@ -96,11 +99,13 @@ impl Daemon {
 
     fn write_config(&self) {
         let resolvers: Vec<String> = self.resolvers.iter().map(|one| format!("\"{one}\"")).collect();
+        let listen: Vec<String> =
+            [self.dns.to_string()].iter().chain(&self.listen).map(|one| format!("\"{one}\"")).collect();
         let text = format!(
-            "contract = 1\n\n[server]\nname = \"test\"\nlisten = [\"{}\"]\nworkers = 1\nstate = \"{}\"\nresolvers = \
+            "contract = 1\n\n[server]\nname = \"test\"\nlisten = [{}]\nworkers = 1\nstate = \"{}\"\nresolvers = \
              [{}]\n\n[admin]\nlisten = \"{}\"\nops_listen = \"{}\"\n\n[zone.\"example.test\"]\nfile = \
              \"example.test.zone\"\n\n{}",
-            self.dns,
+            listen.join(", "),
             self.state.display(),
             resolvers.join(", "),
             self.admin,

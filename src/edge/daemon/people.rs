@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::edge::alerts::{self, Undelivered};
+use crate::edge::encrypted::certificate::Certificates;
 use crate::edge::handle::Handle;
 use crate::edge::nameserver::Nameserver;
 use crate::edge::signals::Signals;
@@ -35,6 +36,7 @@ pub(super) struct People {
     pub(super) storage: Storage,
     pub(super) undelivered: Undelivered,
     pub(super) nameserver: Arc<Nameserver>,
+    pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) admin: TcpListener,
     pub(super) ops: TcpListener,
 }
@@ -42,7 +44,7 @@ pub(super) struct People {
 impl People {
     /// Runs until `stopped`. With `signals`, a signal may say so.
     pub(super) async fn run(self, signals: Option<(Signals, watch::Sender<bool>)>, mut stopped: watch::Receiver<bool>) {
-        let Self { handle, config, storage, undelivered, nameserver, admin, ops } = self;
+        let Self { handle, config, storage, undelivered, nameserver, certificates, admin, ops } = self;
         let mut all = JoinSet::new();
         if let Some((signals, stop)) = signals {
             all.spawn(signals.obey(handle.clone(), stop));
@@ -60,6 +62,11 @@ impl People {
         }));
         let to = handle.clone();
         all.spawn(kept("the watch of files", AGAIN, move || watch_files(to.clone())));
+        if let Some(certificates) = certificates {
+            let to = handle.clone();
+            let keep = move || Arc::clone(&certificates).keep(to.configs());
+            all.spawn(kept("the watch of the certificate", AGAIN, keep));
+        }
         let admin = Arc::new(admin);
         all.spawn(kept("the API and alerts", AGAIN, move || {
             with_secrets(handle.clone(), Arc::clone(&config), storage.clone(), undelivered.clone(), Arc::clone(&admin))

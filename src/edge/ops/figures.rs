@@ -15,7 +15,7 @@ use crate::edge::handle::Readiness;
 use crate::probe::Outcome;
 use crate::snapshot::Snapshot;
 use crate::snapshot::status::WatchStatus;
-use crate::time::Now;
+use crate::time::{Now, Wall};
 use crate::verdict::Class;
 
 /// All that one scrape is made from.
@@ -28,6 +28,8 @@ pub struct Scrape {
     pub figures: Option<Figures>,
     /// Rows of name, label and count of the nameserver.
     pub queries: Vec<(&'static str, &'static str, u64)>,
+    /// When the certificate of encrypted transports ends, if there are any.
+    pub certificate_ends: Option<Wall>,
     pub started: Now,
     pub now: Now,
 }
@@ -104,7 +106,12 @@ impl Scrape {
         sheet.gauge("doubt", "1 while our own sight is in doubt and automation is frozen", doubt)?;
         sheet.gauge("generation", "Number of the snapshot that is served", self.snapshot.generation.0)?;
         let zones = self.snapshot.zones.iter().map(|zone| (vec![("zone", zone.apex.to_host())], zone.serial.0));
-        sheet.gauges("zone_serial", "SOA serial of each zone", zones)
+        sheet.gauges("zone_serial", "SOA serial of each zone", zones)?;
+        sheet.gauges(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the certificate that encrypted transports show expires, in seconds since 1970",
+            self.certificate_ends.map(|ends| (Labels::new(), ends.seconds())),
+        )
     }
 
     /// Rows of one name stand together whatever order they came in.
@@ -130,8 +137,8 @@ impl Scrape {
                 "replies_limited" => ("class", "Replies not sent because of the rate limit, by class of the reply"),
                 "replies_slipped" => ("class", "Replies sent without records because of the rate limit, by class"),
                 "reply_bytes" => ("kind", "Bytes of replies"),
-                "connections_open" => ("kind", "TCP connections of clients that are open now"),
-                "connections_closed" => ("reason", "TCP connections of clients that were closed, by reason"),
+                "connections_open" => ("kind", "Connections of clients that are open now: TCP, TLS, HTTPS and QUIC"),
+                "connections_closed" => ("reason", "Connections of clients that were closed, by reason"),
                 "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),
             };
@@ -318,6 +325,7 @@ mod tests {
                 ("connections_open", "", 3),
                 ("connections_closed", "idle", 4),
             ],
+            certificate_ends: None,
             started: ago(60),
             now: now(),
         }));

@@ -7,6 +7,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
+use super::tls::Session;
 use crate::answer::stream::{Activity, Ending, Stream};
 use crate::answer::{Client, Transport};
 use crate::config::Answering;
@@ -21,6 +22,7 @@ const DRAINED_AT_ONCE: usize = 64;
 /// error of kind `WouldBlock`.
 pub(super) enum Wire {
     Plain(TcpStream),
+    Tls(Box<Session>),
 }
 
 impl Wire {
@@ -28,6 +30,7 @@ impl Wire {
     pub(super) fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
+            Self::Tls(session) => session.socket(),
         }
     }
 
@@ -35,6 +38,7 @@ impl Wire {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(session) => session.receive(buffer),
         }
     }
 
@@ -42,6 +46,7 @@ impl Wire {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(session) => session.send(bytes),
         }
     }
 
@@ -49,13 +54,16 @@ impl Wire {
     fn holds_more(&self) -> bool {
         match self {
             Self::Plain(_) => false,
+            Self::Tls(session) => session.holds_more(),
         }
     }
 
-    /// True if the wire itself has something to read, whoever wants its plain text.
+    /// True if the wire itself has something to read, whoever wants its plain text: until client and server agree on
+    /// keys.
     fn wants_read(&self) -> bool {
         match self {
             Self::Plain(_) => false,
+            Self::Tls(session) => session.is_shaking_hands(),
         }
     }
 
@@ -63,6 +71,7 @@ impl Wire {
     fn wants_write(&self) -> bool {
         match self {
             Self::Plain(_) => false,
+            Self::Tls(session) => session.wants_write(),
         }
     }
 }
@@ -97,11 +106,13 @@ pub(crate) enum Closed {
     NoDescriptors,
     /// The daemon stopped.
     Stopped,
+    /// TLS or QUIC did not come about, or not in time.
+    Handshake,
 }
 
 impl Closed {
     /// Each with its word.
-    pub(crate) const ALL: [(Self, &'static str); 10] = [
+    pub(crate) const ALL: [(Self, &'static str); 11] = [
         (Self::Done, "done"),
         (Self::Broken, "broken"),
         (Self::Malformed, "malformed"),
@@ -112,6 +123,7 @@ impl Closed {
         (Self::ClientFull, "client-full"),
         (Self::NoDescriptors, "no-descriptors"),
         (Self::Stopped, "stopped"),
+        (Self::Handshake, "handshake"),
     ];
 }
 
@@ -146,6 +158,10 @@ impl Connection {
     /// When it is to be closed if nothing happens, and why then.
     pub(super) fn deadline(&self, by: &Answering) -> (Moment, Closed) {
         let (moment, activity) = self.stream.deadline(by);
+        if self.wire.wants_read() {
+            // Without keys there is no query yet: nothing has happened since the connection began.
+            return (moment.min(self.stream.active() + by.streams.receive), Closed::Handshake);
+        }
         let why = match activity {
             Activity::Idle => Closed::Idle,
             Activity::Receiving => Closed::SlowQuery,
@@ -201,6 +217,7 @@ impl Connection {
             Ok(0) if wanted > 0 => self.stream.ended(),
             Ok(count) => self.stream.received(&buffer[..count], snapshot, &mut worker.desk, &mut worker.reply),
             Err(error) if is_later(&error) => {}
+            Err(_) if self.wire.wants_read() => return Err(Closed::Handshake),
             Err(_) => return Err(Closed::Broken),
         }
         Ok(())
@@ -233,7 +250,7 @@ fn is_later(error: &io::Error) -> bool {
 }
 
 /// Who counts as one client: an IPv4 address or an IPv6 /56, which is what one customer of a provider has.
-fn client_of(address: SocketAddr) -> IpAddr {
+pub(in crate::edge) fn client_of(address: SocketAddr) -> IpAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

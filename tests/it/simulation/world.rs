@@ -728,6 +728,7 @@ fn random_config(dice: &mut Dice) -> Config {
             watch: false,
             doubt_share: 0.5,
             answering: Default::default(),
+            encrypted: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().expect("an address"),
