@@ -9,7 +9,7 @@ use super::rate_limit::rate_limit;
 use super::secret;
 use super::spec::Block;
 use super::value::{Fields, Reading, Text, preset, preset_span};
-use super::{Admin, Alert, Answering, Cli, Listen, Resolvers, Secret, Server, Token};
+use super::{Admin, Alert, Cli, Listen, Resolvers, Secret, Server, Token};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -70,7 +70,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
     }
     server.watch = reading.boolean(&fields, "watch").unwrap_or(server.watch);
     server.doubt_share = reading.number(&fields, "doubt_share").unwrap_or(server.doubt_share);
-    server.answering = Arc::new(Answering { rate_limit: rate_limit(reading, &fields) });
+    Arc::make_mut(&mut server.answering).rate_limit = rate_limit(reading, &fields);
     server
 }
 
