@@ -299,6 +299,7 @@ fn a_flood_from_one_prefix_is_limited_and_leaves_others_alone() {
     let rate = 200;
     let mut daemon = daemon();
     // It is a matter of the configuration, not of the start.
+    daemon.wait_api();
     daemon.configure(&format!("{ZONES}[server.rate_limit]\nresponses_per_second = {rate}\n"));
     println!("{}", daemon.say(&["reload"]).trim_end());
     let span = Duration::from_secs(rounds(3, 30) as u64);
