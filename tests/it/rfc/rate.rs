@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use failoverd::answer::{Client, Disposition, Transport, answer, read};
-use failoverd::config::{Answering, RateLimit};
+use failoverd::config::RateLimit;
 
 use super::world::{Answer, World, query};
 
@@ -41,7 +41,7 @@ impl Limited {
 
     fn with(limit: RateLimit) -> Self {
         let mut world = World::new(&[("example.com", ZONE), ("example.net", "@ SOA ns mail 1 2 3 4 5\n@ NS ns")]);
-        world.snapshot.answering = Arc::new(Answering { rate_limit: Some(limit), ..Answering::default() });
+        Arc::make_mut(&mut world.snapshot.answering).rate_limit = Some(limit);
         Self { world }
     }
 
