@@ -99,14 +99,14 @@ fn dnsviz(tree: &Tree, names: &[&str]) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("No global"), "{said}");
     // Debian's dnsviz 0.9.4 looks for the version of pygraphviz where 1.7 has it no more, and gives up.
-    let start = "import pygraphviz, runpy, sys, types\n\
-                 if not hasattr(pygraphviz, 'release'):\n    \
-                 pygraphviz.release = types.SimpleNamespace(version=pygraphviz.__version__)\n\
-                 sys.argv = sys.argv[1:]\n\
-                 runpy.run_path(sys.argv[0], run_name='__main__')\n";
-    let start = tree.write("dnsviz.py", start);
+    let program = program.display();
+    let start = format!(
+        "import pygraphviz, runpy, sys, types\nif not hasattr(pygraphviz, 'release'):\n    pygraphviz.release = \
+         types.SimpleNamespace(version=pygraphviz.__version__)\nsys.argv[0] = '{program}'\nrunpy.run_path('{program}', \
+         run_name='__main__')\n"
+    );
     let mut print = Command::new("/usr/bin/python3");
-    print.arg(start).arg(program).args(["print", "-P", "-t", &anchor, "-r", &probed]);
+    print.arg(tree.write("start-dnsviz.py", &start)).args(["print", "-P", "-t", &anchor, "-r", &probed]);
     run(&mut print)
 }
 

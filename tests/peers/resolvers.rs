@@ -7,8 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use crate::support::daemon::get;
 use crate::support::{Draw, dns, rounds, tool, wait};
 use crate::tree::{BACKUP, PRIMARY, STEERED, TTL, Tree, all, guest, run, v4, v6, with_tree, written_out};
+
+/// Where BIND counts aloud.
+const STATISTICS: u16 = 8053;
 
 /// What a validator says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -245,7 +251,8 @@ impl Resolver {
             "options {{ directory \"{folder}\"; listen-on {{ {v4}; }}; listen-on-v6 {{ none; }}; recursion yes;\n \
              allow-recursion {{ any; }}; query-source address {v4}; query-source-v6 address {v6}; pid-file none;\n \
              session-keyfile none; managed-keys-directory \"{folder}\"; empty-zones-enable no; dnssec-validation yes;\n \
-             qname-minimization strict; send-cookie yes; minimal-responses no; }};\ncontrols {{ }};\nzone \".\" {{ type \
+             qname-minimization strict; send-cookie yes; minimal-responses no; }};\ncontrols {{ }};\n\
+             statistics-channels {{ inet 127.0.0.1 port {STATISTICS}; }};\nzone \".\" {{ type \
              hint; file \"hints\"; }};\ntrust-anchors {{ . static-ds {} {} {} \"{}\"; }};\n",
             anchor[0], anchor[1], anchor[2], anchor[3]
         );
@@ -345,7 +352,25 @@ fn unbound_forwarding() {
 
 #[test]
 fn bind_from_the_root() {
-    with_tree(|tree| Resolver::bind(tree).prove(tree));
+    with_tree(|tree| {
+        let bind = Resolver::bind(tree);
+        bind.prove(tree);
+        if tree.is_knot {
+            return;
+        }
+        let (_, text) = get((Ipv4Addr::LOCALHOST, STATISTICS).into(), "/json/v1/server").expect("statistics");
+        let text: Value = serde_json::from_str(&text).expect("JSON");
+        let counts = &text["views"]["_default"]["resolver"]["stats"];
+        let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+        for trouble in ["Lame", "FORMERR", "SERVFAIL", "OtherError", "EDNS0Fail", "Mismatch", "QueryTimeout"] {
+            assert_eq!(count(trouble), 0, "{trouble}: {counts:#}");
+        }
+        assert!(count("Truncated") > 0, "big answers come over TCP: {counts:#}");
+        // RFC 7873: each reply has a cookie with its own client part; what the servers gave is shown to them again.
+        assert!(count("ServerCookieOut") > 0, "cookies are learned: {counts:#}");
+        assert_eq!((count("CookieIn"), count("BadCookieRcode")), (count("CookieClientOk"), 0), "{counts:#}");
+        println!("named: {} replies, {} with a cookie", count("Responsev4") + count("Responsev6"), count("CookieIn"));
+    });
 }
 
 #[test]

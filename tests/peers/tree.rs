@@ -139,6 +139,7 @@ impl Tree {
         let port = free_port();
         let resolver = Resolver::start();
         resolver.tell("static.example.test", PRIMARY);
+        resolver.tell("svc.example.test", BACKUP);
         let steering = steering(port);
         let everything = (ALL, &ZONES.map(|(apex, _, _)| apex)[..]);
         let primary = Origin::start(PRIMARY, port);
