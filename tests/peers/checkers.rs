@@ -16,7 +16,7 @@ const OMITTED: [(&str, &str); 4] = [
     ("connectivity03", "asks the registries of the real world for the AS of an address"),
 ];
 
-/// What Zonemaster may say of any zone at `NOTICE` and above, with the reason.
+/// What Zonemaster says of a zone that is not signed, at `NOTICE` and above.
 const UNSIGNED: [&str; 2] = ["NEITHER_DNSKEY_NOR_DS", "NOT_SIGNED"];
 
 /// Zonemaster's entries about a zone at `NOTICE` and above, and the test cases that were run.
@@ -56,6 +56,7 @@ fn zonemaster(tree: &Tree, zone: &str) -> (Vec<Value>, BTreeSet<String>) {
 fn zonemaster_finds_nothing() {
     with_tree(|tree| {
         let mut cases = BTreeMap::new();
+        // Not the root: whoever says that a TLD does not exist is a recursor to it.
         let zones =
             ["test", "example.test", "kid.example.test", "guest.example.test", "far.example.test", "signed.test"];
         for zone in zones.into_iter().chain(["hashed.test", "plain.signed.test"]) {

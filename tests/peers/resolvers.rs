@@ -343,6 +343,17 @@ fn unbound_from_the_root() {
 }
 
 #[test]
+fn unbound_with_stubs() {
+    with_tree(|tree| {
+        let stub = |zone: &str, one: u8, other: u8| {
+            format!("stub-zone:\n name: \"{zone}\"\n stub-addr: {}\n stub-addr: {}\n", v4(one), v6(other))
+        };
+        let stubs = [stub("example.test", 21, 22), stub("signed.test", 31, 32), stub("hashed.test", 32, 31)].concat();
+        Resolver::unbound(tree, &stubs).prove(tree);
+    });
+}
+
+#[test]
 fn unbound_forwarding() {
     with_tree(|tree| {
         let unbound = Resolver::unbound(tree, &format!("forward-zone:\n name: \".\"\n forward-addr: {}\n", all()));
