@@ -282,7 +282,10 @@ impl<'r> Writer<'r> {
         let mut head = written.head;
         while head < self.at {
             self.reply.buffer[head + 4..head + 8].copy_from_slice(&ttl.to_be_bytes());
-            head += HEAD + self.rdata_length(head) + written.owner;
+            let next = head + HEAD + self.rdata_length(head);
+            // The root's name is one byte where it stands itself, and two where a pointer was copied with the record.
+            let is_pointer = self.reply.buffer.get(next).is_some_and(|&byte| byte >= 0xc0);
+            head = next + if is_pointer { 2 } else { written.owner };
         }
     }
 

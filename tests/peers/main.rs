@@ -6,6 +6,7 @@
 mod support; // starting the daemon, asking it, waiting for it
 
 mod answers; //   the same zone in other nameservers answers the same
+mod checkers; //  what Zonemaster and DNSViz say of us
 mod connections; // the idle, the slow, the many
 mod crash; //     kill -9, a full disk, a hung disk
 mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others
@@ -17,4 +18,6 @@ mod network; //   namespaces: a cable that can be cut
 mod nginx; //     real origins with certificates
 mod reloads; //   no query lost
 mod resolver; //  a real resolver follows
+mod resolvers; // everything in a tree of zones, through every resolver
+mod tree; //      root, TLD and zones on an island
 mod zone_files; // the same zone file means the same to other parsers

@@ -1,8 +1,15 @@
-//! Network namespaces: a host of its own behind a cable that can be cut. They need root.
+//! Network namespaces: a host of its own behind a cable that can be cut, and an internet of its own without a cable. They
+//! need root.
 
-use std::net::Ipv4Addr;
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd as _;
+use std::panic::resume_unwind;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::support::tool;
 
@@ -76,6 +83,49 @@ impl Drop for Namespace {
         drop(Command::new(&tool).args(["route", "del", "unreachable", &unreachable]).output());
         drop(Command::new(&tool).args(["link", "del", &self.card]).output());
         drop(Command::new(&tool).args(["netns", "del", &self.name]).output());
+    }
+}
+
+/// Runs `story` on an island: a namespace where nothing but loopback is, with `addresses` on it and every port free. What
+/// it spawns, threads and processes, is there too. The island is gone afterwards.
+pub(crate) fn on_an_island<T: Send>(addresses: &[IpAddr], story: impl FnOnce() -> T + Send) -> T {
+    let island = Island::new(addresses);
+    let there = File::open(format!("/run/netns/{}", island.0)).expect("the namespace just made");
+    let end = thread::scope(|scope| {
+        let told = scope.spawn(|| {
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).expect("to be root");
+            story()
+        });
+        told.join()
+    });
+    end.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+struct Island(String);
+
+impl Island {
+    fn new(addresses: &[IpAddr]) -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let island = Self(format!("failoverd-island-{}-{number}", std::process::id()));
+        let name = island.0.as_str();
+        ip(&["netns", "add", name]);
+        ip(&["-n", name, "link", "set", "lo", "up"]);
+        for address in addresses {
+            // All addresses are our own: no need to ask the neighbours whether one is taken.
+            let (whole, family) = if address.is_ipv4() { ("32", "-4") } else { ("128", "-6") };
+            ip(&["-n", name, family, "address", "add", &format!("{address}/{whole}"), "dev", "lo"]);
+        }
+        // Some tools look for a route to the outside before they ask anything. It leads back here.
+        ip(&["-n", name, "-4", "route", "add", "default", "dev", "lo"]);
+        ip(&["-n", name, "-6", "route", "add", "default", "dev", "lo"]);
+        island
+    }
+}
+
+impl Drop for Island {
+    fn drop(&mut self) {
+        drop(Command::new(tool("ip", "iproute2")).args(["netns", "del", &self.0]).output());
     }
 }
 
