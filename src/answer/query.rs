@@ -1,5 +1,6 @@
 //! Query: what a message asks, with everything worked out once that later steps need.
 
+use crate::answer::edns::Options;
 use crate::dns::message::{HEADER, Header, Opcode, Opt, record};
 use crate::dns::name::NAME_MAX;
 use crate::dns::{Class, Type};
@@ -17,8 +18,10 @@ pub struct Ask {
     /// The question's type and class; 0 where there is no question to echo.
     pub qtype: Type,
     pub qclass: Class,
-    /// The first OPT, also of messages with a defect, so that the reply can have one too.
+    /// The OPT, also of messages with a defect, so that the reply can have one too.
     pub opt: Option<Opt>,
+    /// What its options ask for.
+    pub options: Options,
     /// Hash of the folded name.
     pub hash: u64,
     name: [u8; NAME_MAX],
@@ -32,7 +35,8 @@ pub enum Defect {
     Unanswerable,
     /// An opcode other than QUERY.
     Opcode,
-    /// Does not parse, has not one question (RFC 9619), or more than one OPT (RFC 6891 §6.1.1).
+    /// Does not parse, has more than one question (RFC 9619) or OPT (RFC 6891 §6.1.1), or none of a question and a
+    /// cookie (RFC 7873 §5.4).
     Malformed,
     /// An EDNS version above 0 (RFC 6891 §6.1.3).
     Version,
@@ -48,6 +52,7 @@ pub fn read(query: &[u8]) -> Ask {
         qtype: Type(0),
         qclass: Class(0),
         opt: None,
+        options: Options::default(),
         hash: 0,
         name: [0; NAME_MAX],
         name_length: 0,
@@ -62,7 +67,7 @@ pub fn read(query: &[u8]) -> Ask {
         Some(Defect::Opcode)
     } else if parsed.is_none() {
         Some(Defect::Malformed)
-    } else if ask.opt.as_ref().is_some_and(|opt| opt.version > 0) {
+    } else if ask.has_unknown_version() {
         Some(Defect::Version)
     } else {
         parsed.flatten()
@@ -90,19 +95,24 @@ impl Ask {
     /// `None` if malformed, else what else is wrong.
     fn read_sections(&mut self, query: &[u8]) -> Option<Option<Defect>> {
         let [questions, answers, authorities, additionals] = self.header.counts;
-        // RFC 9619 §4: a QUERY has one question; more are FORMERR, and none is of no use to us.
-        if questions != 1 {
-            if questions == 0 {
-                self.read_records(query, HEADER, 0, additionals);
-            }
-            return None;
-        }
-        let mut at = self.read_question(query)?;
+        let mut at = match questions {
+            0 => HEADER,
+            1 => self.read_question(query)?,
+            // RFC 9619 §4: "MUST be treated as an incorrectly formatted message".
+            _ => return None,
+        };
         for _ in 0..u32::from(answers) + u32::from(authorities) {
             let view = record(query, at).filter(|view| view.rtype != Type::OPT)?;
             at = view.rdata.end;
         }
-        self.read_records(query, at, 1, additionals)
+        let defect = self.read_additional(query, at, additionals)?;
+        // RFC 7873 §5.4: without a question, a cookie alone is asked for. A version we do not know goes first.
+        let is_answerable = questions == 1 || self.options.cookie.is_some() || self.has_unknown_version();
+        is_answerable.then_some(defect)
+    }
+
+    fn has_unknown_version(&self) -> bool {
+        self.opt.as_ref().is_some_and(|opt| opt.version > 0)
     }
 
     /// The question's name is not compressed: nothing stands before it that it could point to.
@@ -131,20 +141,23 @@ impl Ask {
     }
 
     /// The additional section, to the end of the message.
-    fn read_records(&mut self, query: &[u8], mut at: usize, questions: u16, count: u16) -> Option<Option<Defect>> {
+    fn read_additional(&mut self, query: &[u8], mut at: usize, count: u16) -> Option<Option<Defect>> {
         let mut defect = None;
         for _ in 0..count {
             let view = record(query, at)?;
             at = view.rdata.end;
             match view.rtype {
-                // RFC 6891 §6.1.1: more than one OPT is FORMERR.
-                Type::OPT if self.opt.is_some() => return None,
+                // RFC 6891 §6.1.1: more than one OPT is FORMERR. Which of them would the reply's answer?
+                Type::OPT if self.opt.take().is_some() => return None,
                 Type::OPT => self.opt = Some(Opt::read(query, &view)?),
                 TSIG => defect = Some(Defect::Signed),
                 _ => {}
             }
         }
-        (at == query.len() && questions == 1).then_some(defect)
+        if let Some(opt) = self.opt.as_ref().filter(|opt| opt.version == 0 && !opt.options.is_empty()) {
+            self.options = Options::read(opt.options(query))?;
+        }
+        (at == query.len()).then_some(defect)
     }
 }
 

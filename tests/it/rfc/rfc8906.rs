@@ -40,7 +40,6 @@ fn s3_1_2_types_that_cannot_be_data() {
         ("TYPE249", "FORMERR"),
         ("TYPE250", "FORMERR"),
         ("IXFR", "REFUSED"),
-        ("AXFR", "REFUSED"),
         ("TYPE253", "NOTIMP"),
         ("TYPE254", "NOTIMP"),
     ] {
@@ -52,10 +51,29 @@ fn s3_1_2_types_that_cannot_be_data() {
 
 #[test]
 fn other_classes_are_refused() {
-    for class in [0, 2, 3, 4, 254, 255] {
+    for class in [0, 2, 3, 4, 254] {
         let reply = edited("www.example.com A", |query| *query.last_mut().unwrap() = class).unwrap();
         reply.is("REFUSED", &[], &[]);
     }
+}
+
+/// RFC 1034 §3.7.1 and RFC 1035 §6.2: as NSD does.
+#[test]
+fn class_any_is_ours_too_and_never_authoritative() {
+    let ask = |question| edited(question, |query| *query.last_mut().unwrap() = 255).unwrap();
+    let reply = ask("www.example.com A");
+    reply.is("NOERROR", &["www.example.com. 300 A 192.0.2.1"], &[]);
+    assert!(!reply.aa);
+    assert_eq!(ask("nobody.example.com A").rcode, "NXDOMAIN");
+    assert_eq!(ask("example.org A").rcode, "REFUSED");
+}
+
+#[test]
+fn s3_1_2_transfers() {
+    for (transport, axfr) in [("", "NOTIMP"), ("+tcp", "REFUSED")] {
+        assert_eq!(world().dig(&format!("example.com AXFR {transport}")).rcode, axfr);
+    }
+    assert_eq!(world().dig("example.org AXFR +tcp").rcode, "NOTAUTH");
 }
 
 #[test]
