@@ -11,6 +11,7 @@ pub mod desk; //    what one answering thread owns
 mod edns; //        options of queries and replies
 mod explain; //     why a steered name is answered as it is
 pub mod lookup; //  the node of one zone that governs a name
+mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
