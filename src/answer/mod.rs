@@ -15,6 +15,7 @@ mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
+mod squeeze; //     names compressed as far as they go, where room is short
 pub mod stream; //  a TCP connection as a pure machine
 
 use std::hint::black_box;
@@ -130,7 +131,13 @@ fn respond(
         }
         None if ask.qclass == Class::CH => chaos::tell(ask, by, &mut writer),
         None => {
-            match resolve::resolve(ask, from, &mut writer) {
+            let mut outcome = resolve::resolve(ask, from, &mut writer);
+            if outcome.is_err() && via.transport == Transport::Udp {
+                writer.begin_again(ask);
+                outcome = resolve::resolve(ask, from, &mut writer);
+                outcome = writer.squeeze(ask).and(outcome);
+            }
+            match outcome {
                 Ok(Disposition::Send) => {}
                 Ok(Disposition::Drop) => {
                     out.clear();

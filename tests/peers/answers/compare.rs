@@ -5,7 +5,9 @@
 //! 3. In the additional section only glue counts: addresses of hosts within the delegated zone, which the asker cannot do
 //!    without (RFC 9471 §2.1). All else there may be left out (RFC 1034 §4.3.2 step 6).
 //! 4. The NS RRset of the zone beside a positive answer may be left out: it is of no use to who already asks there.
-//! 5. ANY may be answered with some of the RRsets of the name (RFC 8482 §4): with any, or none at all.
+//! 5. Where our reply is whole and another's truncated, it is compared with what the other says over TCP: how much room
+//!    the same records take depends on how names are compressed. Never the other way round.
+//! 6. ANY may be answered with some of the RRsets of the name (RFC 8482 §4): with any, or none at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -206,19 +208,13 @@ pub(super) fn gist(question: &Question, reply: Option<&[u8]>) -> Option<Gist> {
         gist.authority.retain(|row| row.rtype != Type::NS && !covers(row, Type::NS));
         gist.glue.clear();
     }
-    if question.qtype == Type::ANY {
-        gist.answer.clear();
-        gist.authority.clear();
-        gist.tc = false;
-    }
-    if gist.tc || question.is_odd {
+    if gist.tc || question.is_odd || question.qtype == Type::ANY {
         gist.answer.clear();
         gist.authority.clear();
         gist.glue.clear();
     }
-    if question.is_odd {
-        gist.aa = false;
-    }
+    gist.tc &= question.qtype != Type::ANY;
+    gist.aa &= !question.is_odd;
     Some(gist)
 }
 
@@ -299,8 +295,9 @@ pub(super) fn faults(question: &Question, bytes: &[u8], known: &Known) -> Vec<St
         want(question.dnssec || !is_proof || is_asked, "a proof nobody asked for");
     }
     let has_dname = reply.sections[0].iter().any(|row| row.rtype == Type::DNAME);
-    // A name may end in a pointer into the question, and has its case then.
+    // A name may end in a pointer into the question or an alias, and has its case then.
     let is_lower = question.message[12..end] == question.message[12..end].to_ascii_lowercase();
+    let is_lower = is_lower && !reply.sections[0].iter().any(|row| matches!(row.rtype, Type::CNAME | Type::DNAME));
     for (rtype, rdata) in &reply.exact {
         let folded = folded_rdata(*rtype, rdata);
         let is_known = known.get(rtype).is_some_and(|all| match is_lower {

@@ -47,8 +47,11 @@ impl Peer {
             );
             for apex in zones.keys() {
                 let file = file_name(apex);
-                writeln!(text, "  - domain: {apex}\n    file: {folder}/{file}\n    zonefile-sync: -1\n    journal-content: none")
-                    .expect("a string");
+                writeln!(
+                    text,
+                    "  - domain: {apex}\n    file: {folder}/{file}\n    zonefile-sync: -1\n    journal-content: none"
+                )
+                .expect("a string");
             }
             (text, vec!["-c".into()])
         })
@@ -126,8 +129,7 @@ fn unserved(server: SocketAddr, zones: &Zones) -> Vec<String> {
     let mut waited: Vec<&String> = zones.keys().collect();
     let began = Instant::now();
     while !waited.is_empty() && began.elapsed() < Duration::from_secs(10) {
-        let questions: Vec<Question> =
-            waited.iter().map(|apex| Question::new(apex, Type(6), Via::EDNS)).collect();
+        let questions: Vec<Question> = waited.iter().map(|apex| Question::new(apex, Type(6), Via::EDNS)).collect();
         let replies = ask_all(server, &questions);
         let mut served = replies.iter().map(|reply| reply.as_ref().is_some_and(|reply| reply[2] & 4 != 0));
         waited.retain(|_| !served.next().unwrap_or_default());
@@ -161,7 +163,8 @@ pub(super) fn ask_all(server: SocketAddr, questions: &[Question]) -> Vec<Option<
     for chunk in over(false).collect::<Vec<_>>().chunks(50_000) {
         ask_udp(server, questions, chunk, &mut replies, WINDOW, SOON);
     }
-    let again = |replies: &[Option<Vec<u8>>]| -> Vec<usize> { over(false).filter(|&at| replies[at].is_none()).collect() };
+    let again =
+        |replies: &[Option<Vec<u8>>]| -> Vec<usize> { over(false).filter(|&at| replies[at].is_none()).collect() };
     for chunk in again(&replies).chunks(50_000) {
         ask_udp(server, questions, chunk, &mut replies, 16, AT_LAST);
     }

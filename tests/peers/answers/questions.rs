@@ -78,6 +78,11 @@ impl Question {
         }
     }
 
+    /// The same over TCP.
+    pub(super) fn over_tcp(&self) -> Self {
+        Self { is_tcp: true, ..self.clone() }
+    }
+
     fn odd(what: &str, message: Vec<u8>, is_tcp: bool) -> Self {
         let text = format!("{what}{}", if is_tcp { " +tcp" } else { "" });
         Self { text, message, is_tcp, is_odd: true, qtype: Type(0), dnssec: false }
@@ -184,15 +189,19 @@ fn mixed(name: &Name, draw: &mut Draw) -> Name {
 pub(super) fn every_type(names: &[&str]) -> Vec<Question> {
     let types = (0..=264).chain([1000, 32_767, 32_768, 32_769, 65_279, 65_280, 65_534, 65_535]);
     let asked = types.flat_map(|rtype| names.iter().map(move |name| (name, rtype)));
-    asked.flat_map(|(name, rtype)| {
-        [Via::EDNS, Via { is_tcp: true, ..Via::EDNS }].map(|via| Question::new(name, Type(rtype), via))
-    }).collect()
+    asked
+        .flat_map(|(name, rtype)| {
+            [Via::EDNS, Via { is_tcp: true, ..Via::EDNS }].map(|via| Question::new(name, Type(rtype), via))
+        })
+        .collect()
 }
 
 /// Messages that are odd as messages, about `name`.
 pub(super) fn odd(name: &str) -> Vec<Question> {
     let udp = odd_messages(name);
-    let of = |is_tcp: bool| move |(what, message): &(String, Vec<u8>)| Question::odd(&format!("{what} ({name})"), message.clone(), is_tcp);
+    let of = |is_tcp: bool| {
+        move |(what, message): &(String, Vec<u8>)| Question::odd(&format!("{what} ({name})"), message.clone(), is_tcp)
+    };
     udp.iter().map(of(false)).chain(udp.iter().map(of(true))).collect()
 }
 
@@ -244,7 +253,16 @@ fn odd_messages(name: &str) -> Vec<(String, Vec<u8>)> {
         for kind_of_label in [0x40, 0x80] {
             add(&format!("{kind}, label type {kind_of_label:#x}"), base, &|message| message[12] = kind_of_label | 3);
         }
-        for (word, flags) in [("RD off", 0x0000_u16), ("AA", 0x0500), ("TC", 0x0300), ("RA", 0x0180), ("Z", 0x0140), ("AD", 0x0120), ("CD", 0x0110), ("all", 0x07f0)] {
+        for (word, flags) in [
+            ("RD off", 0x0000_u16),
+            ("AA", 0x0500),
+            ("TC", 0x0300),
+            ("RA", 0x0180),
+            ("Z", 0x0140),
+            ("AD", 0x0120),
+            ("CD", 0x0110),
+            ("all", 0x07f0),
+        ] {
             add(&format!("{kind}, flags {word}"), base, &|message| message[2..4].copy_from_slice(&flags.to_be_bytes()));
         }
         for rcode in 1..16 {
@@ -257,7 +275,10 @@ fn odd_messages(name: &str) -> Vec<(String, Vec<u8>)> {
         for (section, at) in [("answer", 7), ("authority", 9), ("additional", 11)] {
             for (what, record) in [
                 ("an A record", &b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04abcd"[..]),
-                ("a SOA record", b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01"),
+                (
+                    "a SOA record",
+                    b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01",
+                ),
                 ("a record that ends early", b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04ab"),
                 ("a record of class NONE", b"\0\0\x10\0\xfe\0\0\0\0\0\x02\x01a"),
                 ("a TYPE65280 record", b"\0\xff\0\0\x01\0\0\0\0\0\x02\x01a"),

@@ -166,9 +166,8 @@ fn drawn_zone(draw: &mut Draw, apex: &str, apexes: &[String]) -> String {
     for _ in 0..pick(draw, 12) + 2 {
         let written = if pick(draw, 12) == 0 { "@".to_owned() } else { drawn_name(draw) };
         let owner = written.to_ascii_lowercase();
-        let types_drawn = [
-            "A", "A", "AAAA", "TXT", "CNAME", "CNAME", "CNAME", "DNAME", "NS", "NS", "MX", "SVCB", "SRV", "DS",
-        ];
+        let types_drawn =
+            ["A", "A", "AAAA", "TXT", "CNAME", "CNAME", "CNAME", "DNAME", "NS", "NS", "MX", "SVCB", "SRV", "DS"];
         let rtype = types_drawn[pick(draw, types_drawn.len())];
         let zone = if pick(draw, 4) == 0 { &apexes[pick(draw, apexes.len())] } else { apex };
         let target = format!("{}.{zone}.", drawn_name(draw));
