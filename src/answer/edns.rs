@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::answer::cookie::{COOKIES, Cookie, Proof};
 use crate::answer::desk::Desk;
 use crate::answer::query::Ask;
+use crate::answer::signed::Refused;
 use crate::answer::{Client, Transport};
 use crate::config::Answering;
 use crate::dns::message::{ExtendedError, option};
@@ -164,7 +165,7 @@ fn tenths(span: Duration) -> u16 {
     u16::try_from(span.as_millis() / 100).unwrap_or(u16::MAX)
 }
 
-/// What the reply's OPT is to say.
+/// What the end of the reply is to say.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Closing<'s> {
     pub(super) set_aside: &'s [u8],
@@ -172,4 +173,6 @@ pub(super) struct Closing<'s> {
     pub(super) error: Option<(ExtendedError, &'s str)>,
     /// RFC 7830.
     pub(super) is_padded: bool,
+    /// RFC 8945; stands behind OPT.
+    pub(super) tsig: Option<Refused<'s>>,
 }

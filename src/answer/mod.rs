@@ -15,6 +15,7 @@ mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
+mod signed; //      queries with a signature
 mod squeeze; //     names compressed as far as they go, where room is short
 pub mod stream; //  a TCP connection as a pure machine
 
@@ -122,12 +123,16 @@ fn respond(
         set_aside: set_aside.as_ref().map_or(&[], SetAside::bytes),
         error: None,
         is_padded: ask.options.padding && via.transport.is_encrypted(),
+        tsig: None,
     };
     let mut writer = Writer::new(out, query, ask, limit, closing.set_aside.len());
     match refusal(ask, via, proof, from) {
         Some((rcode, error)) => {
             writer.rcode = rcode;
             closing.error = error.map(|error| (error, ""));
+            if ask.defect == Some(Defect::Signed) {
+                closing.tsig = ask.signature.as_ref().and_then(|signature| signature.refused(query, at.now.wall));
+            }
         }
         None if ask.qclass == Class::CH => chaos::tell(ask, by, &mut writer),
         None => {
@@ -190,7 +195,7 @@ fn refusal(ask: &Ask, via: &Client, proof: Proof, from: &Snapshot) -> Option<(Rc
     }
     match ask.qtype {
         // No data can have these types, nor may they be asked for (RFC 6895 §3.1; NXNAME: RFC 9824 §3.5).
-        Type(0 | 41 | 128 | 249 | 250) => Some((Rcode::FORMERR, None)),
+        Type(41 | 128 | 249 | 250) => Some((Rcode::FORMERR, None)),
         // RFC 5936 §4.2: over UDP, AXFR "is not defined".
         Type::AXFR if via.transport == Transport::Udp => Some((Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED))),
         // RFC 5936 §2.2.1: a transfer of what is no zone of ours, and one that policy denies.

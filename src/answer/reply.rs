@@ -321,7 +321,8 @@ impl<'r> Writer<'r> {
         for _ in 0..name.len() {
             let Some(&label) = self.bytes().get(at) else { return false };
             if label >= 0xc0 {
-                at = usize::from(label & 0x3f) << 8 | usize::from(self.bytes().get(at + 1).copied().unwrap_or_default());
+                at =
+                    usize::from(label & 0x3f) << 8 | usize::from(self.bytes().get(at + 1).copied().unwrap_or_default());
                 continue;
             }
             let length = usize::from(label) + 1;
@@ -395,7 +396,7 @@ impl<'r> Writer<'r> {
         self.push(rest)
     }
 
-    /// Writes OPT and the header. The reply is then ready to be sent.
+    /// Writes OPT, TSIG and the header. The reply is then ready to be sent.
     pub(super) fn finish(mut self, ask: &Ask, closing: Closing<'_>) {
         let mut additional = self.counts[Section::Additional as usize];
         if let Some(opt) = &ask.opt {
@@ -407,7 +408,14 @@ impl<'r> Writer<'r> {
             let at = self.at;
             if self.push(&record).is_ok() {
                 additional += 1;
-                self.push_options(at + OPT_LENGTH, closing);
+                self.push_options(at + OPT_LENGTH, &closing);
+            }
+        }
+        if let Some(tsig) = closing.tsig {
+            let start = self.at;
+            match tsig.parts().into_iter().try_for_each(|part| self.push(part)) {
+                Ok(()) => additional += 1,
+                Err(Full) => self.at = start,
             }
         }
         let mut flags = ask.header.flags & (0x7800 | flag::RD | flag::CD) | flag::QR | self.rcode.0 & 0xf;
@@ -425,7 +433,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Writes the options of the OPT whose RDATA begins at `start`, as far as there is room.
-    fn push_options(&mut self, start: usize, closing: Closing<'_>) {
+    fn push_options(&mut self, start: usize, closing: &Closing<'_>) {
         let _ = self.push(closing.set_aside);
         if let Some((error, text)) = closing.error {
             // RFC 8914 §2: the code, and text that may be missing.

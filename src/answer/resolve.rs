@@ -101,7 +101,9 @@ fn follow<'s>(
     // Made with the first alias: most answers have none.
     let mut trail: Option<Trail> = None;
     for alias in 0..=ALIASES_MAX {
-        if let Some(trail) = &trail && trail.seen[..alias].contains(&sought.hash) {
+        if let Some(trail) = &trail
+            && trail.seen[..alias].contains(&sought.hash)
+        {
             return Ok(Disposition::Send);
         }
         let asked = sought.hash;
@@ -132,9 +134,9 @@ fn follow<'s>(
                 }
                 let expanded = if let Found::Wildcard { front, .. } = found { Some(front) } else { None };
                 let owner = sought.suffix(0);
-                if ask.qtype == Type::RRSIG && node.sets().any(|set| set.rtype == Type::RRSIG) {
+                if ask.qtype == Type::RRSIG && node.all_signatures().next().is_some() {
                     // Signatures are an RRset of their own only to who asks for them.
-                    for set in node.sets().filter(|set| set.rtype == Type::RRSIG) {
+                    for set in node.all_signatures() {
                         out.put(Section::Answer, &set, None, owner, apex)?;
                     }
                     if let Some(encloser) = expanded.filter(|_| signed) {
@@ -144,7 +146,9 @@ fn follow<'s>(
                 }
                 if let Some(records) = asked_for(node, ask.qtype) {
                     // RFC 2181 §5: the DNAME that led here, and is asked for, is in the answer already.
-                    if ask.qtype == Type::DNAME && trail.as_ref().is_some_and(|trail| trail.dname(sought.hash).is_some()) {
+                    if ask.qtype == Type::DNAME
+                        && trail.as_ref().is_some_and(|trail| trail.dname(sought.hash).is_some())
+                    {
                         return Ok(Disposition::Send);
                     }
                     let signatures = signatures(node, records.rtype, signed);
@@ -262,10 +266,18 @@ fn alias_of(node: Node<'_>, rtype: Type) -> Option<(Records<'_>, &[u8])> {
     Some((records, rdata.get(..wire_length(rdata).ok()?)?))
 }
 
-/// The RRset that answers `qtype`: for ANY one of them, which is a whole answer (RFC 8482 §4.1), and not a signature.
+/// The RRset that answers `qtype`: for ANY one of them, which is a whole answer (RFC 8482 §4.1), and of what DNSSEC put
+/// there only if there is nothing else. NSEC3 are no data of a name (RFC 5155 §7.2.8).
 #[inline]
 fn asked_for<'t>(node: Node<'t>, qtype: Type) -> Option<Records<'t>> {
-    if qtype == Type::ANY { node.sets().find(|set| set.rtype != Type::RRSIG) } else { node.records(qtype) }
+    match qtype {
+        Type::ANY => {
+            let is_data = |set: &Records<'_>| !matches!(set.rtype, Type::RRSIG | Type::NSEC | Type::NSEC3);
+            node.sets().find(is_data).or_else(|| node.records(Type::NSEC))
+        }
+        Type::NSEC3 => None,
+        _ => node.records(qtype),
+    }
 }
 
 /// Types that a CNAME has beside it (RFC 4035 §2.5): they are never looked for at its target.

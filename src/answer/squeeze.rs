@@ -17,9 +17,15 @@ pub(super) struct Squeezed {
 }
 
 /// Writes the message `from`, whose question ends at `question` and which has `counts` records in its sections, into
-/// `into`, as far as there is room. Names keep their case: only what is the same byte for byte becomes a pointer.
+/// `into`, as far as there is room. Names keep their case, and only what is the same byte for byte becomes a pointer; if
+/// that does not suffice, what is the same name.
 pub(super) fn squeeze(from: &[u8], question: usize, counts: [u16; 3], into: &mut [u8]) -> Squeezed {
-    let mut packer = Packer { from, out: into, at: 0, places: [(0, 0); PLACES], known: 0 };
+    let kept = pack(from, question, counts, into, false);
+    if kept.is_whole { kept } else { pack(from, question, counts, into, true) }
+}
+
+fn pack(from: &[u8], question: usize, counts: [u16; 3], into: &mut [u8], folds: bool) -> Squeezed {
+    let mut packer = Packer { from, out: into, at: 0, folds, places: [(0, 0); PLACES], known: 0 };
     let mut now = Squeezed { length: question, counts: [0; 3], is_whole: false };
     // What is kept if there is no room for the RRset being written.
     let mut kept = now;
@@ -57,6 +63,8 @@ struct Packer<'m> {
     from: &'m [u8],
     out: &'m mut [u8],
     at: usize,
+    /// Names that differ in case are one.
+    folds: bool,
     /// Names in `out` by their hash: each its hash and its place; 0 is free, as no name stands in the header.
     places: [(u32, u16); PLACES],
     known: usize,
@@ -69,7 +77,7 @@ impl Packer<'_> {
         if end > HEADER {
             let mut name = [0; NAME_MAX];
             let length = expand(self.from, HEADER, &mut name)?;
-            let labels = Labels::of(&name[..length]);
+            let labels = Labels::of(&name[..length], self.folds);
             for index in 0..labels.count {
                 self.remember(labels.hashes[index], HEADER + usize::from(labels.starts[index]));
             }
@@ -108,7 +116,7 @@ impl Packer<'_> {
     fn name_at(&mut self, at: usize) -> Option<()> {
         let mut name = [0; NAME_MAX];
         let length = expand(self.from, at, &mut name)?;
-        let labels = Labels::of(&name[..length]);
+        let labels = Labels::of(&name[..length], self.folds);
         for index in 0..labels.count {
             let start = usize::from(labels.starts[index]);
             if let Some(place) = self.place_of(labels.hashes[index], &name[start..length]) {
@@ -125,14 +133,19 @@ impl Packer<'_> {
         let mut slot = hash as usize % PLACES;
         while self.places[slot].1 != 0 {
             let (known, place) = self.places[slot];
-            let mut found = [0; NAME_MAX];
-            if known == hash && expand(self.out, usize::from(place), &mut found) == Some(name.len()) && found.starts_with(name)
-            {
+            if known == hash && self.is_at(usize::from(place), name) {
                 return Some(place);
             }
             slot = (slot + 1) % PLACES;
         }
         None
+    }
+
+    /// True if the name stands at `at` in what was written.
+    fn is_at(&self, at: usize, name: &[u8]) -> bool {
+        let mut found = [0; NAME_MAX];
+        let Some(length) = expand(self.out, at, &mut found) else { return false };
+        found[..length] == *name || self.folds && found[..length].eq_ignore_ascii_case(name)
     }
 
     fn remember(&mut self, hash: u32, at: usize) {
@@ -162,7 +175,7 @@ struct Labels {
 }
 
 impl Labels {
-    fn of(name: &[u8]) -> Self {
+    fn of(name: &[u8], folds: bool) -> Self {
         let mut labels = Self { starts: [0; NAME_MAX / 2 + 1], hashes: [0; NAME_MAX / 2 + 1], count: 0 };
         let mut at = 0;
         while let Some(&length) = name.get(at).filter(|&&length| length > 0) {
@@ -176,6 +189,8 @@ impl Labels {
         for index in (0..labels.count).rev() {
             let start = usize::from(labels.starts[index]);
             for &byte in &name[start..end] {
+                // Length bytes are below `A`.
+                let byte = if folds { byte.to_ascii_lowercase() } else { byte };
                 hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
             }
             labels.hashes[index] = hash;
@@ -245,13 +260,24 @@ mod tests {
         let (squeezed, written) = squeezed(&records, 512);
         assert!(squeezed.is_whole);
         let expected = [
-            // `Test` of the question is at 14; `mx.host.Test` at 14 bytes into the first record.
+            // `Test` of the question is at 14; `host.Test` at 41, in the first record.
             of(15, b"\0\x01\x02mx\x04host\xc0\x0e"),
-            of(15, b"\0\x02\x02m2\xc0\x2a"),
+            of(15, b"\0\x02\x02m2\xc0\x29"),
             of(15, b"\0\x03\x02mx\x04HOST\x04test\0"),
             of(33, b"\0\0\0\0\0\0\x02mx\x04host\x04Test\0"),
         ];
         assert_eq!(written, expected.concat());
+    }
+
+    #[test]
+    fn where_room_is_short_the_case_of_names_gives_way() {
+        let records = [of(5, b"\x01b\x04tEST\0"), of(5, b"\x01B\x04TEST\0")];
+        let end = QUESTION.len() + 2 * 12;
+        let written = |room| squeezed(&records, room);
+        assert_eq!(written(end + 8 + 8).1, records.concat());
+        let folded = [of(5, b"\x01b\xc0\x0e"), of(5, b"\xc0\x24")];
+        assert_eq!(written(end + 4 + 2).1, folded.concat());
+        assert!(!written(end + 4 + 1).0.is_whole);
     }
 
     #[test]

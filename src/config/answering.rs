@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use toml::de::DeValue;
 
 use super::bounds::section;
 use super::errors::quoted;
@@ -80,11 +81,16 @@ pub(crate) fn read(reading: &mut Reading<'_>, fields: Option<&Fields<'_>>, name:
     answering.nsid = reading.boolean(fields, "nsid").unwrap_or(answering.nsid);
     answering.identity = reading.boolean(fields, "identity").unwrap_or(answering.identity);
     answering.explain_to = prefixes(reading, fields, "explain_to");
-    if let Some((value, at)) = fields.raw("cookies")
-        && let Some(fields) = reading.inline(section("server.cookies"), "cookies", value, at)
-    {
-        answering.cookies.enabled = reading.boolean(&fields, "enabled").unwrap_or(answering.cookies.enabled);
-        answering.cookies.secrets = secrets(reading, &fields);
+    match fields.raw("cookies") {
+        Some((DeValue::Table(table), at)) => {
+            let fields = reading.open(section("server.cookies"), at, table);
+            answering.cookies.enabled = reading.boolean(&fields, "enabled").unwrap_or(answering.cookies.enabled);
+            answering.cookies.secrets = secrets(reading, &fields);
+        }
+        Some((_, at)) => {
+            reading.found.error(at, "`cookies` is a table").help("write `[server.cookies]` on a line of its own");
+        }
+        None => {}
     }
     answering
 }

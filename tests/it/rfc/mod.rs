@@ -22,6 +22,7 @@ mod rfc8020; // nothing below a missing name
 mod rfc8482; // ANY
 mod rfc8906; // never silence
 mod rfc8914; // Extended DNS Errors
+mod rfc8945; // signed queries
 mod rfc9460; // SVCB and HTTPS
 mod rfc9471; // glue
 mod rfc9619; // one question

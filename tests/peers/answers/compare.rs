@@ -22,7 +22,7 @@ use failoverd::zone::table::Table;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Row {
     owner: Name,
-    rtype: Type,
+    pub(super) rtype: Type,
     ttl: u32,
     rdata: Vec<u8>,
 }
@@ -319,7 +319,7 @@ fn is_in_order(mut sought: Name, answer: &[Row], qtype: Type) -> bool {
     for row in answer {
         let is_alias = row.rtype == Type::CNAME && qtype != Type::CNAME && qtype != Type::ANY;
         let is_redirection = row.rtype == Type::DNAME && row.owner != sought && sought.is_within(&row.owner);
-        if row.rtype == Type::RRSIG && qtype != Type::RRSIG {
+        if row.rtype == Type::RRSIG && (qtype != Type::RRSIG || row.owner != sought) {
             continue;
         }
         if row.owner == sought && is_alias {
