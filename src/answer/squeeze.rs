@@ -1,6 +1,7 @@
-//! Squeeze: a reply that has no room while its names end in pointers to the apex alone is written once more, with every
-//! name compressed as far as it goes (RFC 1035 §4.1.4), which is slower. What still has no room is left out by whole
-//! RRsets.
+//! Squeeze: a reply written once more with every name compressed as far as it goes (RFC 1035 §4.1.4).
+//!
+//! Replies are written with pointers to the apex alone, which is fast. One that has no room so is squeezed; what still has
+//! none is left out by whole RRsets.
 
 use crate::dns::Type;
 use crate::dns::message::{HEADER, POINTER_MAX, RecordView, record, skip_name};

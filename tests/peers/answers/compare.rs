@@ -21,10 +21,10 @@ use failoverd::zone::table::Table;
 /// A record as compared: names folded, not compressed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Row {
-    owner: Name,
+    pub(super) owner: Name,
     pub(super) rtype: Type,
     ttl: u32,
-    rdata: Vec<u8>,
+    pub(super) rdata: Vec<u8>,
 }
 
 impl fmt::Debug for Row {

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use failoverd::zone::table::Table;
 
-use self::compare::{Known, faults, gist, known, unlike};
+use self::compare::{Gist, Known, faults, gist, known, unlike};
 use self::exceptions::EXCEPTIONS;
 use self::peers::{Peer, ask_all, ourselves};
 use self::questions::{Question, every_type, odd, ordinary, some};
@@ -82,12 +82,13 @@ impl Parties {
             });
             let replies = |at: usize| theirs.each_ref().map(|replies| gist(&questions[at], replies[at].as_deref()));
             // Whole in ours, truncated in others: what they say where there is room.
-            let is_cut = |gist: &Option<compare::Gist>| gist.as_ref().is_some_and(|gist| gist.tc);
+            let is_cut = |gist: &Option<Gist>| gist.as_ref().is_some_and(|gist| gist.tc);
             let is_whole = |at: usize| gist(&questions[at], ours[at].as_deref()).is_some_and(|gist| !gist.tc);
             let cut: Vec<usize> =
                 (0..questions.len()).filter(|&at| is_whole(at) && replies(at).iter().any(is_cut)).collect();
             let again: Vec<Question> = cut.iter().map(|&at| questions[at].over_tcp()).collect();
-            let over_tcp = self.peers.each_ref().map(|peer| ask_all(peer.address, &again));
+            let over_tcp = [knot, nsd, bind].map(|server| ask_all(server, &again));
+            let mut doubtful = Vec::new();
             for (at, question) in questions.iter().enumerate() {
                 let mut theirs = replies(at);
                 if let Ok(place) = cut.binary_search(&at) {
@@ -95,47 +96,60 @@ impl Parties {
                         *gist = compare::gist(question, replies[place].as_deref());
                     }
                 }
-                self.count.judge(question, ours[at].as_deref(), &theirs, &self.known);
+                let ours = ours[at].as_deref();
+                for fault in ours.map(|reply| faults(question, reply, &self.known)).unwrap_or_default() {
+                    self.count
+                        .differences
+                        .entry(fault)
+                        .or_default()
+                        .push(format!("{question}: {:?}", gist(question, ours)));
+                }
+                let ours = gist(question, ours);
+                if !self.count.agrees(ours.as_ref(), &theirs) {
+                    doubtful.push((question, ours, theirs));
+                }
+            }
+            // What is truncated cannot be excused; what it would be with more room can.
+            let again: Vec<Question> = doubtful.iter().map(|(question, ..)| question.over_tcp()).collect();
+            let over_tcp = [us, knot, nsd, bind].map(|server| ask_all(server, &again));
+            for (at, (question, ours, theirs)) in doubtful.into_iter().enumerate() {
+                let is_cut = is_cut(&ours);
+                let [roomy, others @ ..] = over_tcp.each_ref().map(|replies| gist(question, replies[at].as_deref()));
+                let (seen, by) = if is_cut { (&roomy, &others) } else { (&ours, &theirs) };
+                match EXCEPTIONS.iter().find(|exception| (exception.holds)(question, seen.as_ref(), by)) {
+                    Some(exception) => *self.count.excused.entry(exception.reason).or_default() += 1,
+                    None => self.count.differ(question, ours.as_ref(), &theirs),
+                }
             }
         }
     }
 }
 
 impl Count {
-    fn judge(&mut self, question: &Question, reply: Option<&[u8]>, theirs: &[Option<compare::Gist>; 3], known: &Known) {
+    /// Counts, and says whether we agree with one of the others.
+    fn agrees(&mut self, ours: Option<&Gist>, theirs: &[Option<Gist>; 3]) -> bool {
         self.asked += 1;
-        let ours = gist(question, reply);
-        let faults = reply.map(|reply| faults(question, reply, known)).unwrap_or_default();
-        for fault in faults {
-            let told = format!("{question}\n  ours {ours:?}");
-            self.differences.entry(fault).or_default().push(told);
-        }
-        let agrees = [0, 1, 2].map(|at| ours == theirs[at]);
         let same = |one: usize, other: usize| theirs[one] == theirs[other];
-        let is_unanimous = same(0, 1) && same(0, 2);
-        self.unanimous += usize::from(is_unanimous);
+        self.unanimous += usize::from(same(0, 1) && same(0, 2));
         for (at, (one, other)) in [(1, 2), (0, 2), (0, 1)].into_iter().enumerate() {
             self.accompanied[at] += usize::from(same(at, one) || same(at, other));
         }
-        if agrees.contains(&true) {
-            self.agreed += 1;
-            return;
-        }
-        match EXCEPTIONS.iter().find(|exception| (exception.holds)(question, ours.as_ref(), theirs)) {
-            Some(exception) => *self.excused.entry(exception.reason).or_default() += 1,
-            None => {
-                let [knot, nsd, bind] = theirs;
-                let (what, told) = if is_unanimous {
-                    let what = unlike(ours.as_ref(), knot.as_ref());
-                    (format!("unlike all three: {what}"), format!("{question}\n  ours {ours:?}\n  all  {knot:?}"))
-                } else {
-                    let what = theirs.each_ref().map(|theirs| unlike(ours.as_ref(), theirs.as_ref()));
-                    let told = format!("{question}\n  ours {ours:?}\n  knot {knot:?}\n  nsd  {nsd:?}\n  bind {bind:?}");
-                    (format!("unlike each of three: {}", what.join("; ")), told)
-                };
-                self.differences.entry(what).or_default().push(told);
-            }
-        }
+        let agrees = theirs.iter().any(|theirs| theirs.as_ref() == ours);
+        self.agreed += usize::from(agrees);
+        agrees
+    }
+
+    fn differ(&mut self, question: &Question, ours: Option<&Gist>, theirs: &[Option<Gist>; 3]) {
+        let [knot, nsd, bind] = theirs;
+        let (what, told) = if knot == nsd && knot == bind {
+            let what = unlike(ours, knot.as_ref());
+            (format!("unlike all three: {what}"), format!("{question}\n  ours {ours:?}\n  all  {knot:?}"))
+        } else {
+            let what = theirs.each_ref().map(|theirs| unlike(ours, theirs.as_ref()));
+            let told = format!("{question}\n  ours {ours:?}\n  knot {knot:?}\n  nsd  {nsd:?}\n  bind {bind:?}");
+            (format!("unlike each of three: {}", what.join("; ")), told)
+        };
+        self.differences.entry(what).or_default().push(told);
     }
 
     /// Tells what came of it, and fails on a difference without a reason.

@@ -78,7 +78,7 @@ impl Peer {
                 "options {{ directory \"{folder}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no;\n\
                  pid-file none; session-keyfile none; dnssec-validation no; minimal-responses yes; notify no; allow-transfer {{ none; }};\n\
                  max-udp-size 1232; empty-zones-enable no; managed-keys-directory \"{folder}\"; max-records-per-type 0;\n\
-                 max-types-per-name 0; }};\ncontrols {{ }};\n"
+                 max-types-per-name 0; zero-no-soa-ttl no; }};\ncontrols {{ }};\n"
             );
             for apex in zones.keys() {
                 writeln!(
