@@ -6,7 +6,7 @@
 use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
 use crate::answer::query::Ask;
 use crate::answer::squeeze::squeeze;
-use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option};
+use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option, skip_name};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::zone::table::{RECORD_HEAD, Records};
@@ -280,12 +280,14 @@ impl<'r> Writer<'r> {
         self.count(Section::Answer, 1, start, written)
     }
 
-    /// Replaces the TTL of the records written last, from these on, which have one owner.
+    /// Replaces the TTL of the records written last, from these on.
     pub(super) fn set_ttl(&mut self, written: Written, ttl: u32) {
         let mut head = written.head;
         while head < self.at {
             self.reply.buffer[head + 4..head + 8].copy_from_slice(&ttl.to_be_bytes());
-            head += HEAD + self.rdata_length(head) + written.owner;
+            // Of two records of one owner, one may have a pointer and the other the root itself.
+            let next = head + HEAD + self.rdata_length(head);
+            head = skip_name(&self.reply.buffer[..self.at], next).unwrap_or(self.at);
         }
     }
 
