@@ -20,7 +20,7 @@ use self::compare::{Gist, Known, faults, gist, known, unlike};
 use self::exceptions::EXCEPTIONS;
 use self::peers::{Peer, ask_all, ourselves};
 use self::questions::{Question, every_type, odd, ordinary, some};
-use self::zones::{Zones, drawn, in_folder, sign_drawn, tables, written};
+use self::zones::{Zones, drawn, in_folder, sign, sign_drawn, tables, written};
 use crate::support::daemon::Daemon;
 
 /// All servers with the same zones, and what came of asking them.
@@ -191,7 +191,14 @@ fn written_zones_are_answered_as_the_peers_agree() {
     let seed = number("PEERS_SEED").unwrap_or(1);
     let sets = match &folder {
         Some(folder) => vec![(folder.as_str(), in_folder(Path::new(folder)))],
-        None => vec![("main", written("main")), ("root", written("root"))],
+        None => {
+            let how = |apex: &str| if apex == "." { "nsec" } else { "nsec3 optout" };
+            let signed = written("root").into_iter().map(|(apex, text)| {
+                let text = sign(&apex, &text, how(&apex));
+                (apex, text)
+            });
+            vec![("main", written("main")), ("root", written("root")), ("signed root", signed.collect())]
+        }
     };
     for (name, zones) in sets {
         let count = zones.len();
