@@ -206,7 +206,8 @@ fn follow<'s>(
                     out.rcode = Rcode::YXDOMAIN;
                     return Ok(Disposition::Send);
                 }
-                // §3.1: the synthesized CNAME has the TTL of the DNAME, whose signature vouches for it (§5.3.1). The prefix keeps the case it was asked in.
+                // §3.1: the synthesized CNAME has the TTL of the DNAME, whose signature vouches for it (§5.3.1). The
+                // prefix keeps the case it was asked in.
                 let mut prefix = [0; NAME_MAX];
                 prefix[..front].copy_from_slice(&sought.name()[..front]);
                 if front <= sought.literal {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -216,8 +216,7 @@ fn ask_udp(
                     replies[at] = Some(buffer[..length].to_vec());
                 }
             }
-            // Not there yet, or never: what is missing is asked again at the end.
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => waiting.clear(),
+            // Lost, or never sent: what is missing is asked again at the end.
             Err(_) => waiting.clear(),
         }
     }
