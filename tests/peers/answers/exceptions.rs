@@ -12,7 +12,7 @@ pub(super) struct Exception {
     pub(super) reason: &'static str,
 }
 
-pub(super) const EXCEPTIONS: [Exception; 4] = [
+pub(super) const EXCEPTIONS: [Exception; 5] = [
     Exception {
         holds: |_, ours, [_, _, bind]| {
             matches!((ours, bind), (Some(ours), Some(bind))
@@ -57,6 +57,14 @@ pub(super) const EXCEPTIONS: [Exception; 4] = [
         },
         reason: "Types without a meaning in 128–255: no data, as of any other type nobody has (RFC 8906 §3.1.2), proven \
                  as such. BIND says FORMERR to all of them, so that it is no witness where the others leave out proofs",
+    },
+    Exception {
+        holds: |question, ours, _| {
+            matches!(question.message.get(2).map(|byte| byte >> 3), Some(4 | 5))
+                && ours.is_some_and(|ours| ours.rcode == 4)
+        },
+        reason: "NOTIFY and UPDATE, which we do not implement: RFC 8906 §3.1.4, NOTIMP, with OPT if the query has one. The \
+                 others do, and each refuses in its own way",
     },
 ];
 

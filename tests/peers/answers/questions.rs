@@ -217,7 +217,7 @@ fn odd_messages(name: &str) -> Vec<(String, Vec<u8>)> {
     let opt = &edns[edns.len() - 11..];
     let end = plain.len();
     for (kind, base) in [("plain", &plain), ("edns", &edns)] {
-        for opcode in [1, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] {
+        for opcode in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] {
             add(&format!("{kind}, opcode {opcode}"), base, &|message| message[2] = opcode << 3);
         }
         for class in [0_u16, 2, 3, 4, 5, 254, 255, 256, 65_535] {
