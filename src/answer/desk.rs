@@ -1,23 +1,27 @@
 //! What one answering thread owns: a plain value, so that a test builds one from a seed.
 
 use crate::answer::cookie::Proof;
+use crate::answer::rate::{Class, Limiter};
 use crate::answer::{Ask, Transport};
 use crate::dns::message::Rcode;
 use crate::time::Now;
 
-/// Clock, dice and counters of one answering thread.
+/// Clock, dice, buckets and counters of one answering thread.
 #[derive(Clone, Debug)]
 pub struct Desk {
     /// Set once per batch.
     pub now: Now,
     pub draw: Draw,
+    pub limiter: Limiter,
     pub tally: Tally,
 }
 
 impl Desk {
     /// Its draws follow from `seed` alone.
     pub fn new(seed: u64) -> Self {
-        Self { now: Now::default(), draw: Draw(seed), tally: Tally::default() }
+        let mut draw = Draw(seed);
+        let limiter = Limiter::new([draw.number(), draw.number()], 1);
+        Self { now: Now::default(), draw: Draw(seed), limiter, tally: Tally::default() }
     }
 }
 
@@ -54,6 +58,9 @@ pub struct Tally {
     pub dropped: u64,
     /// Replies with TC.
     pub truncated: u64,
+    /// Replies not sent, and replies sent without records, to keep to the rate limit; by [`Class`].
+    pub(super) limited: [u64; Class::ALL.len()],
+    pub(super) slipped: [u64; Class::ALL.len()],
     /// Bytes of messages received and sent, without those of the transport.
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -121,6 +128,8 @@ impl Tally {
             cookies_wrong,
             dropped,
             truncated,
+            limited,
+            slipped,
             bytes_in,
             bytes_out,
             rcodes,
@@ -138,6 +147,8 @@ impl Tally {
         self.truncated += truncated;
         self.bytes_in += bytes_in;
         self.bytes_out += bytes_out;
+        self.limited.iter_mut().zip(limited).for_each(|(sum, one)| *sum += one);
+        self.slipped.iter_mut().zip(slipped).for_each(|(sum, one)| *sum += one);
         self.rcodes.iter_mut().zip(rcodes).for_each(|(sum, one)| *sum += one);
     }
 
@@ -159,7 +170,14 @@ impl Tally {
             ("reply_bytes", "", self.bytes_out),
         ];
         let words = RCODES.map(Rcode::word).into_iter().chain(["other"]);
-        fixed.into_iter().chain(words.zip(self.rcodes).map(|(word, count)| ("replies", word, count)))
+        let by_class = |what, counts| {
+            Class::ALL.into_iter().zip(counts).map(move |(class, count): (Class, u64)| (what, class.word(), count))
+        };
+        fixed
+            .into_iter()
+            .chain(by_class("replies_limited", self.limited))
+            .chain(by_class("replies_slipped", self.slipped))
+            .chain(words.zip(self.rcodes).map(|(word, count)| ("replies", word, count)))
     }
 }
 
@@ -181,14 +199,15 @@ mod tests {
             ..Tally::default()
         };
         one.replied(Rcode::REFUSED, true, 3);
-        one.replied(Rcode(23), false, 0);
+        one.replied(Rcode(24), false, 0);
+        (one.limited[3], one.slipped[4]) = (8, 9);
         let mut sum = one;
         sum.add(&one);
         for (single, double) in one.rows().zip(sum.rows()) {
             assert_eq!((double.0, double.1, double.2), (single.0, single.1, 2 * single.2));
         }
         assert_eq!(sum.replies(Rcode::REFUSED), 2);
-        assert_eq!(sum.rows().find(|row| row.1 == "other"), Some(("replies", "other", 2)));
+        assert_eq!(sum.rows().find(|row| (row.0, row.1) == ("replies", "other")), Some(("replies", "other", 2)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod explain; //     why a steered name is answered as it is
 pub mod lookup; //  the node of one zone that governs a name
 mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
+mod rate; //        how much of it a prefix of clients gets
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
 mod signed; //      queries with a signature
@@ -25,6 +26,7 @@ use std::net::SocketAddr;
 pub use desk::{Desk, Draw, Tally};
 pub use edns::Options;
 pub use query::{Ask, Defect, read};
+pub use rate::Limiter;
 pub use reply::Reply;
 pub use stream::Stream;
 
@@ -33,6 +35,7 @@ use crate::dns::{Class, Type};
 use crate::snapshot::Snapshot;
 use cookie::Proof;
 use edns::{Closing, SetAside};
+use rate::Grant;
 use reply::{UDP_PAYLOAD, Writer};
 
 /// How a query came.
@@ -104,7 +107,7 @@ fn respond(
     via: &Client,
     proof: Proof,
     from: &Snapshot,
-    at: &Desk,
+    at: &mut Desk,
     out: &mut Reply,
 ) -> Disposition {
     if ask.defect == Some(Defect::Unanswerable) || query.len() < ask.question_end() {
@@ -131,7 +134,7 @@ fn respond(
             writer.rcode = rcode;
             closing.error = error.map(|error| (error, ""));
             if ask.defect == Some(Defect::Signed) {
-                closing.tsig = ask.signature.as_ref().and_then(|signature| signature.refused(query, at.now.wall));
+                closing.tsig = ask.signature.and_then(|place| signed::refused(query, place, at.now.wall));
             }
         }
         None if ask.qclass == Class::CH => chaos::tell(ask, by, &mut writer),
@@ -158,6 +161,21 @@ fn respond(
                 Rcode::NOERROR => explain::text(ask, via, from).map(|text| (ExtendedError::OTHER, text)),
                 _ => None,
             };
+        }
+    }
+    // A client is who it seems to be where it took part in a handshake, or showed a cookie of ours.
+    let is_proven = via.transport != Transport::Udp || proof.is_proven();
+    if let (false, Some(limit)) = (is_proven, &by.rate_limit) {
+        match rate::grant(limit, ask, via, &writer, at) {
+            Grant::Whole => {}
+            Grant::Slip => {
+                writer.cut(ask);
+                closing.error = None;
+            }
+            Grant::Nothing => {
+                out.clear();
+                return Disposition::Drop;
+            }
         }
     }
     writer.finish(ask, closing);

@@ -23,8 +23,8 @@ pub struct Ask {
     pub opt: Option<Opt>,
     /// What its options ask for.
     pub options: Options,
-    /// The TSIG.
-    pub signature: Option<Signature>,
+    /// Where its TSIG begins.
+    pub signature: Option<u16>,
     /// Hash of the folded name.
     pub hash: u64,
     name: [u8; NAME_MAX],
@@ -68,7 +68,7 @@ pub fn read(query: &[u8]) -> Ask {
     ask.header = header;
     let is_whole = ask.read_sections(query).is_some();
     if !is_whole {
-        // Nothing is said with an OPT to somebody who may not have sent one.
+        // BIND, Knot and NSD agree: what cannot be read to its end is answered without OPT.
         ask.opt = None;
     }
     let is_understood = is_whole && ask.read_options(query).is_some();
@@ -161,7 +161,10 @@ impl Ask {
                 // RFC 6891 §6.1.1: more than one OPT is FORMERR.
                 Type::OPT if self.opt.is_some() => return None,
                 Type::OPT => self.opt = Some(Opt::read(query, &view)?),
-                TSIG => self.signature = Some(Signature::read(query, &view)?),
+                TSIG => {
+                    Signature::read(query, &view)?;
+                    self.signature = u16::try_from(view.owner).ok();
+                }
                 _ => {}
             }
         }

@@ -4,7 +4,8 @@
 //! set aside before anything is written.
 
 use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
-use crate::answer::query::Ask;
+use crate::answer::query::{Ask, Defect};
+use crate::answer::rate::Imputed;
 use crate::answer::squeeze::squeeze;
 use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option, skip_name};
 use crate::dns::name::wire_length;
@@ -111,6 +112,8 @@ pub(super) struct Writer<'r> {
     /// Where they must end once the reply is squeezed; until then there is room to spare.
     squeezed_limit: Option<usize>,
     counts: [u16; 3],
+    /// What gives the answer.
+    pub(super) imputed: Imputed,
     pub(super) rcode: Rcode,
     pub(super) is_authoritative: bool,
     pub(super) is_truncated: bool,
@@ -130,6 +133,7 @@ impl<'r> Writer<'r> {
             opt_room,
             squeezed_limit: None,
             counts: [0; 3],
+            imputed: Imputed::default(),
             rcode: Rcode::NOERROR,
             is_authoritative: false,
             is_truncated: false,
@@ -291,6 +295,16 @@ impl<'r> Writer<'r> {
         }
     }
 
+    /// True if `section` holds records.
+    pub(super) fn has(&self, section: Section) -> bool {
+        self.counts[section as usize] > 0
+    }
+
+    /// Takes out all records and sets TC: the client is to ask again over TCP.
+    pub(super) fn cut(&mut self, ask: &Ask) {
+        (self.at, self.counts, self.is_truncated) = (ask.question_end(), [0; 3], true);
+    }
+
     /// Begins again, for a reply that had no room: without data that may be left out, and to be squeezed.
     pub(super) fn begin_again(&mut self, ask: &Ask) {
         self.squeezed_limit = Some(self.limit);
@@ -420,7 +434,9 @@ impl<'r> Writer<'r> {
                 Err(Full) => self.at = start,
             }
         }
-        let mut flags = ask.header.flags & (0x7800 | flag::RD | flag::CD) | flag::QR | self.rcode.0 & 0xf;
+        // RFC 1035 §4.1.1 and RFC 4035 §3.1.6 copy RD and CD; what they mean to another opcode is not known.
+        let copied = if ask.defect == Some(Defect::Opcode) { 0x7800 } else { 0x7800 | flag::RD | flag::CD };
+        let mut flags = ask.header.flags & copied | flag::QR | self.rcode.0 & 0xf;
         if self.is_authoritative {
             flags |= flag::AA;
         }

@@ -7,6 +7,7 @@ use crate::answer::additional::{self, signatures};
 use crate::answer::lookup::{Found, find};
 use crate::answer::proof::{Claim, Proofs};
 use crate::answer::query::Ask;
+use crate::answer::rate::Imputed;
 use crate::answer::reply::{ApexSpot, Full, HEAD, NO_APEX, Owner, Section, Writer, Written};
 use crate::dns::Type;
 use crate::dns::message::{HEADER, Opt, Rcode};
@@ -124,6 +125,7 @@ fn follow<'s>(
         // RFC 1035 §4.1.1: AA corresponds to the name which matches the query name, or the first owner name.
         if alias == 0 {
             out.is_authoritative = !matches!(found, Found::Cut { .. });
+            out.imputed = imputed(&found, apex_front);
         }
         match found {
             // 3a. "The whole of QNAME is matched", or 3c. "the * label": the owner is QNAME then, not the wildcard.
@@ -247,6 +249,16 @@ fn follow<'s>(
         }
     }
     Ok(Disposition::Send)
+}
+
+/// What gives the answer to the question's own name, whose zone's apex begins at `zone`.
+fn imputed(found: &Found<'_>, zone: usize) -> Imputed {
+    let name = match found {
+        Found::Exact(_) => 0,
+        Found::Wildcard { front, .. } | Found::Cut { front, .. } | Found::Dname { front, .. } => *front,
+        Found::Missing { .. } => zone,
+    };
+    Imputed { name, zone, is_wildcard: matches!(found, Found::Wildcard { .. }) }
 }
 
 /// The zone to search: the deepest one that holds the name; for DS the parent's, if that is ours too, as DS belong to

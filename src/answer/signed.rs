@@ -1,9 +1,7 @@
 //! Signed queries (RFC 8945): we have no keys, and say so.
 
-use std::ops::Range;
-
 use crate::dns::Class;
-use crate::dns::message::{RecordView, skip_name};
+use crate::dns::message::{RecordView, record, skip_name};
 use crate::time::Wall;
 
 /// The error of a key that is not known (RFC 8945 §5.2.1).
@@ -13,37 +11,36 @@ const HEAD: [u8; 8] = [0, 250, 0, 255, 0, 0, 0, 0];
 /// RDATA behind the algorithm: time signed, fudge, no MAC, original id, error, no other data.
 const TAIL: usize = 6 + 5 * 2;
 
-/// Where a query's TSIG stands in it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Signature {
-    owner: Range<usize>,
-    algorithm: Range<usize>,
+/// The TSIG of a query.
+pub(super) struct Signature<'q> {
+    /// `None` if the name is compressed, which nobody does.
+    owner: Option<&'q [u8]>,
+    algorithm: Option<&'q [u8]>,
     fudge: [u8; 2],
     id: [u8; 2],
 }
 
-impl Signature {
+impl<'q> Signature<'q> {
     /// `None` if it is not laid out as RFC 8945 §4.2 has it.
-    pub(super) fn read(query: &[u8], record: &RecordView) -> Option<Self> {
-        let start = record.rdata.start;
-        let algorithm = start..skip_name(query, start).filter(|_| record.class == Class::ANY)?;
-        let (&[.., f0, f1, m0, m1], rest) = query.get(algorithm.end..record.rdata.end)?.split_first_chunk::<10>()?;
+    pub(super) fn read(query: &'q [u8], view: &RecordView) -> Option<Self> {
+        let owner = query.get(view.owner..skip_name(query, view.owner)?)?;
+        let algorithm_end = skip_name(query, view.rdata.start)?;
+        let algorithm = query.get(view.rdata.start..algorithm_end)?;
+        let (&[.., f0, f1, m0, m1], rest) = query.get(algorithm_end..view.rdata.end)?.split_first_chunk::<10>()?;
         let rest = rest.get(usize::from(u16::from_be_bytes([m0, m1]))..)?;
         let (&[i0, i1, _, _, o0, o1], other) = rest.split_first_chunk()?;
-        let owner = record.owner..skip_name(query, record.owner)?;
-        (other.len() == usize::from(u16::from_be_bytes([o0, o1]))).then_some(Self {
-            owner,
-            algorithm,
+        let is_whole = view.class == Class::ANY && other.len() == usize::from(u16::from_be_bytes([o0, o1]));
+        is_whole.then(|| Self {
+            owner: uncompressed(owner),
+            algorithm: uncompressed(algorithm),
             fudge: [f0, f1],
             id: [i0, i1],
         })
     }
 
-    /// The parts of the TSIG that tells the client so: without a MAC (RFC 8945 §5.3.2). `None` for names that were
-    /// compressed, which nobody does.
-    pub(super) fn refused<'q>(&self, query: &'q [u8], now: Wall) -> Option<Refused<'q>> {
-        let [owner, algorithm] = [&self.owner, &self.algorithm].map(|place| whole_name(query.get(place.clone())?));
-        let (owner, algorithm) = (owner?, algorithm?);
+    /// The TSIG that tells the client so: without a MAC (RFC 8945 §5.3.2).
+    fn refused(&self, now: Wall) -> Option<Refused<'q>> {
+        let (owner, algorithm) = (self.owner?, self.algorithm?);
         let length = (algorithm.len() + TAIL) as u16;
         let mut tail = [0; TAIL];
         // 48 bits of seconds since 1970.
@@ -53,6 +50,12 @@ impl Signature {
         tail[12..14].copy_from_slice(&BADKEY.to_be_bytes());
         Some(Refused { owner, head: HEAD, length: length.to_be_bytes(), algorithm, tail })
     }
+}
+
+/// What is to be said of the TSIG that begins at `at` in a query.
+pub(super) fn refused(query: &[u8], at: u16, now: Wall) -> Option<Refused<'_>> {
+    let view = record(query, at.into())?;
+    Signature::read(query, &view)?.refused(now)
 }
 
 /// A TSIG record.
@@ -73,7 +76,7 @@ impl Refused<'_> {
 }
 
 /// The name, if no pointer is in it.
-fn whole_name(name: &[u8]) -> Option<&[u8]> {
+fn uncompressed(name: &[u8]) -> Option<&[u8]> {
     let mut at = 0;
     loop {
         match usize::from(*name.get(at)?) {

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::bounds::section;
 use super::errors::quoted;
+use super::rate_limit::{RateLimit, rate_limit};
 use super::value::{Fields, Reading, preset};
 
 /// Most secrets of cookies: the one in use, the one before it, the one after it (RFC 9018 §5).
@@ -28,6 +29,8 @@ pub struct Answering {
     /// Clients that are told why a steered name is answered as it is.
     pub explain_to: Vec<IpNet>,
     pub cookies: Cookies,
+    /// `None` is no limit.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// `[server.cookies]` (RFC 7873).
@@ -75,12 +78,14 @@ pub(crate) fn read(reading: &mut Reading<'_>, fields: Option<&Fields<'_>>, name:
         nsid: is_on("nsid"),
         identity: is_on("identity"),
         explain_to: Vec::new(),
+        rate_limit: None,
         cookies: Cookies { enabled: preset(section("server.cookies"), "enabled") == "true", secrets: Vec::new() },
     };
     let Some(fields) = fields else { return answering };
     answering.nsid = reading.boolean(fields, "nsid").unwrap_or(answering.nsid);
     answering.identity = reading.boolean(fields, "identity").unwrap_or(answering.identity);
     answering.explain_to = prefixes(reading, fields, "explain_to");
+    answering.rate_limit = rate_limit(reading, fields);
     match fields.raw("cookies") {
         Some((DeValue::Table(table), at)) => {
             let fields = reading.open(section("server.cookies"), at, table);

@@ -14,6 +14,7 @@ mod include; //   the files
 mod names; //     names as people write them
 mod node; //      [server] [admin] [alert] [cli]
 mod probing; //   [check] [origin]
+mod rate_limit; // [server.rate_limit]
 mod resolve; //   references become ids; rules between tables
 mod secret; //    tokens and signing secrets
 mod spec; //      what the files say, table by table
@@ -34,6 +35,7 @@ use crate::zone::load::Zone;
 
 pub use answering::{Answering, Cookies};
 pub use errors::Errors;
+pub use rate_limit::RateLimit;
 
 use errors::Findings;
 use resolve::Places;

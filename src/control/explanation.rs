@@ -54,7 +54,9 @@ fn fault(rung: &RungStatus, watches: &[WatchState]) -> Option<String> {
 fn cut(text: &str) -> String {
     let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.len() > EXPLANATION_MAX {
-        line.truncate(line.floor_char_boundary(EXPLANATION_MAX - "…".len()));
+        while line.len() > EXPLANATION_MAX - '…'.len_utf8() {
+            line.pop();
+        }
         line.push('…');
     }
     line

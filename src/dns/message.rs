@@ -223,7 +223,7 @@ impl Opt {
         if opt.version == 0 {
             let mut rest = message.get(record.rdata.clone())?;
             while !rest.is_empty() {
-                (_, rest) = first_option(rest)?;
+                (_, _, rest) = first_option(rest)?;
             }
         }
         Some(opt)
@@ -233,9 +233,9 @@ impl Opt {
     pub fn options<'m>(&self, message: &'m [u8]) -> impl Iterator<Item = (u16, &'m [u8])> + use<'m> {
         let mut rest = message.get(self.options.clone()).unwrap_or_default();
         std::iter::from_fn(move || {
-            let (option, behind) = first_option(rest)?;
+            let (code, data, behind) = first_option(rest)?;
             rest = behind;
-            Some(option)
+            Some((code, data))
         })
     }
 
@@ -245,10 +245,10 @@ impl Opt {
 }
 
 /// Code and data of the option that stands first, and what stands behind it (RFC 6891 §6.1.2).
-fn first_option(rdata: &[u8]) -> Option<((u16, &[u8]), &[u8])> {
+fn first_option(rdata: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let (&[c0, c1, l0, l1], rest) = rdata.split_first_chunk()?;
     let (data, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
-    Some(((u16::from_be_bytes([c0, c1]), data), rest))
+    Some((u16::from_be_bytes([c0, c1]), data, rest))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the counters, put on its [`Shelf`] after each batch for whoever collects them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use ring::rand::SecureRandom;
 use super::bind::{self, BindError, bind};
 use super::publication::Reader;
 use super::{clock, tcp, udp};
-use crate::answer::{Desk, Reply, Tally};
+use crate::answer::{Desk, Limiter, Reply, Tally};
 use crate::config::Listen;
 use crate::snapshot::Snapshot;
 
@@ -50,12 +51,17 @@ impl Bound {
             threads: Vec::new(),
         };
         let mut listeners = Vec::new();
+        let heard = self.0.iter().map(|bound| bound.listen).filter(|listen| listen.udp);
+        let ours: Arc<[SocketAddr]> = heard.map(|listen| listen.address).collect();
         for bound in self.0 {
             listeners.extend(bound.tcp);
+            let workers = u32::try_from(bound.udp.len()).unwrap_or(u32::MAX);
             for socket in bound.udp {
                 let number = nameserver.threads.len();
-                let answering = nameserver.worker(reader, &ear);
-                nameserver.spawn(format!("udp-{number}"), move || udp::serve(socket, answering))?;
+                let mut answering = nameserver.worker(reader, &ear);
+                answering.desk.limiter = Limiter::new([seed(), seed()], workers);
+                let ours = Arc::clone(&ours);
+                nameserver.spawn(format!("udp-{number}"), move || udp::serve(socket, answering, &ours))?;
             }
         }
         if !listeners.is_empty() {
@@ -179,6 +185,10 @@ impl Shelf {
 pub struct SocketTally {
     /// Queries from port 0, where no reply can go.
     pub portless: u64,
+    /// Queries from a broadcast, multicast or unspecified address: a reply would go to many, or to none.
+    pub multicast: u64,
+    /// Queries that claim to come from one of our own sockets.
+    pub looped: u64,
     /// UDP replies the system did not take.
     pub unsent: u64,
     /// TCP connections accepted.
@@ -194,6 +204,8 @@ pub struct SocketTally {
 impl SocketTally {
     fn add(&mut self, other: &Self) {
         self.portless += other.portless;
+        self.multicast += other.multicast;
+        self.looped += other.looped;
         self.unsent += other.unsent;
         self.accepted += other.accepted;
         self.evicted += other.evicted;
@@ -205,6 +217,8 @@ impl SocketTally {
     pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
         [
             ("portless", self.portless),
+            ("multicast", self.multicast),
+            ("looped", self.looped),
             ("unsent", self.unsent),
             ("accepted", self.accepted),
             ("evicted", self.evicted),
@@ -264,7 +278,7 @@ fn seed() -> u64 {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
     use std::time::Duration;
 
     use super::*;

@@ -24,9 +24,9 @@ const GATHERED: usize = 65_536;
 /// How long counters may be late that could not be put on the shelf at once.
 const LATE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// Answers what comes in at `socket` until the bell rings.
-pub(super) fn serve(socket: UdpSocket, mut worker: Worker) {
-    let mut door = match Door::new(socket) {
+/// Answers what comes in at `socket` until the bell rings. `ours` are all addresses that are listened on for UDP.
+pub(super) fn serve(socket: UdpSocket, mut worker: Worker, ours: &[SocketAddr]) {
+    let mut door = match Door::new(socket, ours) {
         Ok(door) => door,
         Err(error) => {
             tracing::error!(%error, "a UDP socket cannot be set up; this thread answers nothing");
@@ -62,7 +62,9 @@ pub(super) fn serve(socket: UdpSocket, mut worker: Worker) {
 }
 
 /// A socket with the datagrams that came in through it.
-struct Door {
+struct Door<'o> {
+    /// Where we listen ourselves.
+    ours: &'o [SocketAddr],
     socket: UdpSocket,
     /// Of a socket bound to all addresses.
     wildcard: Option<UdpSocketState>,
@@ -85,13 +87,45 @@ struct Datagram {
     asked: Option<IpAddr>,
 }
 
-impl Door {
-    fn new(socket: UdpSocket) -> io::Result<Self> {
+/// Why no client sent a query: there is nobody to reply to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Forged {
+    /// From port 0.
+    Portless,
+    /// From an address that is nobody's or everybody's.
+    Multicast,
+    /// From one of our own sockets, as if we asked ourselves.
+    Looped,
+}
+
+impl Datagram {
+    fn forged(&self, ours: &[SocketAddr]) -> Option<Forged> {
+        let ip = self.client.ip();
+        let is_everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+        // A socket on all addresses of a family has those of the loopback network, and the one that was asked.
+        let is_ours = |our: &SocketAddr| {
+            let is_local = ip.is_loopback() || self.asked == Some(ip);
+            our.port() == self.client.port()
+                && (our.ip() == ip || our.ip().is_unspecified() && our.is_ipv4() == ip.is_ipv4() && is_local)
+        };
+        if self.client.port() == 0 {
+            Some(Forged::Portless)
+        } else if ip.is_unspecified() || ip.is_multicast() || is_everybody {
+            Some(Forged::Multicast)
+        } else {
+            ours.iter().any(is_ours).then_some(Forged::Looped)
+        }
+    }
+}
+
+impl<'o> Door<'o> {
+    fn new(socket: UdpSocket, ours: &'o [SocketAddr]) -> io::Result<Self> {
         let is_wildcard = socket.local_addr()?.ip().is_unspecified();
         let wildcard = is_wildcard.then(|| UdpSocketState::new(UdpSockRef::from(&socket))).transpose()?;
         ignore_path_mtu(&socket);
         let size = if is_wildcard { GATHERED } else { PLAIN };
         Ok(Self {
+            ours,
             socket,
             wildcard,
             buffers: vec![0; BATCH_SIZE * size],
@@ -149,8 +183,15 @@ impl Door {
         }
         while let (Some(datagram), Some(ask)) = (self.datagrams.get(self.taken), self.asks.get(self.taken)) {
             self.taken += 1;
-            if datagram.client.port() == 0 {
-                worker.sockets.portless += 1;
+            let sockets = &mut worker.sockets;
+            let counter = match datagram.forged(self.ours) {
+                None => None,
+                Some(Forged::Portless) => Some(&mut sockets.portless),
+                Some(Forged::Multicast) => Some(&mut sockets.multicast),
+                Some(Forged::Looped) => Some(&mut sockets.looped),
+            };
+            if let Some(counter) = counter {
+                *counter += 1;
                 continue;
             }
             let query = &self.buffers[datagram.bytes.clone()];
@@ -194,6 +235,36 @@ fn parted(meta: &RecvMeta, start: usize) -> impl Iterator<Item = Datagram> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_cannot_be_replied_to_is_known() {
+        let explicit = ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()];
+        let all = ["0.0.0.0:53".parse().unwrap(), "[::]:53".parse().unwrap()];
+        for (client, asked, ours, wanted) in [
+            ("192.0.2.1:4096", None, &explicit, None),
+            ("192.0.2.1:0", None, &explicit, Some(Forged::Portless)),
+            ("0.0.0.0:53", None, &explicit, Some(Forged::Multicast)),
+            ("255.255.255.255:53", None, &explicit, Some(Forged::Multicast)),
+            ("224.0.0.251:5353", None, &explicit, Some(Forged::Multicast)),
+            ("[ff02::1]:53", None, &explicit, Some(Forged::Multicast)),
+            ("[::]:4096", None, &explicit, Some(Forged::Multicast)),
+            ("192.0.2.53:53", None, &explicit, Some(Forged::Looped)),
+            ("[2001:db8::53]:53", None, &explicit, Some(Forged::Looped)),
+            ("192.0.2.53:5353", None, &explicit, None),
+            // Some resolvers ask from port 53.
+            ("192.0.2.1:53", None, &explicit, None),
+            ("127.0.0.1:53", None, &explicit, None),
+            ("127.0.0.2:53", Some("127.0.0.1"), &all, Some(Forged::Looped)),
+            ("[::1]:53", Some("::1"), &all, Some(Forged::Looped)),
+            ("192.0.2.9:53", Some("192.0.2.9"), &all, Some(Forged::Looped)),
+            ("192.0.2.9:53", Some("192.0.2.8"), &all, None),
+            ("192.0.2.9:5353", Some("192.0.2.9"), &all, None),
+        ] {
+            let asked = asked.map(|asked| asked.parse().unwrap());
+            let datagram = Datagram { bytes: 0..0, client: client.parse().unwrap(), asked };
+            assert_eq!(datagram.forged(ours), wanted, "{client} asked {asked:?}");
+        }
+    }
 
     #[test]
     fn gathered_datagrams_are_parted_by_their_stride() {

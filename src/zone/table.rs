@@ -144,7 +144,8 @@ impl Table {
 
     /// Bytes it keeps allocated; versions that share shards each count them.
     pub fn bytes(&self) -> usize {
-        self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>() + self.rows.len() * size_of::<Row>()
+        self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>()
+            + self.rows.len() * size_of::<Row>()
             + self.denial().map_or(0, Denial::bytes)
     }
 
@@ -293,7 +294,7 @@ impl<'t> Node<'t> {
 
     /// True if both are the same node of the same version.
     pub fn is_same(&self, other: &Self) -> bool {
-        std::ptr::eq(self.raw.0.as_ptr(), other.raw.0.as_ptr())
+        self.raw.0.as_ptr() == other.raw.0.as_ptr()
     }
 
     /// Types of its RRsets, ascending; RRSIG once.

@@ -65,6 +65,11 @@ state_max_age = "30m"
 resolvers = ["9.9.9.9", "[2620:fe::fe]:5353"]
 watch     = true
 doubt_share = 0.75
+[server.rate_limit]
+responses_per_second = 50
+slip        = 0
+ipv4_prefix = 28
+exempt      = ["192.0.2.0/24", "2001:db8::1"]
 
 [admin]
 listen     = "127.0.0.1:9000"
@@ -154,6 +159,9 @@ fn whole() -> Read {
 fn the_node_is_as_written() {
     let config = whole().config;
     let server = &config.server;
+    let limit = server.answering.rate_limit.as_ref().unwrap();
+    assert_eq!((limit.responses_per_second, limit.slip, limit.ipv4_prefix, limit.ipv6_prefix), (50, 0, 28, 56));
+    assert_eq!(limit.exempt, ["192.0.2.0/24".parse().unwrap(), "2001:db8::1/128".parse().unwrap()]);
     assert_eq!((server.name.as_str(), server.workers, server.watch, server.doubt_share), ("ns1", Some(2), true, 0.75));
     let listen: Vec<_> =
         server.listen.iter().map(|&Listen { address, udp, tcp }| (address.to_string(), udp, tcp)).collect();
@@ -398,6 +406,14 @@ fn answers_too_large_for_udp_are_told() {
         "{said:?}"
     );
     assert!(said[0].ends_with("clients will ask again over TCP; 42 addresses of a family fit"), "{said:?}");
+}
+
+#[test]
+fn a_rate_limit_is_off_without_its_table_and_on_with_an_empty_one() {
+    assert_eq!(read(config::template()).config.server.answering.rate_limit, None);
+    let limit = read("[server.rate_limit]").config.server.answering.rate_limit.clone().unwrap();
+    assert_eq!((limit.responses_per_second, limit.slip, limit.ipv4_prefix, limit.ipv6_prefix), (200, 2, 24, 56));
+    assert_eq!(limit.exempt, []);
 }
 
 #[test]

@@ -270,3 +270,27 @@ fn a_reload_asked_for_as_soon_as_it_is_ready_is_done() {
         assert_eq!(manager.hear(), "STOPPING=1");
     }
 }
+
+/// Without a file, the secret of cookies is random, and lives as long as the process.
+#[test]
+fn a_reload_does_not_forget_the_clients() {
+    let world = World::new();
+    let daemon = world.start();
+    // `static.example.test A` with a client cookie (RFC 7873), and the server cookie where there is one.
+    let cookie_for = |sent: &[u8]| {
+        let mut query = b"\x12\x34\0\0\0\x01\0\0\0\0\0\x01\x06static\x07example\x04test\0\0\x01\0\x01".to_vec();
+        query.extend_from_slice(b"\0\0\x29\x04\xd0\0\0\0\0\0");
+        query.extend_from_slice(&[4 + sent.len() as u8, 0, 10, 0, sent.len() as u8]);
+        query.extend_from_slice(sent);
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        socket.set_read_timeout(Some(SOON)).expect("set");
+        socket.send_to(&query, daemon.dns).expect("sent");
+        let mut reply = [0; 1232];
+        let length = socket.recv(&mut reply).expect("a reply");
+        // Its options end the message: one of 24 bytes.
+        reply[..length].last_chunk::<24>().copied().expect("a cookie")
+    };
+    let first = cookie_for(b"\x24\x64\xc4\xab\xcf\x10\xc9\x57");
+    daemon.say(&["reload"]);
+    assert_eq!(cookie_for(&first), first, "what is taken comes back as it was");
+}

@@ -61,7 +61,7 @@ const FOLDERS: &[Folder] = &[
     // How it answers beside what the zones say is configured.
     Folder {
         name: "answer",
-        stages: &["config::Answering", "dns", "snapshot", "time", "zone"],
+        stages: &["config::Answering", "config::RateLimit", "dns", "snapshot", "time", "zone"],
         crates: &["ipnet", "siphasher"],
         std: &["net"],
     },

@@ -334,8 +334,9 @@ fn verdict(check: &Check, reply: Option<&Reply>, is_tcp: bool) -> Vec<String> {
     want(reply.rcode == rcode, format!("rcode {}, not {rcode}", reply.rcode));
     want(reply.has_soa == has_soa && reply.answers == usize::from(has_soa), "the answer section".into());
     want(reply.is_negative == is_negative, "the authority section".into());
-    // RD and CD are copied; RA, Z, AD and TC are not ours to set.
-    let flags = QR | aa | check.query.flags & (RD | CD);
+    // RD and CD are copied, unless the opcode leaves open what they mean; RA, Z, AD and TC are not ours to set.
+    let copied = if rcode == NOTIMP { 0 } else { RD | CD };
+    let flags = QR | aa | check.query.flags & copied;
     want(reply.flags == flags, format!("flags {:04x}, not {flags:04x}", reply.flags));
     let Some(opt) = &reply.opt else {
         // Of a query whose OPT cannot be read, the reply may have one or not.

@@ -10,6 +10,7 @@ mod compliance; // flags, versions and options, known, unknown and malformed
 mod crash; //     kill -9, a full disk, a hung disk
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU
+mod hostile; //   malformed packets, floods, amplification
 mod local; //     our own troubles move nothing
 mod network; //   namespaces: a cable that can be cut
 mod nginx; //     real origins with certificates

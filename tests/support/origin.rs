@@ -112,11 +112,15 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut received = Received::default();
     reader.read_line(&mut received.line)?;
     let mut line = String::new();
-    while reader.read_line(&mut line)? > 2 {
+    // A head that was cut off, by a client that was killed, is no request.
+    while !matches!(line.as_str(), "\r\n" | "\n") {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         if let Some((name, value)) = line.split_once(':') {
             received.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        line.clear();
     }
     let length = received.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];

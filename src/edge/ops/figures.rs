@@ -127,6 +127,8 @@ impl Scrape {
                 "query_bytes" => ("kind", "Bytes of queries"),
                 "replies" => ("rcode", "Replies sent, by response code"),
                 "replies_truncated" => ("kind", "Replies cut to fit, so that the client asks again over TCP"),
+                "replies_limited" => ("class", "Replies not sent because of the rate limit, by class of the reply"),
+                "replies_slipped" => ("class", "Replies sent without records because of the rate limit, by class"),
                 "reply_bytes" => ("kind", "Bytes of replies"),
                 "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),

@@ -3,6 +3,7 @@
 mod fuzz; //    any bytes, mutated queries
 mod model; //   RFC 1034 §4.3.2 written down slowly, and random zones
 mod options; // queries with EDNS options
+mod rate; //    response rate limiting
 mod rfc1034; // the algorithm, referrals, aliases
 mod rfc1035; // messages, compression, truncation
 mod rfc2308; // negative answers
