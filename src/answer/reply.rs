@@ -6,13 +6,17 @@
 use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
 use crate::answer::query::{Ask, Defect};
 use crate::answer::rate::Imputed;
-use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option};
+use crate::answer::squeeze::squeeze;
+use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option, skip_name};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::zone::table::{RECORD_HEAD, Records};
 
 /// The size we offer, and the most we send over UDP (RFC 9715 §3.1).
 pub const UDP_PAYLOAD: u16 = 1232;
+
+/// The most that is written of a reply that is then squeezed: what a pointer reaches.
+const SQUEEZED_FROM: usize = POINTER_MAX + 1;
 
 /// Where a reply is written; made once per thread and used again and again.
 #[derive(Debug)]
@@ -67,7 +71,7 @@ pub(super) struct Owner<'n> {
     pub(super) name: &'n [u8],
 }
 
-/// Where the apex stands in the message, and its length: what the tails of names are replaced by.
+/// Where the apex stands in the message, byte for byte, and its length: what the tails of names are replaced by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ApexSpot {
     pub(super) at: usize,
@@ -105,6 +109,8 @@ pub(super) struct Writer<'r> {
     /// Where the sections must end: OPT's room is behind it.
     limit: usize,
     opt_room: usize,
+    /// Where they must end once the reply is squeezed; until then there is room to spare.
+    squeezed_limit: Option<usize>,
     counts: [u16; 3],
     /// What gives the answer.
     pub(super) imputed: Imputed,
@@ -125,6 +131,7 @@ impl<'r> Writer<'r> {
             at: end,
             limit: limit.min(MESSAGE_MAX) - opt_room,
             opt_room,
+            squeezed_limit: None,
             counts: [0; 3],
             imputed: Imputed::default(),
             rcode: Rcode::NOERROR,
@@ -277,15 +284,14 @@ impl<'r> Writer<'r> {
         self.count(Section::Answer, 1, start, written)
     }
 
-    /// Replaces the TTL of the records written last, from these on, which have one owner.
+    /// Replaces the TTL of the records written last, from these on.
     pub(super) fn set_ttl(&mut self, written: Written, ttl: u32) {
         let mut head = written.head;
         while head < self.at {
             self.reply.buffer[head + 4..head + 8].copy_from_slice(&ttl.to_be_bytes());
+            // Of two records of one owner, one may have a pointer and the other the root itself.
             let next = head + HEAD + self.rdata_length(head);
-            // The root's name is one byte where it stands itself, and two where a pointer was copied with the record.
-            let is_pointer = self.reply.buffer.get(next).is_some_and(|&byte| byte >= 0xc0);
-            head = next + if is_pointer { 2 } else { written.owner };
+            head = skip_name(&self.reply.buffer[..self.at], next).unwrap_or(self.at);
         }
     }
 
@@ -297,6 +303,55 @@ impl<'r> Writer<'r> {
     /// Takes out all records and sets TC: the client is to ask again over TCP.
     pub(super) fn cut(&mut self, ask: &Ask) {
         (self.at, self.counts, self.is_truncated) = (ask.question_end(), [0; 3], true);
+    }
+
+    /// Begins again, for a reply that had no room: without data that may be left out, and to be squeezed.
+    pub(super) fn begin_again(&mut self, ask: &Ask) {
+        self.squeezed_limit = Some(self.limit);
+        (self.at, self.limit, self.counts) = (ask.question_end(), SQUEEZED_FROM, [0; 3]);
+        (self.rcode, self.is_authoritative) = (Rcode::NOERROR, false);
+    }
+
+    /// Squeezes what was written since [`Writer::begin_again`].
+    ///
+    /// # Errors
+    /// [`Full`] if RRsets were left out.
+    pub(super) fn squeeze(&mut self, ask: &Ask) -> Result<(), Full> {
+        self.limit = self.squeezed_limit.take().unwrap_or(self.limit);
+        let (into, from) = self.reply.buffer.split_at_mut(SQUEEZED_FROM);
+        from[..self.at].copy_from_slice(&into[..self.at]);
+        let squeezed = squeeze(&from[..self.at], ask.question_end(), self.counts, &mut into[..self.limit]);
+        (self.at, self.counts) = (squeezed.length, squeezed.counts);
+        if squeezed.is_whole { Ok(()) } else { Err(Full) }
+    }
+
+    /// True while data that may be left out is left out, to make room.
+    pub(super) fn is_short_of_room(&self) -> bool {
+        self.squeezed_limit.is_some()
+    }
+
+    /// True if this name, byte for byte, stands at `at`.
+    pub(super) fn has_name(&self, mut at: usize, name: &[u8]) -> bool {
+        let mut rest = name;
+        // Not more pointers than labels: each leads to one that was written before.
+        for _ in 0..name.len() {
+            let Some(&label) = self.bytes().get(at) else { return false };
+            if label >= 0xc0 {
+                at =
+                    usize::from(label & 0x3f) << 8 | usize::from(self.bytes().get(at + 1).copied().unwrap_or_default());
+                continue;
+            }
+            let length = usize::from(label) + 1;
+            let Some((label, after)) = rest.split_at_checked(length) else { return false };
+            if self.bytes().get(at..at + length) != Some(label) {
+                return false;
+            }
+            if after.is_empty() {
+                return true;
+            }
+            (at, rest) = (at + length, after);
+        }
+        false
     }
 
     /// What was written so far, from the header on.

@@ -8,15 +8,15 @@ use crate::answer::lookup::{Found, find};
 use crate::answer::proof::{Claim, Proofs};
 use crate::answer::query::Ask;
 use crate::answer::rate::Imputed;
-use crate::answer::reply::{ApexSpot, Full, HEAD, Owner, Section, Writer, Written};
+use crate::answer::reply::{ApexSpot, Full, HEAD, NO_APEX, Owner, Section, Writer, Written};
 use crate::dns::Type;
 use crate::dns::message::{HEADER, Opt, Rcode};
 use crate::dns::name::{NAME_MAX, wire_length};
 use crate::snapshot::{Snapshot, ZoneVersion};
 use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
 
-/// Aliases followed for one query; BIND follows 11, Knot 20. What was found so far is the answer then.
-pub(super) const ALIASES_MAX: usize = 16;
+/// Aliases followed for one query: Knot follows 5, BIND 11, NSD any number. What was found so far is the answer then.
+pub(super) const ALIASES_MAX: usize = 64;
 
 /// The name that is looked for: at first the question's, then the target of each alias.
 pub(super) struct Sought {
@@ -60,6 +60,25 @@ impl Sought {
     }
 }
 
+/// The aliases that were followed.
+struct Trail {
+    /// Hashes of the names looked for: equal ones mean a loop.
+    seen: [u64; ALIASES_MAX + 1],
+    /// Each DNAME in the answer, by the hash of its owner, and where its target stands.
+    dnames: [(u64, usize); ALIASES_MAX + 1],
+}
+
+impl Trail {
+    fn new() -> Self {
+        Self { seen: [0; ALIASES_MAX + 1], dnames: [(0, 0); ALIASES_MAX + 1] }
+    }
+
+    /// Where the target of the DNAME with this hash of its owner stands, if it is in the answer.
+    fn dname(&self, owner: u64) -> Option<usize> {
+        self.dnames.iter().find(|&&(hash, at)| hash == owner && at > 0).map(|&(_, at)| at)
+    }
+}
+
 /// Writes the sections that answer `ask`, and the rcode and AA.
 ///
 /// # Errors
@@ -80,15 +99,15 @@ fn follow<'s>(
 ) -> Result<Disposition, Full> {
     let wants_dnssec = ask.opt.as_ref().is_some_and(Opt::wants_dnssec);
     let mut sought = Sought::question(ask);
-    // Hashes of the names looked for: equal ones mean a loop.
-    let mut seen = [0; ALIASES_MAX + 1];
-    // Each DNAME in the answer, by the hash of its owner, and where its target stands.
-    let mut dnames = [(0, 0); ALIASES_MAX + 1];
+    // Made with the first alias: most answers have none.
+    let mut trail: Option<Trail> = None;
     for alias in 0..=ALIASES_MAX {
-        if seen[..alias].contains(&sought.hash) {
+        if let Some(trail) = &trail
+            && trail.seen[..alias].contains(&sought.hash)
+        {
             return Ok(Disposition::Send);
         }
-        seen[alias] = sought.hash;
+        let asked = sought.hash;
         // 2. "Search the available zones for the zone which is the nearest ancestor to QNAME."
         let Some(zone) = zone_of(sought.name(), ask.qtype, from) else {
             if alias == 0 {
@@ -98,7 +117,7 @@ fn follow<'s>(
         };
         let table = &zone.table;
         let apex_front = sought.length - table.apex_wire().len();
-        let apex = ApexSpot { at: sought.suffix(apex_front).at, length: table.apex_wire().len() };
+        let apex = apex_spot(table, sought.suffix(apex_front), out);
         // RFC 4035 §3.1: signatures and proofs of a signed zone, for who sets DO.
         let signed = wants_dnssec && table.is_signed();
         // 3. "Start matching down, label by label, in the zone."
@@ -129,7 +148,9 @@ fn follow<'s>(
                 }
                 if let Some(records) = asked_for(node, ask.qtype) {
                     // RFC 2181 §5: the DNAME that led here, and is asked for, is in the answer already.
-                    if ask.qtype == Type::DNAME && dnames[..alias].iter().any(|&(hash, _)| hash == sought.hash) {
+                    if ask.qtype == Type::DNAME
+                        && trail.as_ref().is_some_and(|trail| trail.dname(sought.hash).is_some())
+                    {
                         return Ok(Disposition::Send);
                     }
                     let signatures = signatures(node, records.rtype, signed);
@@ -147,8 +168,8 @@ fn follow<'s>(
                 // 3a. "If the data at the node is a CNAME, and QTYPE doesn't match CNAME, copy the CNAME RR into the
                 // answer section, change QNAME to the canonical name, and go back to step 1." What signs and proves the
                 // CNAME itself stands beside it (RFC 4035 §2.5).
-                let alias = if is_beside_cname(ask.qtype) { None } else { alias_of(node, Type::CNAME) };
-                let Some((records, target)) = alias else {
+                let cname = if is_beside_cname(ask.qtype) { None } else { alias_of(node, Type::CNAME) };
+                let Some((records, target)) = cname else {
                     // "The QNAME exists, but not the QTYPE": NODATA (RFC 2308 §2.2).
                     let claim = match expanded {
                         Some(encloser) => Claim::NoTypeAtWildcard { encloser },
@@ -161,6 +182,7 @@ fn follow<'s>(
                 if let Some(encloser) = expanded.filter(|_| signed) {
                     gather(proofs, Claim::Expanded { encloser }, table, &sought);
                 }
+                trail.get_or_insert_with(Trail::new).seen[alias] = asked;
                 let (at, literal) = alias_place(&records, written, apex);
                 sought.go_on(target, &[], at, literal, apex.at);
             }
@@ -171,21 +193,23 @@ fn follow<'s>(
                 };
                 let owner = sought.suffix(front);
                 let owner_hash = hash_folded(owner.name);
-                let known = dnames[..alias].iter().find(|&&(hash, at)| hash == owner_hash && at > 0);
-                let target_at = match known {
-                    Some(&(_, at)) => at,
+                let trail = trail.get_or_insert_with(Trail::new);
+                let target_at = match trail.dname(owner_hash) {
+                    Some(at) => at,
                     None => {
                         let signatures = signatures(node, Type::DNAME, signed);
                         out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?.head + HEAD
                     }
                 };
-                dnames[alias] = (owner_hash, target_at);
+                trail.seen[alias] = asked;
+                trail.dnames[alias] = (owner_hash, target_at);
                 // "If the name is longer than 255 octets, the RCODE is YXDOMAIN" (§2.2).
                 if front + target.len() > NAME_MAX {
                     out.rcode = Rcode::YXDOMAIN;
                     return Ok(Disposition::Send);
                 }
-                // §3.1: the synthesized CNAME has the TTL of the DNAME, whose signature vouches for it (§5.3.1). The prefix keeps the case it was asked in.
+                // §3.1: the synthesized CNAME has the TTL of the DNAME, whose signature vouches for it (§5.3.1). The
+                // prefix keeps the case it was asked in.
                 let mut prefix = [0; NAME_MAX];
                 prefix[..front].copy_from_slice(&sought.name()[..front]);
                 if front <= sought.literal {
@@ -283,6 +307,12 @@ fn alias_place(records: &Records<'_>, written: Written, apex: ApexSpot) -> (usiz
     (written.head + HEAD, literal)
 }
 
+/// The apex as what names in RDATA end in: only if its case in the message is theirs, which they keep (RFC 1034 §3.1).
+fn apex_spot(table: &Table, owner: Owner<'_>, out: &Writer<'_>) -> ApexSpot {
+    let is_same = out.has_name(owner.at, table.apex_wire());
+    ApexSpot { at: if is_same { owner.at } else { NO_APEX.at }, length: table.apex_wire().len() }
+}
+
 /// RFC 2308 §3: the zone's SOA in the authority section, its TTL the lesser of its own and MINIMUM (§5); that of its
 /// signatures is the same (RFC 4034 §3). Then what proves the answer.
 fn negative<'s>(
@@ -295,7 +325,7 @@ fn negative<'s>(
 ) -> Result<Disposition, Full> {
     let apex_length = table.apex_wire().len();
     let owner = sought.suffix(sought.length - apex_length);
-    let apex = ApexSpot { at: owner.at, length: apex_length };
+    let apex = apex_spot(table, owner, out);
     if let Some(node) = table.apex_node()
         && let Some(records) = node.records(Type::SOA)
     {

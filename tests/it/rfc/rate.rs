@@ -101,7 +101,7 @@ fn like_responses_share_a_bucket() {
         // Errors of all kinds.
         ("www.example.org A", "other.test TXT", true),
         ("www.example.org A", "www.example.com AXFR", true),
-        ("www.example.org A", "www.example.com TYPE0", true),
+        ("www.example.org A", "www.example.com OPT", true),
         ("www.example.org A", "www.example.com A", false),
     ] {
         let mut limited = Limited::new(1, 0);

@@ -133,10 +133,10 @@ fn s3_6_2_loops_end() {
 
 #[test]
 fn s3_6_2_long_chains_are_cut() {
-    let chain: String = (0..40).map(|link| format!("c{link} CNAME c{}\n", link + 1)).collect();
-    let reply = World::new(&[("example.com", &format!("@ SOA ns mail 1 2 3 4 5\n{chain}c40 A 192.0.2.1"))])
+    let chain: String = (0..80).map(|link| format!("c{link} CNAME c{}\n", link + 1)).collect();
+    let reply = World::new(&[("example.com", &format!("@ SOA ns mail 1 2 3 4 5\n{chain}c80 A 192.0.2.1"))])
         .dig("c0.example.com A +tcp");
-    assert_eq!((reply.rcode.as_str(), reply.answer.len()), ("NOERROR", 17));
+    assert_eq!((reply.rcode.as_str(), reply.answer.len()), ("NOERROR", 65));
     assert!(reply.answer.iter().all(|line| line.contains("CNAME")));
 }
 

@@ -53,8 +53,30 @@ fn s4_1_4_names_end_in_pointers_to_the_apex_in_the_question() {
     let [near, far] = [12 + 2 + 5 + 2, 12 + 2 + 18];
     assert_eq!(reply.bytes.len(), question + near + far + (12 + 4) + (12 + 16));
     let soa = world().dig("x.y.example.com A");
-    soa.is("NXDOMAIN", &[], &["example.com. 5 SOA ns.example.com. Mail.example.com. 1 2 3 4 5"]);
-    assert_eq!(soa.bytes.len(), 12 + 17 + 4 + 12 + (3 + 2) + (5 + 2) + 20);
+    soa.is("NXDOMAIN", &[], &["example.com. 5 SOA ns.example.com. Mail.Example.com. 1 2 3 4 5"]);
+    assert_eq!(soa.bytes.len(), 12 + 17 + 4 + 12 + (3 + 2) + 18 + 20, "what has another case is no pointer");
+}
+
+/// RFC 1034 §3.1: "you should preserve the case".
+#[test]
+fn s2_3_3_names_in_rdata_keep_their_case() {
+    let reply = world().dig("EXAMPLE.com NS");
+    reply.is("NOERROR", &["EXAMPLE.com. 300 NS ns.example.com."], &[]);
+    let reply = world().dig("x.exAMPLE.com A");
+    reply.is("NXDOMAIN", &[], &["exAMPLE.com. 5 SOA ns.example.com. Mail.Example.com. 1 2 3 4 5"]);
+}
+
+#[test]
+fn s4_1_4_where_room_is_short_all_names_are_compressed() {
+    let hosts: String = (0..30).map(|host| format!("sub NS ns{host:02}.hoster.example.\n")).collect();
+    let mut world = World::new(&[("example.com", &format!("@ SOA ns mail 1 2 3 4 5\n{hosts}"))]);
+    // Header and question, records of 2 + 10 + 5 + 2 bytes, the whole name in the first, OPT.
+    let reply = world.dig("sub.example.com A +edns=1232");
+    assert_eq!((reply.authority.len(), reply.tc), (30, false), "as they are");
+    let reply = world.dig("sub.example.com A +edns=628");
+    assert_eq!((reply.authority.len(), reply.tc, reply.bytes.len()), (30, false, 628));
+    let reply = world.dig("sub.example.com A +edns=627");
+    assert_eq!((reply.authority.len(), reply.tc), (0, true));
 }
 
 #[test]
