@@ -86,8 +86,9 @@ pub(super) fn useful(
             let Some(node) = host(table, owner.name).filter(|node| records.rtype == Type::NS || node.is_plain()) else {
                 continue;
             };
-            // RFC 9460 §4.1: in AliasMode the next step is the target's own record.
-            let next = if is_service && target != [0] { node.records(records.rtype) } else { None };
+            // RFC 9460 §4.1: in AliasMode the next step is the target's own record; the owner's own is the answer.
+            let is_elsewhere = !owner.name.eq_ignore_ascii_case(answered.name);
+            let next = if is_service && is_elsewhere { node.records(records.rtype) } else { None };
             for set in addresses(node).chain(next) {
                 put_if_it_fits(&set, signatures(node, set.rtype, wants_signatures).as_ref(), owner, out);
             }

@@ -17,9 +17,11 @@ mod cli; //           every verb, as a person types it
 mod cli_render; //    what the command line shows, as golden text
 mod config_errors; // broken configurations and what is said about them
 mod config_good; //   configurations and what they mean
+mod corpus; //        inputs that a fuzzer found, replayed
 #[cfg(feature = "edge")]
 mod daemon; //        the daemon on real sockets
 mod docs; //          what the documents promise
+mod oracle; //        what must hold of any input; shared with tests/fuzz
 mod rfc; //           the protocol, one file per RFC, tests named by section
 mod scenarios; //     stories an operator can read
 mod simulation; //    seeded worlds against a shadow model

@@ -6,8 +6,8 @@
 mod support; // starting the daemon, asking it, waiting for it
 
 mod answers; //   the same zone in other nameservers answers the same
-mod compliance; // flags, versions and options, known, unknown and malformed
 mod checkers; //  what Zonemaster and DNSViz say of us
+mod compliance; // flags, versions and options, known, unknown and malformed
 mod connections; // the idle, the slow, the many
 mod crash; //     kill -9, a full disk, a hung disk
 mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others

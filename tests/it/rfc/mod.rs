@@ -1,7 +1,7 @@
 //! The protocol as its documents have it: one file per RFC, tests named by section.
 
 mod fuzz; //    any bytes, mutated queries
-mod model; //   RFC 1034 §4.3.2 written down slowly, and random zones
+mod model; //   RFC 1034 §4.3.2 on random zones, against the slow one
 mod options; // queries with EDNS options
 mod rate; //    response rate limiting
 mod rfc1034; // the algorithm, referrals, aliases
