@@ -1,6 +1,6 @@
 //! The additional section: glue that a referral cannot do without, and addresses that save the asker a question.
 
-use crate::answer::reply::{ApexSpot, Full, HEAD, Owner, Section, Writer, Written};
+use crate::answer::reply::{Full, HEAD, NO_APEX, Owner, Section, Writer, Written};
 use crate::answer::resolve::is_within;
 use crate::dns::Type;
 use crate::dns::message::POINTER_MAX;
@@ -19,6 +19,7 @@ const TARGETS_MAX: usize = 16;
 pub(super) fn glue(
     table: &Table,
     cut: &[u8],
+    wants_signatures: bool,
     records: &Records<'_>,
     written: Written,
     out: &mut Writer<'_>,
@@ -31,11 +32,13 @@ pub(super) fn glue(
             if is_within(target, cut) != is_required {
                 continue;
             }
-            for set in host(table, target).into_iter().flat_map(addresses) {
+            let Some(node) = host(table, target) else { continue };
+            for set in addresses(node) {
+                // RFC 4035 §2.2: glue is not signed.
                 if is_required {
-                    out.put(Section::Additional, &set, owner, NO_APEX)?;
+                    out.put(Section::Additional, &set, None, owner, NO_APEX)?;
                 } else {
-                    put_if_it_fits(&set, owner, out);
+                    put_if_it_fits(&set, signatures(node, set.rtype, wants_signatures).as_ref(), owner, out);
                 }
             }
         }
@@ -49,6 +52,7 @@ pub(super) fn glue(
 pub(super) fn useful(
     table: &Table,
     records: &Records<'_>,
+    wants_signatures: bool,
     written: Written,
     answered: Owner<'_>,
     out: &mut Writer<'_>,
@@ -86,21 +90,24 @@ pub(super) fn useful(
             let is_elsewhere = !owner.name.eq_ignore_ascii_case(answered.name);
             let next = if is_service && is_elsewhere { node.records(records.rtype) } else { None };
             for set in addresses(node).chain(next) {
-                put_if_it_fits(&set, owner, out);
+                put_if_it_fits(&set, signatures(node, set.rtype, wants_signatures).as_ref(), owner, out);
             }
         }
     }
 }
 
-/// Neither addresses nor SVCB hold names to compress.
-const NO_APEX: ApexSpot = ApexSpot { at: usize::MAX, length: 0 };
-
-/// Nothing depends on these records: without room they are left out. So they are where a pointer cannot reach their
-/// owner, behind 16 KiB of answer.
-fn put_if_it_fits(set: &Records<'_>, owner: Owner<'_>, out: &mut Writer<'_>) {
+/// Nothing depends on these records: without room they are left out, with their signatures. So they are where a pointer
+/// cannot reach their owner, behind 16 KiB of answer. Neither addresses nor SVCB hold names to compress.
+fn put_if_it_fits(set: &Records<'_>, signatures: Option<&Records<'_>>, owner: Owner<'_>, out: &mut Writer<'_>) {
     if owner.at <= POINTER_MAX || owner.at == usize::MAX {
-        let _left_out = out.put(Section::Additional, set, owner, NO_APEX);
+        let _left_out = out.put(Section::Additional, set, signatures, owner, NO_APEX);
     }
+}
+
+/// The signatures of an RRset, if they are wanted.
+#[inline]
+pub(super) fn signatures<'t>(node: Node<'t>, rtype: Type, wanted: bool) -> Option<Records<'t>> {
+    if wanted { node.signatures(rtype) } else { None }
 }
 
 /// Where the target stands in the RDATA of types that have it at a fixed place.

@@ -13,14 +13,14 @@ use crate::zone::table::{Node, Table, hash_folded};
 pub enum Found<'t> {
     /// The node of the name itself: data, or an empty non-terminal.
     Exact(Node<'t>),
-    /// The wildcard that stands for the name (RFC 4592 §3.3.1).
-    Wildcard(Node<'t>),
+    /// The wildcard that stands for the name (RFC 4592 §3.3.1); `front` is that of its parent, the closest encloser.
+    Wildcard { node: Node<'t>, front: usize },
     /// The zone cut at or above the name (RFC 1034 §4.3.2 step 3b).
     Cut { node: Node<'t>, front: usize },
     /// A DNAME above the name (RFC 6672 §3.2 step 3c).
     Dname { node: Node<'t>, front: usize },
-    /// The name does not exist, nor does a wildcard for it.
-    Missing,
+    /// The name does not exist, nor does a wildcard for it; `front` is that of the closest encloser.
+    Missing { front: usize },
 }
 
 /// What governs `name` (folded wire, within the zone, with this hash) in `table`, asked for `qtype`.
@@ -44,7 +44,7 @@ pub fn walk<'t>(table: &'t Table, name: &[u8], qtype: Type) -> Found<'t> {
         at += usize::from(name[at]) + 1;
     }
     let Some(mut encloser) = table.apex_node() else {
-        return Found::Missing;
+        return Found::Missing { front: relative };
     };
     let mut front = relative;
     for &start in starts[..labels].iter().rev() {
@@ -53,9 +53,14 @@ pub fn walk<'t>(table: &'t Table, name: &[u8], qtype: Type) -> Found<'t> {
             return Found::Dname { node: encloser, front };
         }
         let start = usize::from(start);
-        let Some(node) = table.find(&name[start..relative], hash_folded(&name[start..])) else {
+        let node = table.find(&name[start..relative], hash_folded(&name[start..]));
+        // RFC 5155 §7.2.8: the owner of an NSEC3 is asked for "as if it did not exist".
+        let Some(node) = node.filter(|node| !node.is_hashed()) else {
             // 3c. "A match is impossible": RFC 8020 §2, nothing below a missing name exists.
-            return wildcard(table, encloser, &name[front..]).map_or(Found::Missing, Found::Wildcard);
+            return match wildcard(table, encloser, &name[front..]) {
+                Some(node) => Found::Wildcard { node, front },
+                None => Found::Missing { front },
+            };
         };
         // 3b. "A match would take us out of the authoritative data." DS alone belongs to the parent's side of the cut
         // (RFC 4035 §3.1.4.1).

@@ -7,6 +7,7 @@
 mod additional; //  glue, and addresses that save a question
 pub mod desk; //    what one answering thread owns
 pub mod lookup; //  the node of one zone that governs a name
+mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones

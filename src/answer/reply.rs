@@ -81,6 +81,12 @@ pub(super) struct Written {
     pub(super) owner: usize,
 }
 
+/// Where no name in RDATA is compressed.
+pub(super) const NO_APEX: ApexSpot = ApexSpot { at: usize::MAX, length: 0 };
+
+/// Bytes of a stored record before its TYPE.
+const OWNER: usize = 2;
+
 /// TYPE, CLASS, TTL and RDLENGTH, which stand between owner and RDATA.
 pub(super) const HEAD: usize = RECORD_HEAD - 2;
 
@@ -113,7 +119,8 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Writes an RRset, whole or not at all. Names in RDATA that end in the apex end in a pointer to it.
+    /// Writes an RRset and the signatures that go with it, all or nothing. Names in RDATA that end in the apex end in a
+    /// pointer to it; signatures have none that may (RFC 4034 §3.1.7).
     ///
     /// # Errors
     /// [`Full`].
@@ -122,13 +129,67 @@ impl<'r> Writer<'r> {
         &mut self,
         section: Section,
         records: &Records<'_>,
+        signatures: Option<&Records<'_>>,
         owner: Owner<'_>,
         apex: ApexSpot,
     ) -> Result<Written, Full> {
         let start = self.at;
-        let written = self.put_records(records, owner, apex);
+        let mut written = self.put_records(records, owner, apex);
+        if let Some(signatures) = signatures {
+            written = written.and_then(|written| self.put_records(signatures, owner, apex).map(|_| written));
+        }
+        self.count(section, records.count + signatures.map_or(0, |signatures| signatures.count), start, written)
+    }
+
+    /// Writes an RRset and its signatures, all or nothing, as [`Writer::put`] does, for an owner that is not in the
+    /// message yet but for what follows its first `literal` bytes, which stands at `rest`. No RDATA is compressed.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(super) fn put_new(
+        &mut self,
+        section: Section,
+        records: &Records<'_>,
+        signatures: Option<&Records<'_>>,
+        name: &[u8],
+        literal: usize,
+        rest: usize,
+    ) -> Result<Written, Full> {
+        let Some((front, behind)) = name.split_at_checked(literal).filter(|_| literal > 0) else {
+            return self.put(section, records, signatures, Owner { at: rest, name }, NO_APEX);
+        };
+        let start = self.at;
+        let mut write = || {
+            self.push(front)?;
+            self.push_owner(Owner { at: rest, name: behind })?;
+            let head = self.at;
+            let mut others = *records;
+            let end = RECORD_HEAD + records.rdata().next().map_or(0, <[u8]>::len);
+            let (first, after) = records.wire.split_at_checked(end).ok_or(Full)?;
+            self.push(&first[OWNER..])?;
+            others.wire = after;
+            let owner = Owner { at: start, name };
+            self.put_records(&others, owner, NO_APEX)?;
+            if let Some(signatures) = signatures {
+                self.put_records(signatures, owner, NO_APEX)?;
+            }
+            Ok(Written { head, owner: head - start })
+        };
+        let written = write();
+        self.count(section, records.count + signatures.map_or(0, |signatures| signatures.count), start, written)
+    }
+
+    /// Counts the records written since `start`, or takes back what was written of them.
+    #[inline]
+    fn count(
+        &mut self,
+        section: Section,
+        records: u16,
+        start: usize,
+        written: Result<Written, Full>,
+    ) -> Result<Written, Full> {
         match written {
-            Ok(_) => self.counts[section as usize] += records.count,
+            Ok(_) => self.counts[section as usize] += records,
             Err(Full) => self.at = start,
         }
         written
@@ -199,16 +260,16 @@ impl<'r> Writer<'r> {
             Ok(Written { head, owner: head - start })
         };
         let written = write();
-        match written {
-            Ok(_) => self.counts[Section::Answer as usize] += 1,
-            Err(Full) => self.at = start,
-        }
-        written
+        self.count(Section::Answer, 1, start, written)
     }
 
-    /// Replaces the TTL of a record.
+    /// Replaces the TTL of the records written last, from these on, which have one owner.
     pub(super) fn set_ttl(&mut self, written: Written, ttl: u32) {
-        self.reply.buffer[written.head + 4..written.head + 8].copy_from_slice(&ttl.to_be_bytes());
+        let mut head = written.head;
+        while head < self.at {
+            self.reply.buffer[head + 4..head + 8].copy_from_slice(&ttl.to_be_bytes());
+            head += HEAD + self.rdata_length(head) + written.owner;
+        }
     }
 
     /// What was written so far, from the header on.

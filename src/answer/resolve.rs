@@ -1,22 +1,24 @@
 //! The algorithm of RFC 1034 §4.3.2 over all our zones, with RFC 6672 (DNAME), RFC 4592 (wildcards), RFC 2308 (negative
-//! answers) and RFC 9471 (glue) where they change it. The steps are quoted beside the lines that take them.
+//! answers), RFC 9471 (glue) and RFC 4035 (signatures) where they change it. The steps are quoted beside the lines that
+//! take them.
 
 use crate::answer::Disposition;
-use crate::answer::additional;
+use crate::answer::additional::{self, signatures};
 use crate::answer::lookup::{Found, find};
+use crate::answer::proof::{Claim, Proofs};
 use crate::answer::query::Ask;
 use crate::answer::reply::{ApexSpot, Full, HEAD, Owner, Section, Writer, Written};
 use crate::dns::Type;
-use crate::dns::message::{HEADER, Rcode};
+use crate::dns::message::{HEADER, Opt, Rcode};
 use crate::dns::name::{NAME_MAX, wire_length};
 use crate::snapshot::{Snapshot, ZoneVersion};
 use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
 
 /// Aliases followed for one query; BIND follows 11, Knot 20. What was found so far is the answer then.
-const ALIASES_MAX: usize = 16;
+pub(super) const ALIASES_MAX: usize = 16;
 
 /// The name that is looked for: at first the question's, then the target of each alias.
-struct Sought {
+pub(super) struct Sought {
     name: [u8; NAME_MAX],
     length: usize,
     hash: u64,
@@ -36,12 +38,12 @@ impl Sought {
     }
 
     /// Folded wire.
-    fn name(&self) -> &[u8] {
+    pub(super) fn name(&self) -> &[u8] {
         &self.name[..self.length]
     }
 
     /// The suffix that begins `front` bytes into the name, as the owner of records.
-    fn suffix(&self, front: usize) -> Owner<'_> {
+    pub(super) fn suffix(&self, front: usize) -> Owner<'_> {
         let at = if front < self.literal { self.at + front } else { self.rest + front - self.literal };
         Owner { at, name: &self.name()[front..] }
     }
@@ -62,6 +64,20 @@ impl Sought {
 /// # Errors
 /// [`Full`] if an RRset that belongs into the reply found no room: it is truncated.
 pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Result<Disposition, Full> {
+    // Made when there is something to prove.
+    let mut proofs = None;
+    let disposition = follow(ask, from, &mut proofs, out)?;
+    put_proofs(&mut proofs, out)?;
+    Ok(disposition)
+}
+
+fn follow<'s>(
+    ask: &Ask,
+    from: &'s Snapshot,
+    proofs: &mut Option<Proofs<'s>>,
+    out: &mut Writer<'_>,
+) -> Result<Disposition, Full> {
+    let wants_dnssec = ask.opt.as_ref().is_some_and(Opt::wants_dnssec);
     let mut sought = Sought::question(ask);
     // Hashes of the names looked for: equal ones mean a loop.
     let mut seen = [0; ALIASES_MAX + 1];
@@ -82,6 +98,8 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
         let table = &zone.table;
         let apex_front = sought.length - table.apex_wire().len();
         let apex = ApexSpot { at: sought.suffix(apex_front).at, length: table.apex_wire().len() };
+        // RFC 4035 §3.1: signatures and proofs of a signed zone, for who sets DO.
+        let signed = wants_dnssec && table.is_signed();
         // 3. "Start matching down, label by label, in the zone."
         let found = find(table, sought.name(), sought.hash, ask.qtype);
         // RFC 1035 §4.1.1: AA corresponds to the name which matches the query name, or the first owner name.
@@ -90,31 +108,57 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
         }
         match found {
             // 3a. "The whole of QNAME is matched", or 3c. "the * label": the owner is QNAME then, not the wildcard.
-            Found::Exact(node) | Found::Wildcard(node) => {
+            Found::Exact(node) | Found::Wildcard { node, .. } => {
                 // No steered answer is known yet; what the file has beside it is known.
                 if node.is_silent() && node.records(ask.qtype).is_none() {
                     return Ok(Disposition::Drop);
+                }
+                let expanded = if let Found::Wildcard { front, .. } = found { Some(front) } else { None };
+                let owner = sought.suffix(0);
+                if ask.qtype == Type::RRSIG && node.sets().any(|set| set.rtype == Type::RRSIG) {
+                    // Signatures are an RRset of their own only to who asks for them.
+                    for set in node.sets().filter(|set| set.rtype == Type::RRSIG) {
+                        out.put(Section::Answer, &set, None, owner, apex)?;
+                    }
+                    if let Some(encloser) = expanded.filter(|_| signed) {
+                        gather(proofs, Claim::Expanded { encloser }, table, &sought);
+                    }
+                    return Ok(Disposition::Send);
                 }
                 if let Some(records) = asked_for(node, ask.qtype) {
                     // RFC 2181 §5: the DNAME that led here, and is asked for, is in the answer already.
                     if ask.qtype == Type::DNAME && dnames[..alias].iter().any(|&(hash, _)| hash == sought.hash) {
                         return Ok(Disposition::Send);
                     }
-                    let owner = sought.suffix(0);
-                    let written = out.put(Section::Answer, &records, owner, apex)?;
+                    let signatures = signatures(node, records.rtype, signed);
+                    let written = out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?;
+                    if let Some(encloser) = expanded.filter(|_| signed) {
+                        gather(proofs, Claim::Expanded { encloser }, table, &sought);
+                    }
+                    put_proofs(proofs, out)?;
                     // 6. "Using local data only, attempt to add other RRs which may be useful."
                     if ask.qtype != Type::ANY {
-                        additional::useful(table, &records, written, owner, out);
+                        additional::useful(table, &records, signed, written, owner, out);
                     }
                     return Ok(Disposition::Send);
                 }
                 // 3a. "If the data at the node is a CNAME, and QTYPE doesn't match CNAME, copy the CNAME RR into the
-                // answer section, change QNAME to the canonical name, and go back to step 1."
-                let Some((records, target)) = alias_of(node, Type::CNAME) else {
+                // answer section, change QNAME to the canonical name, and go back to step 1." What signs and proves the
+                // CNAME itself stands beside it (RFC 4035 §2.5).
+                let alias = if is_beside_cname(ask.qtype) { None } else { alias_of(node, Type::CNAME) };
+                let Some((records, target)) = alias else {
                     // "The QNAME exists, but not the QTYPE": NODATA (RFC 2308 §2.2).
-                    return negative(table, sought.suffix(apex_front), apex, out);
+                    let claim = match expanded {
+                        Some(encloser) => Claim::NoTypeAtWildcard { encloser },
+                        None => Claim::NoType { front: 0 },
+                    };
+                    return negative(claim, table, &sought, signed, proofs, out);
                 };
-                let written = out.put(Section::Answer, &records, sought.suffix(0), apex)?;
+                let signatures = signatures(node, Type::CNAME, signed);
+                let written = out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?;
+                if let Some(encloser) = expanded.filter(|_| signed) {
+                    gather(proofs, Claim::Expanded { encloser }, table, &sought);
+                }
                 let (at, literal) = alias_place(&records, written, apex);
                 sought.go_on(target, &[], at, literal, apex.at);
             }
@@ -128,7 +172,10 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
                 let known = dnames[..alias].iter().find(|&&(hash, at)| hash == owner_hash && at > 0);
                 let target_at = match known {
                     Some(&(_, at)) => at,
-                    None => out.put(Section::Answer, &records, owner, apex)?.head + HEAD,
+                    None => {
+                        let signatures = signatures(node, Type::DNAME, signed);
+                        out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?.head + HEAD
+                    }
                 };
                 dnames[alias] = (owner_hash, target_at);
                 // "If the name is longer than 255 octets, the RCODE is YXDOMAIN" (§2.2).
@@ -136,7 +183,7 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
                     out.rcode = Rcode::YXDOMAIN;
                     return Ok(Disposition::Send);
                 }
-                // §3.1: the synthesized CNAME has the TTL of the DNAME. The prefix keeps the case it was asked in.
+                // §3.1: the synthesized CNAME has the TTL of the DNAME, whose signature vouches for it (§5.3.1). The prefix keeps the case it was asked in.
                 let mut prefix = [0; NAME_MAX];
                 prefix[..front].copy_from_slice(&sought.name()[..front]);
                 if front <= sought.literal {
@@ -157,14 +204,21 @@ pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Resul
                     return Ok(Disposition::Send);
                 };
                 let cut = sought.suffix(front);
-                let written = out.put(Section::Authority, &records, cut, apex)?;
-                additional::glue(table, cut.name, &records, written, out)?;
+                let written = out.put(Section::Authority, &records, None, cut, apex)?;
+                // RFC 4035 §3.1.4: DS, or the proof that there is none; RFC 4035 §2.2: the NS are not signed.
+                if signed && let Some(records) = node.records(Type::DS) {
+                    out.put(Section::Authority, &records, node.signatures(Type::DS).as_ref(), cut, apex)?;
+                } else if signed {
+                    gather(proofs, Claim::NoType { front }, table, &sought);
+                }
+                put_proofs(proofs, out)?;
+                additional::glue(table, cut.name, signed, &records, written, out)?;
                 return Ok(Disposition::Send);
             }
             // 3c. "If the * label does not exist": an authoritative name error.
-            Found::Missing => {
+            Found::Missing { front } => {
                 out.rcode = Rcode::NXDOMAIN;
-                return negative(table, sought.suffix(apex_front), apex, out);
+                return negative(Claim::NoName { encloser: front }, table, &sought, signed, proofs, out);
             }
         }
     }
@@ -189,10 +243,15 @@ fn alias_of(node: Node<'_>, rtype: Type) -> Option<(Records<'_>, &[u8])> {
     Some((records, rdata.get(..wire_length(rdata).ok()?)?))
 }
 
-/// The RRset that answers `qtype`: for ANY one of them, which is a whole answer (RFC 8482 §4.1).
+/// The RRset that answers `qtype`: for ANY one of them, which is a whole answer (RFC 8482 §4.1), and not a signature.
 #[inline]
 fn asked_for<'t>(node: Node<'t>, qtype: Type) -> Option<Records<'t>> {
-    if qtype == Type::ANY { node.sets().next() } else { node.records(qtype) }
+    if qtype == Type::ANY { node.sets().find(|set| set.rtype != Type::RRSIG) } else { node.records(qtype) }
+}
+
+/// Types that a CNAME has beside it (RFC 4035 §2.5): they are never looked for at its target.
+fn is_beside_cname(qtype: Type) -> bool {
+    matches!(qtype, Type::RRSIG | Type::NSEC)
 }
 
 /// Where the target of a CNAME just written begins, and how many bytes of it stand there.
@@ -204,14 +263,41 @@ fn alias_place(records: &Records<'_>, written: Written, apex: ApexSpot) -> (usiz
     (written.head + HEAD, literal)
 }
 
-/// RFC 2308 §3: the zone's SOA in the authority section, its TTL the lesser of its own and MINIMUM (§5).
-fn negative(table: &Table, owner: Owner<'_>, apex: ApexSpot, out: &mut Writer<'_>) -> Result<Disposition, Full> {
-    if let Some(records) = table.apex_node().and_then(|node| node.records(Type::SOA)) {
-        let written = out.put(Section::Authority, &records, owner, apex)?;
+/// RFC 2308 §3: the zone's SOA in the authority section, its TTL the lesser of its own and MINIMUM (§5); that of its
+/// signatures is the same (RFC 4034 §3). Then what proves the answer.
+fn negative<'s>(
+    claim: Claim,
+    table: &'s Table,
+    sought: &Sought,
+    signed: bool,
+    proofs: &mut Option<Proofs<'s>>,
+    out: &mut Writer<'_>,
+) -> Result<Disposition, Full> {
+    let apex_length = table.apex_wire().len();
+    let owner = sought.suffix(sought.length - apex_length);
+    let apex = ApexSpot { at: owner.at, length: apex_length };
+    if let Some(node) = table.apex_node()
+        && let Some(records) = node.records(Type::SOA)
+    {
+        let signatures = signatures(node, Type::SOA, signed);
+        let written = out.put(Section::Authority, &records, signatures.as_ref(), owner, apex)?;
         let minimum = records.wire.last_chunk().map_or(0, |&minimum| u32::from_be_bytes(minimum));
         out.set_ttl(written, records.ttl().min(minimum));
     }
+    if signed {
+        gather(proofs, claim, table, sought);
+    }
+    put_proofs(proofs, out)?;
     Ok(Disposition::Send)
+}
+
+fn gather<'s>(proofs: &mut Option<Proofs<'s>>, claim: Claim, table: &'s Table, sought: &Sought) {
+    proofs.get_or_insert_with(Proofs::new).gather(claim, table, sought);
+}
+
+/// Writes what was gathered, once: additional data comes after it.
+fn put_proofs(proofs: &mut Option<Proofs<'_>>, out: &mut Writer<'_>) -> Result<(), Full> {
+    proofs.take().map_or(Ok(()), |proofs| proofs.put(out))
 }
 
 /// True if `name` is `ancestor` or below it; both folded or not.

@@ -32,10 +32,14 @@
 //! 49 bytes; a second record of the RRset takes 16 more, and an RRset of another type 8 more than its records. The
 //! directory adds a quarter of a byte. An offset of 16 bits, the apex left out of names, and RDATA kept where it is read
 //! are what makes it small; records stay whole, because copying them in one go is what makes it fast.
+//!
+//! **A signed zone** has its signatures beside the RRsets they cover, and one thing more: the names of its NSEC, or the
+//! hashes of its NSEC3, in order (see [`Denial`]), made anew when one of those records changes.
 
 mod build;
 mod change;
 mod compare;
+mod denial;
 mod hash;
 mod node;
 mod shard;
@@ -45,9 +49,11 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::dns::name::NAME_MAX;
 use crate::dns::{Name, Serial, Type};
 
 pub use build::{Builder, Oddity, PushError};
+pub use denial::{Denial, HASH_LENGTH, Hashes, Names};
 pub use hash::hash_folded;
 pub use node::{RECORD_HEAD, Records, front_of, tails_of};
 
@@ -67,6 +73,8 @@ pub struct Table {
     row_bits: u8,
     names: usize,
     records: usize,
+    /// Of a signed zone only.
+    denial: Option<Arc<Denial>>,
 }
 
 type Row = Arc<[Shard]>;
@@ -90,7 +98,8 @@ pub struct RRset {
 /// What stands at one name after a change: the RRset of this type, or none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// Replaces the RRset of its type, or adds it. An empty one, and one over [`RRSET_MAX`], takes it away.
+    /// Replaces the RRset of its type, or adds it. An empty one, and one over [`RRSET_MAX`], takes it away. RRSIG
+    /// replace those of the types they cover; with none, all go.
     Set { owner: Name, rrset: RRset },
     /// Takes the RRset away; a name without RRsets and without names below it goes too.
     Remove { owner: Name, rtype: Type },
@@ -136,6 +145,7 @@ impl Table {
     /// Bytes it keeps allocated; versions that share shards each count them.
     pub fn bytes(&self) -> usize {
         self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>() + self.rows.len() * size_of::<Row>()
+            + self.denial().map_or(0, Denial::bytes)
     }
 
     /// The node of exactly this name, empty non-terminals included.
@@ -185,6 +195,18 @@ impl Table {
         })
     }
 
+    /// True if the SOA is signed: what is served of the zone then has its signatures.
+    #[inline]
+    pub fn is_signed(&self) -> bool {
+        self.denial.is_some()
+    }
+
+    /// What absence is proven by, if the zone is signed.
+    #[inline]
+    pub fn denial(&self) -> Option<&Denial> {
+        self.denial.as_deref()
+    }
+
     /// The same table with another serial in its SOA; the table itself if it has none.
     #[must_use]
     pub fn with_serial(&self, serial: Serial) -> Self {
@@ -215,7 +237,22 @@ impl Table {
 
     /// Hash of the full name of a relative one.
     fn hash_of(&self, relative: &[u8]) -> u64 {
-        hash_folded(&[relative, &self.apex.wire].concat())
+        let mut full = [0; NAME_MAX];
+        hash_folded(self.full(relative, &mut full))
+    }
+
+    /// The full name of a relative one, written into `into`; that of the apex if it were too long.
+    fn full<'n>(&self, relative: &[u8], into: &'n mut [u8; NAME_MAX]) -> &'n [u8] {
+        let apex = &self.apex.wire;
+        let front = if relative.len() + apex.len() > NAME_MAX { 0 } else { relative.len() };
+        into[..front].copy_from_slice(&relative[..front]);
+        into[front..front + apex.len()].copy_from_slice(apex);
+        &into[..front + apex.len()]
+    }
+
+    /// The node of a relative name.
+    fn at(&self, relative: &[u8]) -> Option<Node<'_>> {
+        self.find(relative, self.hash_of(relative))
     }
 }
 
@@ -244,28 +281,53 @@ impl<'t> Node<'t> {
         Name::from_wire(&[self.raw.relative(), &self.table.apex.wire].concat()).unwrap_or_else(|_| Name::root())
     }
 
-    /// Types of its RRsets, ascending.
-    pub fn types(&self) -> impl Iterator<Item = Type> + use<'t> {
-        self.raw.sets().map(|set| set.rtype)
+    /// Folded, relative to the apex, without a closing zero.
+    pub fn relative(&self) -> &'t [u8] {
+        self.raw.relative()
     }
 
-    /// The RRset of `rtype`, copied.
+    /// The full name, folded, written into `into`.
+    pub fn full_name<'n>(&self, into: &'n mut [u8; NAME_MAX]) -> &'n [u8] {
+        self.table.full(self.raw.relative(), into)
+    }
+
+    /// True if both are the same node of the same version.
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self.raw.0.as_ptr(), other.raw.0.as_ptr())
+    }
+
+    /// Types of its RRsets, ascending; RRSIG once.
+    pub fn types(&self) -> impl Iterator<Item = Type> + use<'t> {
+        let raw = self.raw;
+        let plain = move || raw.slots().filter(|(slot, _)| !slot.is_signature).map(|(slot, _)| slot.rtype);
+        let signatures = raw.slots().any(|(slot, _)| slot.is_signature).then_some(Type::RRSIG);
+        let below = plain().take_while(|&rtype| rtype < Type::RRSIG);
+        below.chain(signatures).chain(plain().skip_while(|&rtype| rtype < Type::RRSIG))
+    }
+
+    /// The RRset of `rtype`, copied; for RRSIG see [`Node::signatures`].
     pub fn rrset(&self, rtype: Type) -> Option<RRset> {
         self.records(rtype).map(|records| copied(&records))
     }
 
-    /// All RRsets, copied, by type.
+    /// All RRsets, copied, by type, the signatures of each behind it.
     pub fn rrsets(&self) -> impl Iterator<Item = RRset> + use<'t> {
         self.raw.sets().map(|set| copied(&set))
     }
 
-    /// The RRset of `rtype`, as it is stored.
+    /// The RRset of `rtype`, as it is stored; for RRSIG see [`Node::signatures`].
     #[inline]
     pub fn records(&self, rtype: Type) -> Option<Records<'t>> {
         self.raw.records(rtype)
     }
 
-    /// All RRsets, as they are stored, by type.
+    /// The RRSIG that cover `rtype`, as they are stored.
+    #[inline]
+    pub fn signatures(&self, rtype: Type) -> Option<Records<'t>> {
+        self.raw.signatures(rtype)
+    }
+
+    /// All RRsets, as they are stored, by type, the signatures of each behind it.
     pub fn sets(&self) -> impl Iterator<Item = Records<'t>> + use<'t> {
         self.raw.sets()
     }
@@ -295,15 +357,20 @@ impl<'t> Node<'t> {
         self.raw.flags() & node::EMPTY != 0
     }
 
+    /// Owns NSEC3 and nothing else: to queries it is no name (RFC 5155 §7.2.8).
+    pub fn is_hashed(&self) -> bool {
+        self.raw.flags() & node::HASHED != 0
+    }
+
     /// Queries for it get no reply.
     pub fn is_silent(&self) -> bool {
         self.raw.flags() & node::SILENT != 0
     }
 
-    /// Neither a cut nor below a cut or DNAME: asked for by its full name, it is the answer.
+    /// A name that is neither a cut nor below a cut or DNAME: asked for by its full name, it is the answer.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.raw.flags() & (node::CUT | node::UNDER) == 0
+        self.raw.flags() & (node::CUT | node::UNDER | node::HASHED) == 0
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::dns::rdata::canonical;
 use crate::dns::{Name, Type};
-use crate::zone::table::node::{COVER, Draft, UNDER, WILDCARD};
+use crate::zone::table::denial::Denial;
+use crate::zone::table::node::{COVER, Draft, Slot, UNDER, WILDCARD};
 use crate::zone::table::shard::{Placed, Shard};
 use crate::zone::table::{Apex, Node, RRSET_MAX, Row, Table, hash_folded, shard_index};
 
@@ -47,7 +48,7 @@ impl std::error::Error for PushError {}
 /// What a table makes of records that do not go together.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Oddity {
-    /// The TTLs of an RRset differed; all have the lowest now (RFC 2181 §5.2).
+    /// The TTLs of an RRset, or of its signatures, differed; all have the lowest now (RFC 2181 §5.2).
     MixedTtl { owner: Name, rtype: Type, lowest: u32 },
     /// The same record twice; one is left (RFC 2181 §5).
     Duplicate { owner: Name, rtype: Type },
@@ -74,6 +75,12 @@ struct Entry<'p> {
     ttl: u32,
     relative: &'p [u8],
     rdata: &'p [u8],
+}
+
+impl Entry<'_> {
+    fn slot(&self) -> Slot {
+        Slot::of(self.rtype, self.rdata)
+    }
 }
 
 impl Builder {
@@ -167,7 +174,7 @@ impl Builder {
             order.sort_unstable();
             for same_hash in order.chunk_by(|a, b| a.0 == b.0) {
                 let mut entries: Vec<Entry<'_>> = same_hash.iter().map(|&(_, at)| entry(&part, at)).collect();
-                entries.sort_by(|a, b| (a.relative, a.rtype).cmp(&(b.relative, b.rtype)));
+                entries.sort_by(|a, b| (a.relative, a.slot()).cmp(&(b.relative, b.slot())));
                 for same_name in entries.chunk_by(|a, b| a.relative == b.relative) {
                     making.node(same_name);
                     shards.push(same_name[0].hash, |data| {
@@ -181,6 +188,7 @@ impl Builder {
         if has_covers {
             flag_covered(&mut table);
         }
+        table.denial = Denial::of(&table).map(Arc::new);
         oddities.sort_unstable();
         (table, oddities)
     }
@@ -243,7 +251,7 @@ impl Making<'_> {
         if is_apex && self.apex_has_wildcard {
             self.draft.flags |= WILDCARD;
         }
-        for set in entries.chunk_by(|a, b| a.rtype == b.rtype) {
+        for set in entries.chunk_by(|a, b| a.slot() == b.slot()) {
             if set[0].rtype == CHILD {
                 self.children(set);
             } else {
@@ -266,11 +274,11 @@ impl Making<'_> {
     }
 
     fn set(&mut self, set: &[Entry<'_>]) {
-        let rtype = set[0].rtype;
+        let (rtype, slot) = (set[0].rtype, set[0].slot());
         if let [one] = set
             && super::RECORD_HEAD + one.rdata.len() <= RRSET_MAX
         {
-            return self.draft.push(rtype, one.ttl, std::iter::once(one.rdata), &self.apex.wire);
+            return self.draft.push(slot, one.ttl, std::iter::once(one.rdata), &self.apex.wire);
         }
         let lowest = set.iter().map(|entry| entry.ttl).min().unwrap_or(0);
         let sorted = sorted(rtype, set.iter().map(|entry| entry.rdata));
@@ -285,7 +293,7 @@ impl Making<'_> {
         if bytes > RRSET_MAX {
             return self.oddities.push(Oddity::TooLarge { owner: owner(), rtype, bytes });
         }
-        self.draft.push(rtype, lowest, sorted.iter().copied(), &self.apex.wire);
+        self.draft.push(slot, lowest, sorted.iter().copied(), &self.apex.wire);
     }
 }
 
@@ -346,7 +354,7 @@ impl Shards {
         let mut shards = self.done.into_iter();
         let rows: Vec<Row> =
             (0..1_usize << (self.bits - row_bits)).map(|_| shards.by_ref().take(1 << row_bits).collect()).collect();
-        Table { apex, rows: rows.into(), shard_bits: self.bits, row_bits, names: self.names, records }
+        Table { apex, rows: rows.into(), shard_bits: self.bits, row_bits, names: self.names, records, denial: None }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::dns::{Name, Type};
 use crate::zone::table::build::{Shards, sorted, wire_size};
-use crate::zone::table::node::{COVER, CUT, Draft, Raw, SILENT, UNDER, WILDCARD};
+use crate::zone::table::denial::Denial;
+use crate::zone::table::node::{COVER, CUT, Draft, Raw, SILENT, Slot, UNDER, WILDCARD};
 use crate::zone::table::shard::{Placed, Shard};
 use crate::zone::table::{Change, RRSET_MAX, RRset, Row, Table, front_of, shard_index};
 
@@ -23,7 +24,13 @@ impl Table {
             edit.make(change);
         }
         edit.flag_covered();
-        edit.finish()
+        let mut table = edit.finish();
+        table.denial = if changes.iter().any(moves_denial) {
+            Denial::of(&table).map(Arc::new)
+        } else {
+            self.denial.clone()
+        };
+        table
     }
 
     /// The same table, with every shard that `before` has in equal bytes taken from there: after a reload, memory and
@@ -42,7 +49,8 @@ impl Table {
                 .map(|(shard, old)| if shard.is_equal(old) { old.clone() } else { shard.clone() })
                 .collect()
         });
-        Self { rows: rows.collect(), ..self.clone() }
+        let denial = if self.denial == before.denial { &before.denial } else { &self.denial };
+        Self { rows: rows.collect(), denial: denial.clone(), ..self.clone() }
     }
 }
 
@@ -83,26 +91,43 @@ impl<'t> Edit<'t> {
         Some(folded)
     }
 
+    /// Signatures replace those of the types they cover.
     fn set(&mut self, relative: Vec<u8>, rrset: &RRset) {
         let rdata = sorted(rrset.rtype, rrset.rdata.iter().map(Vec::as_slice));
-        if rdata.is_empty() || wire_size(&rdata) > RRSET_MAX {
+        if rdata.is_empty() {
             return self.remove(relative, rrset.rtype);
         }
-        let table = self.table;
-        let draft = self.create(&relative);
-        let before = draft.flags;
-        draft.set(rrset.rtype, rrset.ttl, rdata.iter().copied(), &table.apex.wire);
-        let after = draft.flags;
-        self.note_cover(relative, before, after);
+        let slot = |rdata: &[u8]| Slot::of(rrset.rtype, rdata);
+        for set in rdata.chunk_by(|a, b| slot(a) == slot(b)) {
+            let slot = slot(set[0]);
+            if wire_size(set) > RRSET_MAX {
+                self.edit(&relative, |draft| draft.remove(slot));
+                continue;
+            }
+            let table = self.table;
+            let draft = self.create(&relative);
+            let before = draft.flags;
+            draft.set(slot, rrset.ttl, set.iter().copied(), &table.apex.wire);
+            let after = draft.flags;
+            self.note_cover(relative.clone(), before, after);
+        }
     }
 
     fn remove(&mut self, relative: Vec<u8>, rtype: Type) {
-        let Some(draft) = self.draft(&relative) else { return };
+        self.edit(&relative, |draft| match rtype {
+            Type::RRSIG => draft.remove_signatures(),
+            _ => draft.remove(Slot::plain(rtype)),
+        });
+    }
+
+    /// Takes something away from a node, if it is there, and the node, if that was all.
+    fn edit(&mut self, relative: &[u8], take: impl FnOnce(&mut Draft)) {
+        let Some(draft) = self.draft(relative) else { return };
         let before = draft.flags;
-        draft.remove(rtype);
+        take(draft);
         let after = draft.flags;
-        self.note_cover(relative.clone(), before, after);
-        self.drop_if_gone(relative);
+        self.note_cover(relative.to_vec(), before, after);
+        self.drop_if_gone(relative.to_vec());
     }
 
     fn note_cover(&mut self, relative: Vec<u8>, before: u8, after: u8) {
@@ -275,6 +300,16 @@ fn spread(table: &Table, changed: Rewrites, names: usize, records: usize) -> Tab
         shards.push(hash, |data| data.extend_from_slice(&bytes));
     }
     shards.finish(Arc::clone(&table.apex), records)
+}
+
+/// True for what the order of names or hashes is made of.
+fn moves_denial(change: &Change) -> bool {
+    let rtype = match change {
+        Change::Set { rrset, .. } => rrset.rtype,
+        Change::Remove { rtype, .. } => *rtype,
+        Change::Silence { .. } => return false,
+    };
+    matches!(rtype, Type::RRSIG | Type::NSEC | Type::NSEC3 | Type::NSEC3PARAM)
 }
 
 /// The leftmost label with its length byte, and the name above it; `None` for the apex.

@@ -3,9 +3,12 @@
 //! ```text
 //! flags u8 · length of the name u8 · number of RRsets u16 · name relative to the apex, folded
 //! [number of child names u32, if it has any]
-//! per RRset, by type:  type u16 · records u16 · bytes u32
-//! per RRset, by type:  tails u8 … · records `c00c type class ttl rdlen rdata` …
+//! per RRset, by slot:  type u16 · records u16 · bytes u32, its highest bit set for signatures
+//! per RRset, by slot:  tails u8 … · records `c00c type class ttl rdlen rdata` …
 //! ```
+//!
+//! The RRSIG of a name are kept apart by the type they cover, behind the RRset of that type: *slots* are sorted by type,
+//! and a type's signatures follow it.
 //!
 //! Numbers outside records are little endian. *Tails* stand before the records of NS, CNAME, PTR, MX (one byte a
 //! record) and SOA (two): 0, or one more than the bytes of the RDATA's name that stand before the apex, so that a reply
@@ -28,6 +31,8 @@ pub(super) const SILENT: u8 = 1 << 4;
 pub(super) const EMPTY: u8 = 1 << 5;
 /// The number of child names is stored.
 const PARENT: u8 = 1 << 6;
+/// Owns NSEC3 alone and stands above no name: a record of a hash, which is no name to queries (RFC 5155 §7.2.8).
+pub(super) const HASHED: u8 = 1 << 7;
 /// What makes names below it no data of this zone.
 pub(super) const COVER: u8 = CUT | DNAME;
 
@@ -35,6 +40,38 @@ pub(super) const COVER: u8 = CUT | DNAME;
 pub const RECORD_HEAD: usize = 12;
 /// A pointer to the question's name, which stands behind the header of every reply.
 const OWNER: [u8; 2] = [0xc0, 0x0c];
+/// Marks the bytes of a head as those of signatures. An RRset has far fewer bytes than this.
+const SIGNATURES: u32 = 1 << 31;
+
+/// What an RRset is stored under: its type; for RRSIG the type they cover, behind the RRset of that type.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Slot {
+    pub(super) rtype: Type,
+    pub(super) is_signature: bool,
+}
+
+impl Slot {
+    /// Where a record of this type and RDATA belongs.
+    pub(super) fn of(rtype: Type, rdata: &[u8]) -> Self {
+        match rdata {
+            [high, low, ..] if rtype == Type::RRSIG => Self::signing(Type(u16::from_be_bytes([*high, *low]))),
+            _ => Self::plain(rtype),
+        }
+    }
+
+    pub(super) fn plain(rtype: Type) -> Self {
+        Self { rtype, is_signature: false }
+    }
+
+    pub(super) fn signing(rtype: Type) -> Self {
+        Self { rtype, is_signature: true }
+    }
+
+    /// The type of the records themselves.
+    pub(super) fn stored(self) -> Type {
+        if self.is_signature { Type::RRSIG } else { self.rtype }
+    }
+}
 
 /// The RRset of one type, as it is stored.
 #[derive(Clone, Copy, Debug)]
@@ -120,23 +157,34 @@ impl<'t> Raw<'t> {
         if self.flags() & PARENT == 0 { 0 } else { stored().unwrap_or(0) }
     }
 
-    fn head(self, heads: usize, index: usize) -> Option<(Type, u16, usize)> {
+    fn head(self, heads: usize, index: usize) -> Option<(Slot, u16, usize)> {
         let &[t0, t1, c0, c1, l0, l1, l2, l3] = self.0.get(heads + 8 * index..)?.first_chunk()?;
-        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        Some((Type(u16::from_le_bytes([t0, t1])), u16::from_le_bytes([c0, c1]), length))
+        let length = u32::from_le_bytes([l0, l1, l2, l3]);
+        let slot = Slot { rtype: Type(u16::from_le_bytes([t0, t1])), is_signature: length & SIGNATURES != 0 };
+        Some((slot, u16::from_le_bytes([c0, c1]), (length & !SIGNATURES) as usize))
     }
 
-    /// The RRset of `rtype`.
+    /// The RRset of `rtype`; of RRSIG there is none, see [`Raw::signatures`].
     #[inline]
     pub(super) fn records(self, rtype: Type) -> Option<Records<'t>> {
+        self.get(Slot::plain(rtype))
+    }
+
+    /// The signatures of the RRset of `rtype`.
+    pub(super) fn signatures(self, rtype: Type) -> Option<Records<'t>> {
+        self.get(Slot::signing(rtype))
+    }
+
+    #[inline]
+    pub(super) fn get(self, slot: Slot) -> Option<Records<'t>> {
         let (heads, sets) = (self.heads_at(), self.set_count());
         let mut data = heads + 8 * sets;
         for index in 0..sets {
             let (stored, count, length) = self.head(heads, index)?;
-            if stored == rtype {
+            if stored == slot {
                 return self.cut_out(stored, count, data, length);
             }
-            if stored > rtype {
+            if stored > slot {
                 return None;
             }
             data += length;
@@ -144,21 +192,27 @@ impl<'t> Raw<'t> {
         None
     }
 
-    fn cut_out(self, rtype: Type, count: u16, data: usize, length: usize) -> Option<Records<'t>> {
+    fn cut_out(self, slot: Slot, count: u16, data: usize, length: usize) -> Option<Records<'t>> {
+        let rtype = slot.stored();
         let (tails, wire) = self.0.get(data..data + length)?.split_at_checked(tails_of(rtype) * usize::from(count))?;
         Some(Records { rtype, count, tails, wire })
     }
 
-    /// All RRsets, by type.
-    pub(super) fn sets(self) -> impl Iterator<Item = Records<'t>> + use<'t> {
+    /// All RRsets with their slots, in the order of these.
+    pub(super) fn slots(self) -> impl Iterator<Item = (Slot, Records<'t>)> + use<'t> {
         let (heads, sets) = (self.heads_at(), self.set_count());
         let mut data = heads + 8 * sets;
         (0..sets).map_while(move |index| {
-            let (rtype, count, length) = self.head(heads, index)?;
-            let records = self.cut_out(rtype, count, data, length)?;
+            let (slot, count, length) = self.head(heads, index)?;
+            let records = self.cut_out(slot, count, data, length)?;
             data += length;
-            Some(records)
+            Some((slot, records))
         })
+    }
+
+    /// All RRsets, by slot.
+    pub(super) fn sets(self) -> impl Iterator<Item = Records<'t>> + use<'t> {
+        self.slots().map(|(_, records)| records)
     }
 
     /// Bytes of the node, where `self` may go on behind its end.
@@ -173,16 +227,16 @@ impl<'t> Raw<'t> {
 pub(super) struct Draft {
     pub(super) flags: u8,
     pub(super) children: u32,
-    /// By type: type, number of records, bytes in `data`.
-    heads: Vec<(Type, u16, u32)>,
+    /// By slot: number of records, bytes in `data`.
+    heads: Vec<(Slot, u16, u32)>,
     data: Vec<u8>,
 }
 
 impl Draft {
     pub(super) fn of(node: Raw<'_>) -> Self {
         let mut draft = Self { flags: node.flags(), children: node.children(), ..Self::default() };
-        for set in node.sets() {
-            draft.heads.push((set.rtype, set.count, (set.tails.len() + set.wire.len()) as u32));
+        for (slot, set) in node.slots() {
+            draft.heads.push((slot, set.count, (set.tails.len() + set.wire.len()) as u32));
             draft.data.extend_from_slice(set.tails);
             draft.data.extend_from_slice(set.wire);
         }
@@ -204,14 +258,15 @@ impl Draft {
         self.heads.iter().map(|&(_, count, _)| usize::from(count)).sum()
     }
 
-    /// Appends the RRset of a type above all that are there. `rdata` is sorted and without duplicates.
+    /// Appends the RRset of a slot above all that are there. `rdata` is sorted and without duplicates.
     pub(super) fn push<'r>(
         &mut self,
-        rtype: Type,
+        slot: Slot,
         ttl: u32,
         rdata: impl Iterator<Item = &'r [u8]> + Clone,
         apex: &[u8],
     ) {
+        let rtype = slot.stored();
         let start = self.data.len();
         let mut count = 0_u16;
         for one in rdata.clone() {
@@ -234,57 +289,51 @@ impl Draft {
             self.data.extend_from_slice(&(one.len() as u16).to_be_bytes());
             self.data.extend_from_slice(one);
         }
-        self.heads.push((rtype, count, (self.data.len() - start) as u32));
-        self.mark(rtype);
+        self.heads.push((slot, count, (self.data.len() - start) as u32));
+        self.flags |= mark_of(slot);
     }
 
-    fn mark(&mut self, rtype: Type) {
-        match rtype {
-            Type::NS => self.flags |= CUT,
-            Type::DNAME => self.flags |= DNAME,
-            _ => {}
-        }
-    }
-
-    /// Takes the RRset of `rtype` away.
-    pub(super) fn remove(&mut self, rtype: Type) {
+    /// Takes the RRset of `slot` away.
+    pub(super) fn remove(&mut self, slot: Slot) {
         let mut start = 0;
         for index in 0..self.heads.len() {
             let (stored, _, length) = self.heads[index];
-            if stored == rtype {
+            if stored == slot {
                 self.data.drain(start..start + length as usize);
                 self.heads.remove(index);
                 break;
             }
             start += length as usize;
         }
-        match rtype {
-            Type::NS => self.flags &= !CUT,
-            Type::DNAME => self.flags &= !DNAME,
-            _ => {}
-        }
+        self.flags &= !mark_of(slot);
     }
 
-    /// Replaces or adds the RRset of `rtype`.
+    /// Takes all signatures away.
+    pub(super) fn remove_signatures(&mut self) {
+        let slots: Vec<Slot> = self.heads.iter().map(|&(slot, ..)| slot).filter(|slot| slot.is_signature).collect();
+        slots.into_iter().for_each(|slot| self.remove(slot));
+    }
+
+    /// Replaces or adds the RRset of `slot`.
     pub(super) fn set<'r>(
         &mut self,
-        rtype: Type,
+        slot: Slot,
         ttl: u32,
         rdata: impl Iterator<Item = &'r [u8]> + Clone,
         apex: &[u8],
     ) {
-        self.remove(rtype);
-        let above = self.heads.partition_point(|&(stored, ..)| stored < rtype);
+        self.remove(slot);
+        let above = self.heads.partition_point(|&(stored, ..)| stored < slot);
         let start: usize = self.heads[..above].iter().map(|&(_, _, length)| length as usize).sum();
         let (heads, data) = (self.heads.split_off(above), self.data.split_off(start));
-        self.push(rtype, ttl, rdata, apex);
+        self.push(slot, ttl, rdata, apex);
         self.heads.extend(heads);
         self.data.extend(data);
     }
 
     /// Appends the node's bytes. The apex is never a cut: NS there are its own (RFC 1034 §4.2.1).
     pub(super) fn write(&self, relative: &[u8], out: &mut Vec<u8>) {
-        let mut flags = self.flags & !(EMPTY | PARENT);
+        let mut flags = self.flags & !(EMPTY | PARENT | HASHED);
         if relative.is_empty() {
             flags &= !CUT;
         }
@@ -293,6 +342,11 @@ impl Draft {
         }
         if self.children > 0 {
             flags |= PARENT;
+        } else if !relative.is_empty()
+            && !self.heads.is_empty()
+            && self.heads.iter().all(|(slot, ..)| slot.rtype == Type::NSEC3)
+        {
+            flags |= HASHED;
         }
         out.extend_from_slice(&[flags, relative.len() as u8]);
         out.extend_from_slice(&(self.heads.len() as u16).to_le_bytes());
@@ -300,12 +354,22 @@ impl Draft {
         if self.children > 0 {
             out.extend_from_slice(&self.children.to_le_bytes());
         }
-        for &(rtype, count, length) in &self.heads {
-            out.extend_from_slice(&rtype.0.to_le_bytes());
+        for &(slot, count, length) in &self.heads {
+            let marked = if slot.is_signature { length | SIGNATURES } else { length };
+            out.extend_from_slice(&slot.rtype.0.to_le_bytes());
             out.extend_from_slice(&count.to_le_bytes());
-            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(&marked.to_le_bytes());
         }
         out.extend_from_slice(&self.data);
+    }
+}
+
+/// The flag that an RRset gives its node.
+fn mark_of(slot: Slot) -> u8 {
+    match (slot.rtype, slot.is_signature) {
+        (Type::NS, false) => CUT,
+        (Type::DNAME, false) => DNAME,
+        _ => 0,
     }
 }
 
@@ -341,10 +405,10 @@ mod tests {
     #[test]
     fn a_draft_reads_back_and_stays_sorted() {
         let mut draft = Draft::default();
-        draft.set(Type::TXT, 60, [&b"\x01a"[..]].into_iter(), APEX);
-        draft.set(Type::A, 30, [&[192, 0, 2, 1][..], &[192, 0, 2, 2]].into_iter(), APEX);
-        draft.set(Type::NS, 30, [&b"\x02ns\x07example\x03com\0"[..], b"\x02ns\x03org\0"].into_iter(), APEX);
-        draft.set(Type::A, 40, [&[192, 0, 2, 3][..]].into_iter(), APEX);
+        draft.set(Slot::plain(Type::TXT), 60, [&b"\x01a"[..]].into_iter(), APEX);
+        draft.set(Slot::plain(Type::A), 30, [&[192, 0, 2, 1][..], &[192, 0, 2, 2]].into_iter(), APEX);
+        draft.set(Slot::plain(Type::NS), 30, [&b"\x02ns\x07example\x03com\0"[..], b"\x02ns\x03org\0"].into_iter(), APEX);
+        draft.set(Slot::plain(Type::A), 40, [&[192, 0, 2, 3][..]].into_iter(), APEX);
         draft.children = 7;
         let mut bytes = Vec::new();
         draft.write(b"\x03www", &mut bytes);
@@ -359,5 +423,52 @@ mod tests {
         assert!(node.records(Type::AAAA).is_none());
         let again = Draft::of(node);
         assert_eq!((again.heads, again.data), (draft.heads, draft.data));
+    }
+
+    #[test]
+    fn signatures_stand_behind_what_they_cover() {
+        let signature = |covered: Type| [&covered.0.to_be_bytes()[..], &[8; 40]].concat();
+        let of = |covered: Type| Slot::of(Type::RRSIG, &signature(covered));
+        assert_eq!(of(Type::MX), Slot::signing(Type::MX));
+        assert_eq!(Slot::of(Type::RRSIG, &[1]), Slot::plain(Type::RRSIG));
+        let mut draft = Draft::default();
+        for (slot, rdata) in [
+            (of(Type::NS), signature(Type::NS)),
+            (of(Type::TXT), signature(Type::TXT)),
+            (Slot::plain(Type::TXT), b"\x01a".to_vec()),
+            (of(Type::A), signature(Type::A)),
+            (Slot::plain(Type::A), vec![192, 0, 2, 1]),
+        ] {
+            draft.set(slot, 60, [&rdata[..]].into_iter(), APEX);
+        }
+        let mut bytes = Vec::new();
+        draft.write(b"\x03www", &mut bytes);
+        let node = Raw(&bytes);
+        let plain = |rtype| (Slot::plain(rtype), rtype);
+        let signing = |rtype| (Slot::signing(rtype), Type::RRSIG);
+        assert_eq!(
+            node.slots().map(|(slot, set)| (slot, set.rtype)).collect::<Vec<_>>(),
+            [plain(Type::A), signing(Type::A), signing(Type::NS), plain(Type::TXT), signing(Type::TXT)]
+        );
+        assert_eq!(node.signatures(Type::TXT).unwrap().rdata().next().unwrap(), signature(Type::TXT));
+        assert!(node.records(Type::NS).is_none() && node.records(Type::RRSIG).is_none());
+        assert_eq!(node.flags() & (CUT | HASHED), 0, "a signature of NS is no delegation");
+        draft.remove_signatures();
+        assert_eq!((draft.heads.len(), draft.record_count()), (2, 2));
+    }
+
+    #[test]
+    fn what_owns_nsec3_alone_is_no_name() {
+        let is_hashed = |slots: &[Slot], children, relative: &[u8]| {
+            let mut draft = Draft { children, ..Draft::default() };
+            slots.iter().for_each(|&slot| draft.set(slot, 60, [&[0; 20][..]].into_iter(), APEX));
+            let mut bytes = Vec::new();
+            draft.write(relative, &mut bytes);
+            Raw(&bytes).flags() & HASHED != 0
+        };
+        let nsec3 = [Slot::plain(Type::NSEC3), Slot::signing(Type::NSEC3)];
+        assert!(is_hashed(&nsec3, 0, b"\x01a") && is_hashed(&nsec3[..1], 0, b"\x01a"));
+        assert!(!is_hashed(&nsec3, 1, b"\x01a") && !is_hashed(&nsec3, 0, b"") && !is_hashed(&[], 0, b"\x01a"));
+        assert!(!is_hashed(&[Slot::plain(Type::A), nsec3[0]], 0, b"\x01a"));
     }
 }

@@ -186,7 +186,7 @@ fn fit(start: usize, nodes: &[Placed]) -> (u8, usize) {
 mod tests {
     use super::*;
     use crate::dns::Type;
-    use crate::zone::table::node::Draft;
+    use crate::zone::table::node::{Draft, Slot};
 
     /// Nodes `n0`, `n1`, … with one TXT of `size` bytes each.
     fn shard(names: usize, size: usize, hash: impl Fn(usize) -> u64) -> (Shard, Vec<(Vec<u8>, u64)>) {
@@ -195,7 +195,7 @@ mod tests {
             let label = format!("n{index}");
             let relative = [&[label.len() as u8], label.as_bytes()].concat();
             let mut draft = Draft::default();
-            draft.push(Type::TXT, 1, [&vec![index as u8; size][..]].into_iter(), b"\0");
+            draft.push(Slot::plain(Type::TXT), 1, [&vec![index as u8; size][..]].into_iter(), b"\0");
             let start = data.len();
             draft.write(&relative, &mut data);
             nodes.push((hash(index), start..data.len()));
