@@ -1,5 +1,6 @@
 //! What one answering thread owns: a plain value, so that a test builds one from a seed.
 
+use crate::answer::cookie::Proof;
 use crate::answer::{Ask, Transport};
 use crate::dns::message::Rcode;
 use crate::time::Now;
@@ -45,6 +46,10 @@ pub struct Tally {
     pub quic: u64,
     /// Messages with an OPT.
     pub edns: u64,
+    /// Cookies of clients alone, those that prove an address, and those that do not.
+    pub cookies_new: u64,
+    pub cookies_right: u64,
+    pub cookies_wrong: u64,
     /// Messages that got no reply: replies themselves, under 12 bytes, or about a silent name.
     pub dropped: u64,
     /// Replies with TC.
@@ -57,7 +62,7 @@ pub struct Tally {
 }
 
 /// The rcodes that are counted apart.
-const RCODES: [Rcode; 8] = [
+const RCODES: [Rcode; 9] = [
     Rcode::NOERROR,
     Rcode::NXDOMAIN,
     Rcode::REFUSED,
@@ -66,6 +71,7 @@ const RCODES: [Rcode; 8] = [
     Rcode::YXDOMAIN,
     Rcode::BADVERS,
     Rcode::NOTAUTH,
+    Rcode::BADCOOKIE,
 ];
 
 impl Tally {
@@ -79,6 +85,14 @@ impl Tally {
         }
         self.edns += u64::from(ask.opt.is_some());
         self.bytes_in += bytes as u64;
+    }
+
+    pub(super) fn proved(&mut self, ask: &Ask, proof: Proof) {
+        match proof {
+            Proof::None => self.cookies_new += u64::from(ask.options.cookie.is_some()),
+            Proof::Right { .. } => self.cookies_right += 1,
+            Proof::Wrong => self.cookies_wrong += 1,
+        }
     }
 
     pub(super) fn replied(&mut self, rcode: Rcode, truncated: bool, bytes: usize) {
@@ -95,13 +109,31 @@ impl Tally {
 
     /// Adds the counters of another thread.
     pub fn add(&mut self, other: &Self) {
-        let Self { udp, tcp, tls, https, quic, edns, dropped, truncated, bytes_in, bytes_out, rcodes } = other;
+        let Self {
+            udp,
+            tcp,
+            tls,
+            https,
+            quic,
+            edns,
+            cookies_new,
+            cookies_right,
+            cookies_wrong,
+            dropped,
+            truncated,
+            bytes_in,
+            bytes_out,
+            rcodes,
+        } = other;
         self.udp += udp;
         self.tcp += tcp;
         self.tls += tls;
         self.https += https;
         self.quic += quic;
         self.edns += edns;
+        self.cookies_new += cookies_new;
+        self.cookies_right += cookies_right;
+        self.cookies_wrong += cookies_wrong;
         self.dropped += dropped;
         self.truncated += truncated;
         self.bytes_in += bytes_in;
@@ -118,6 +150,9 @@ impl Tally {
             ("queries", "https", self.https),
             ("queries", "quic", self.quic),
             ("queries_edns", "", self.edns),
+            ("queries_cookie", "new", self.cookies_new),
+            ("queries_cookie", "right", self.cookies_right),
+            ("queries_cookie", "wrong", self.cookies_wrong),
             ("queries_dropped", "", self.dropped),
             ("replies_truncated", "", self.truncated),
             ("query_bytes", "", self.bytes_in),
@@ -134,8 +169,17 @@ mod tests {
 
     #[test]
     fn tallies_add_up_row_by_row() {
-        let mut one =
-            Tally { udp: 1, tcp: 2, edns: 3, dropped: 4, truncated: 5, bytes_in: 6, bytes_out: 7, ..Tally::default() };
+        let mut one = Tally {
+            udp: 1,
+            tcp: 2,
+            edns: 3,
+            cookies_right: 8,
+            dropped: 4,
+            truncated: 5,
+            bytes_in: 6,
+            bytes_out: 7,
+            ..Tally::default()
+        };
         one.replied(Rcode::REFUSED, true, 3);
         one.replied(Rcode(23), false, 0);
         let mut sum = one;

@@ -5,25 +5,33 @@
 //! them allocates, waits or fails.
 
 mod additional; //  glue, and addresses that save a question
+mod chaos; //       who answers, and what version of it
+mod cookie; //      a client that was here before
 pub mod desk; //    what one answering thread owns
+mod edns; //        options of queries and replies
+mod explain; //     why a steered name is answered as it is
 pub mod lookup; //  the node of one zone that governs a name
 mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
+mod signed; //      queries with a signature
 pub mod stream; //  a TCP connection as a pure machine
 
 use std::hint::black_box;
 use std::net::SocketAddr;
 
 pub use desk::{Desk, Draw, Tally};
+pub use edns::Options;
 pub use query::{Ask, Defect, read};
 pub use reply::Reply;
 pub use stream::Stream;
 
-use crate::dns::message::{Header, MESSAGE_MAX, Rcode, UDP_MAX, flag};
+use crate::dns::message::{ExtendedError, Header, MESSAGE_MAX, Rcode, UDP_MAX, flag};
 use crate::dns::{Class, Type};
 use crate::snapshot::Snapshot;
+use cookie::Proof;
+use edns::{Closing, SetAside};
 use reply::{UDP_PAYLOAD, Writer};
 
 /// How a query came.
@@ -77,18 +85,27 @@ pub fn reach(from: &Snapshot, ask: &Ask) {
 /// Answers the query that `ask` was read from.
 pub fn answer(query: &[u8], ask: &Ask, via: &Client, from: &Snapshot, at: &mut Desk, out: &mut Reply) -> Disposition {
     at.tally.asked(ask, query.len(), via.transport);
-    let disposition = respond(query, ask, via, from, out);
+    let proof = edns::proof(ask, via, &from.answering, at);
+    at.tally.proved(ask, proof);
+    let disposition = respond(query, ask, via, proof, from, at, out);
     match (disposition, Header::read(out.bytes())) {
         (Disposition::Send, Some(header)) => {
-            let rcode = if ask.defect == Some(Defect::Version) { Rcode::BADVERS } else { header.rcode() };
-            at.tally.replied(rcode, header.flags & flag::TC != 0, out.bytes().len());
+            at.tally.replied(out.rcode(), header.flags & flag::TC != 0, out.bytes().len());
         }
         _ => at.tally.dropped += 1,
     }
     disposition
 }
 
-fn respond(query: &[u8], ask: &Ask, via: &Client, from: &Snapshot, out: &mut Reply) -> Disposition {
+fn respond(
+    query: &[u8],
+    ask: &Ask,
+    via: &Client,
+    proof: Proof,
+    from: &Snapshot,
+    at: &Desk,
+    out: &mut Reply,
+) -> Disposition {
     if ask.defect == Some(Defect::Unanswerable) || query.len() < ask.question_end() {
         out.clear();
         return Disposition::Drop;
@@ -99,47 +116,88 @@ fn respond(query: &[u8], ask: &Ask, via: &Client, from: &Snapshot, out: &mut Rep
         (Transport::Udp, Some(opt)) => usize::from(opt.size.min(UDP_PAYLOAD)).max(UDP_MAX),
         _ => MESSAGE_MAX,
     };
-    let mut writer = Writer::new(out, query, ask, limit);
-    match refusal(ask, from) {
-        Some(rcode) => writer.rcode = rcode,
-        None => match resolve::resolve(ask, from, &mut writer) {
-            Ok(Disposition::Send) => {}
-            Ok(Disposition::Drop) => {
-                out.clear();
-                return Disposition::Drop;
+    let by = &from.answering;
+    let set_aside = SetAside::new(ask, proof, via, by, at);
+    let mut closing = Closing {
+        set_aside: set_aside.as_ref().map_or(&[], SetAside::bytes),
+        error: None,
+        is_padded: ask.options.padding && via.transport.is_encrypted(),
+        tsig: None,
+    };
+    let mut writer = Writer::new(out, query, ask, limit, closing.set_aside.len());
+    match refusal(ask, via, proof, from) {
+        Some((rcode, error)) => {
+            writer.rcode = rcode;
+            closing.error = error.map(|error| (error, ""));
+            if ask.defect == Some(Defect::Signed) {
+                closing.tsig = ask.signature.as_ref().and_then(|signature| signature.refused(query, at.now.wall));
             }
-            // RFC 2181 §9: TC where an RRset that is required was left out, not where additional data was.
-            Err(reply::Full) => writer.is_truncated = true,
-        },
+        }
+        None if ask.qclass == Class::CH => chaos::tell(ask, by, &mut writer),
+        None => {
+            match resolve::resolve(ask, from, &mut writer) {
+                Ok(Disposition::Send) => {}
+                Ok(Disposition::Drop) => {
+                    out.clear();
+                    return Disposition::Drop;
+                }
+                // RFC 2181 §9: TC where an RRset that is required was left out, not where additional data was.
+                Err(reply::Full) => writer.is_truncated = true,
+            }
+            // RFC 1035 §6.2: an answer to class ANY "can never be authoritative".
+            writer.is_authoritative &= ask.qclass == Class::IN;
+            closing.error = match writer.rcode {
+                Rcode::REFUSED => Some((ExtendedError::NOT_AUTHORITATIVE, "")),
+                Rcode::NOERROR => explain::text(ask, via, from).map(|text| (ExtendedError::OTHER, text)),
+                _ => None,
+            };
+        }
     }
-    writer.finish(ask);
+    writer.finish(ask, closing);
     Disposition::Send
 }
 
-/// The rcode of what is not looked up at all.
-fn refusal(ask: &Ask, from: &Snapshot) -> Option<Rcode> {
+/// The rcode of what is not looked up at all, and why.
+fn refusal(ask: &Ask, via: &Client, proof: Proof, from: &Snapshot) -> Option<(Rcode, Option<ExtendedError>)> {
     match ask.defect {
-        Some(Defect::Unanswerable | Defect::Malformed) => return Some(Rcode::FORMERR),
-        // RFC 8906 §3.1.4: NOTIMP, with OPT if the query has one.
-        Some(Defect::Opcode) => return Some(Rcode::NOTIMP),
+        Some(Defect::Unanswerable | Defect::Malformed) => return Some((Rcode::FORMERR, None)),
+        // RFC 8906 §3.1.4: NOTIMP, with OPT if the query has one. RFC 8490 §5.1: DSO is such an opcode.
+        Some(Defect::Opcode) => return Some((Rcode::NOTIMP, None)),
         // RFC 6891 §6.1.3.
-        Some(Defect::Version) => return Some(Rcode::BADVERS),
+        Some(Defect::Version) => return Some((Rcode::BADVERS, None)),
         // RFC 8945 §5.2.1: an unknown key.
-        Some(Defect::Signed) => return Some(Rcode::NOTAUTH),
+        Some(Defect::Signed) => return Some((Rcode::NOTAUTH, None)),
         None => {}
     }
-    // Our zones are of class IN. We have nothing to say about CHAOS (RFC 4892 §2 lets us).
-    if ask.qclass != Class::IN {
-        return Some(Rcode::REFUSED);
+    if !ask.has_question() {
+        // RFC 7873 §5.4: NOERROR for a good cookie or none yet, BADCOOKIE for a wrong one, and in both a good one.
+        let rcode = match proof {
+            _ if from.answering.cookies.secrets().next().is_none() => Rcode::FORMERR,
+            _ if proof.is_proven() || proof == Proof::None => Rcode::NOERROR,
+            _ => Rcode::BADCOOKIE,
+        };
+        return Some((rcode, None));
+    }
+    match ask.qclass {
+        // RFC 1034 §3.7.1: class ANY matches every class, so ours.
+        Class::IN | Class::ANY => {}
+        // RFC 4892 §2: who answers may be told, or not.
+        Class::CH if from.answering.identity && chaos::knows(ask) => return None,
+        Class::CH => return Some((Rcode::REFUSED, Some(ExtendedError::PROHIBITED))),
+        _ => return Some((Rcode::REFUSED, Some(ExtendedError::NOT_SUPPORTED))),
     }
     match ask.qtype {
         // No data can have these types, nor may they be asked for (RFC 6895 §3.1; NXNAME: RFC 9824 §3.5).
-        Type(0 | 41 | 128 | 249 | 250) => Some(Rcode::FORMERR),
+        Type(0 | 41 | 128 | 249 | 250) => Some((Rcode::FORMERR, None)),
+        // RFC 5936 §4.2: over UDP, AXFR "is not defined".
+        Type::AXFR if via.transport == Transport::Udp => Some((Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED))),
         // RFC 5936 §2.2.1: a transfer of what is no zone of ours, and one that policy denies.
-        Type::AXFR | Type::IXFR if from.zones.at(ask.name()).is_none() => Some(Rcode::NOTAUTH),
-        Type::AXFR | Type::IXFR => Some(Rcode::REFUSED),
+        Type::AXFR | Type::IXFR if from.zones.at(ask.name()).is_none() => {
+            Some((Rcode::NOTAUTH, Some(ExtendedError::NOT_AUTHORITATIVE)))
+        }
+        Type::AXFR | Type::IXFR => Some((Rcode::REFUSED, Some(ExtendedError::PROHIBITED))),
         // MAILB and MAILA are obsolete (RFC 1035 §3.2.3).
-        Type(253 | 254) => Some(Rcode::NOTIMP),
+        Type(253 | 254) => Some((Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED))),
         _ => None,
     }
 }

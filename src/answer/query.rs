@@ -1,5 +1,7 @@
 //! Query: what a message asks, with everything worked out once that later steps need.
 
+use crate::answer::edns::Options;
+use crate::answer::signed::Signature;
 use crate::dns::message::{HEADER, Header, Opcode, Opt, record};
 use crate::dns::name::NAME_MAX;
 use crate::dns::{Class, Type};
@@ -17,22 +19,27 @@ pub struct Ask {
     /// The question's type and class; 0 where there is no question to echo.
     pub qtype: Type,
     pub qclass: Class,
-    /// The first OPT, also of messages with a defect, so that the reply can have one too.
+    /// The OPT, also of messages with a defect that can be read, so that the reply can have one too.
     pub opt: Option<Opt>,
+    /// What its options ask for.
+    pub options: Options,
+    /// The TSIG.
+    pub signature: Option<Signature>,
     /// Hash of the folded name.
     pub hash: u64,
     name: [u8; NAME_MAX],
     name_length: u8,
 }
 
-/// Why a message gets no ordinary answer, in order of precedence.
+/// Why a message gets no ordinary answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Defect {
     /// Under 12 bytes, or itself a reply: answering would let two servers talk for ever (CVE-2024-2169).
     Unanswerable,
     /// An opcode other than QUERY.
     Opcode,
-    /// Does not parse, has not one question (RFC 9619), or more than one OPT (RFC 6891 §6.1.1).
+    /// Does not parse, has more than one question (RFC 9619) or OPT (RFC 6891 §6.1.1), a malformed option, or none of a
+    /// question and a cookie (RFC 7873 §5.4).
     Malformed,
     /// An EDNS version above 0 (RFC 6891 §6.1.3).
     Version,
@@ -48,6 +55,8 @@ pub fn read(query: &[u8]) -> Ask {
         qtype: Type(0),
         qclass: Class(0),
         opt: None,
+        options: Options::default(),
+        signature: None,
         hash: 0,
         name: [0; NAME_MAX],
         name_length: 0,
@@ -57,15 +66,23 @@ pub fn read(query: &[u8]) -> Ask {
         return ask;
     };
     ask.header = header;
-    let parsed = ask.read_sections(query);
+    let is_whole = ask.read_sections(query).is_some();
+    if !is_whole {
+        // Nothing is said with an OPT to somebody who may not have sent one.
+        ask.opt = None;
+    }
+    let is_understood = is_whole && ask.read_options(query).is_some();
     ask.defect = if header.opcode() != Opcode::QUERY {
         Some(Defect::Opcode)
-    } else if parsed.is_none() {
-        Some(Defect::Malformed)
-    } else if ask.opt.as_ref().is_some_and(|opt| opt.version > 0) {
+    } else if is_whole && ask.has_unknown_version() {
         Some(Defect::Version)
+    } else if !is_understood || !ask.has_question() && ask.options.cookie.is_none() {
+        // RFC 7873 §5.4: without a question, a cookie alone is asked for.
+        Some(Defect::Malformed)
+    } else if ask.signature.is_some() {
+        Some(Defect::Signed)
     } else {
-        parsed.flatten()
+        None
     };
     ask
 }
@@ -87,22 +104,24 @@ impl Ask {
         if self.has_question() { HEADER + usize::from(self.name_length) + 4 } else { HEADER }
     }
 
-    /// `None` if malformed, else what else is wrong.
-    fn read_sections(&mut self, query: &[u8]) -> Option<Option<Defect>> {
+    /// `None` if malformed.
+    fn read_sections(&mut self, query: &[u8]) -> Option<()> {
         let [questions, answers, authorities, additionals] = self.header.counts;
-        // RFC 9619 §4: a QUERY has one question; more are FORMERR, and none is of no use to us.
-        if questions != 1 {
-            if questions == 0 {
-                self.read_records(query, HEADER, 0, additionals);
-            }
-            return None;
-        }
-        let mut at = self.read_question(query)?;
+        let mut at = match questions {
+            0 => HEADER,
+            1 => self.read_question(query)?,
+            // RFC 9619 §4: "MUST be treated as an incorrectly formatted message".
+            _ => return None,
+        };
         for _ in 0..u32::from(answers) + u32::from(authorities) {
-            let view = record(query, at).filter(|view| view.rtype != Type::OPT)?;
+            let view = record(query, at).filter(|view| !matches!(view.rtype, Type::OPT | TSIG))?;
             at = view.rdata.end;
         }
-        self.read_records(query, at, 1, additionals)
+        self.read_additional(query, at, additionals)
+    }
+
+    fn has_unknown_version(&self) -> bool {
+        self.opt.as_ref().is_some_and(|opt| opt.version > 0)
     }
 
     /// The question's name is not compressed: nothing stands before it that it could point to.
@@ -130,21 +149,30 @@ impl Ask {
         Some(end + 4)
     }
 
-    /// The additional section, to the end of the message.
-    fn read_records(&mut self, query: &[u8], mut at: usize, questions: u16, count: u16) -> Option<Option<Defect>> {
-        let mut defect = None;
+    /// The additional section, to the end of the message. `None` if malformed.
+    fn read_additional(&mut self, query: &[u8], mut at: usize, count: u16) -> Option<()> {
         for _ in 0..count {
             let view = record(query, at)?;
             at = view.rdata.end;
             match view.rtype {
+                // RFC 8945 §5.1: a TSIG is the last record, else FORMERR.
+                _ if self.signature.is_some() => return None,
                 // RFC 6891 §6.1.1: more than one OPT is FORMERR.
                 Type::OPT if self.opt.is_some() => return None,
                 Type::OPT => self.opt = Some(Opt::read(query, &view)?),
-                TSIG => defect = Some(Defect::Signed),
+                TSIG => self.signature = Some(Signature::read(query, &view)?),
                 _ => {}
             }
         }
-        (at == query.len() && questions == 1).then_some(defect)
+        (at == query.len()).then_some(())
+    }
+
+    /// What the options ask for. `None` if one of them is malformed; then none of them is answered.
+    fn read_options(&mut self, query: &[u8]) -> Option<()> {
+        if let Some(opt) = self.opt.as_ref().filter(|opt| opt.version == 0 && !opt.options.is_empty()) {
+            self.options = Options::read(opt.options(query))?;
+        }
+        Some(())
     }
 }
 
@@ -197,7 +225,8 @@ mod tests {
             (additional(2, &[OPT]), Some(Defect::Malformed)),
             (additional(1, &[b"\x01a", OPT]), Some(Defect::Malformed)),
             (additional(1, &[b"\0\0\x29\x10\0\0\x01\0\0\0\0"]), Some(Defect::Version)),
-            (additional(1, &[b"\0\0\xfa\0\xff\0\0\0\0\0\0"]), Some(Defect::Signed)),
+            (additional(1, &[b"\0\0\xfa\0\xff\0\0\0\0\0\0"]), Some(Defect::Malformed)),
+            (additional(1, &[b"\0\0\xfa\0\xff\0\0\0\0\0\x11\0", &[0; 16]]), Some(Defect::Signed)),
             (additional(1, &[b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04abcd"]), None),
         ] {
             assert_eq!(ask.defect, defect, "{ask:?}");

@@ -3,8 +3,9 @@
 //! The question is copied as it came, so that its case is kept, and its name is what owners point to. Room for OPT is
 //! set aside before anything is written.
 
+use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
 use crate::answer::query::Ask;
-use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag};
+use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::zone::table::{RECORD_HEAD, Records};
@@ -17,6 +18,7 @@ pub const UDP_PAYLOAD: u16 = 1232;
 pub struct Reply {
     buffer: Box<[u8]>,
     length: usize,
+    rcode: Rcode,
 }
 
 impl Default for Reply {
@@ -27,12 +29,17 @@ impl Default for Reply {
 
 impl Reply {
     pub fn new() -> Self {
-        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0 }
+        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0, rcode: Rcode::NOERROR }
     }
 
     /// The message written last; empty if none is to be sent.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.length]
+    }
+
+    /// The rcode of the message written last, with the bits that are in OPT.
+    pub fn rcode(&self) -> Rcode {
+        self.rcode
     }
 
     pub(super) fn clear(&mut self) {
@@ -96,6 +103,7 @@ pub(super) struct Writer<'r> {
     at: usize,
     /// Where the sections must end: OPT's room is behind it.
     limit: usize,
+    opt_room: usize,
     counts: [u16; 3],
     pub(super) rcode: Rcode,
     pub(super) is_authoritative: bool,
@@ -103,15 +111,17 @@ pub(super) struct Writer<'r> {
 }
 
 impl<'r> Writer<'r> {
-    /// Begins the reply to `query`, of at most `limit` bytes, which is at least 512.
-    pub(super) fn new(reply: &'r mut Reply, query: &[u8], ask: &Ask, limit: usize) -> Self {
+    /// Begins the reply to `query`, of at most `limit` bytes, which is at least 512. For OPT and `options` bytes of its
+    /// options room is set aside.
+    pub(super) fn new(reply: &'r mut Reply, query: &[u8], ask: &Ask, limit: usize, options: usize) -> Self {
         let end = ask.question_end();
         reply.buffer[..end].copy_from_slice(&query[..end]);
-        let limit = limit.min(MESSAGE_MAX) - if ask.opt.is_some() { OPT_LENGTH } else { 0 };
+        let opt_room = if ask.opt.is_some() { OPT_LENGTH + options } else { 0 };
         Self {
             reply,
             at: end,
-            limit,
+            limit: limit.min(MESSAGE_MAX) - opt_room,
+            opt_room,
             counts: [0; 3],
             rcode: Rcode::NOERROR,
             is_authoritative: false,
@@ -330,17 +340,26 @@ impl<'r> Writer<'r> {
         self.push(rest)
     }
 
-    /// Writes OPT and the header. The reply is then ready to be sent.
-    pub(super) fn finish(mut self, ask: &Ask) {
+    /// Writes OPT, TSIG and the header. The reply is then ready to be sent.
+    pub(super) fn finish(mut self, ask: &Ask, closing: Closing<'_>) {
         let mut additional = self.counts[Section::Additional as usize];
         if let Some(opt) = &ask.opt {
-            // RFC 6891 §6.1.3: the upper bits of the rcode, version 0; RFC 3225 §3: DO as it came.
+            // RFC 6891 §6.1.3: the upper bits of the rcode, version 0; §6.1.4: DO as it came, all other flags 0.
             let [size, do_flag] = [UDP_PAYLOAD, opt.flags & flag::DO].map(u16::to_be_bytes);
             let upper = (self.rcode.0 >> 4) as u8;
             let record = [0, 0, 41, size[0], size[1], upper, 0, do_flag[0], do_flag[1], 0, 0];
-            self.limit += OPT_LENGTH;
+            self.limit += self.opt_room;
+            let at = self.at;
             if self.push(&record).is_ok() {
                 additional += 1;
+                self.push_options(at + OPT_LENGTH, &closing);
+            }
+        }
+        if let Some(tsig) = closing.tsig {
+            let start = self.at;
+            match tsig.parts().into_iter().try_for_each(|part| self.push(part)) {
+                Ok(()) => additional += 1,
+                Err(Full) => self.at = start,
             }
         }
         let mut flags = ask.header.flags & (0x7800 | flag::RD | flag::CD) | flag::QR | self.rcode.0 & 0xf;
@@ -354,6 +373,58 @@ impl<'r> Writer<'r> {
         let words = [ask.header.id, flags, u16::from(ask.has_question()), answer, authority, additional];
         self.reply.buffer[..HEADER].copy_from_slice(words.map(u16::to_be_bytes).as_flattened());
         self.reply.length = self.at;
+        self.reply.rcode = self.rcode;
+    }
+
+    /// Writes the options of the OPT whose RDATA begins at `start`, as far as there is room.
+    fn push_options(&mut self, start: usize, closing: &Closing<'_>) {
+        let _ = self.push(closing.set_aside);
+        if let Some((error, text)) = closing.error {
+            // RFC 8914 §2: the code, and text that may be missing.
+            let text = if self.limit - self.at < OPTION_HEAD + 2 + text.len() { "" } else { text };
+            let head = [option::ERROR, 2 + text.len() as u16, error.0].map(u16::to_be_bytes);
+            if self.push(head.as_flattened()).is_ok() {
+                let _ = self.push(text.as_bytes());
+            }
+        }
+        if closing.is_padded {
+            self.pad();
+        }
+        if self.at > start {
+            let length = (self.at - start) as u16;
+            self.reply.buffer[start - 2..start].copy_from_slice(&length.to_be_bytes());
+        }
+    }
+
+    /// RFC 7830 §4: octets of padding "SHOULD be set to 0x00"; the length is RFC 8467 §4.1's.
+    fn pad(&mut self) {
+        let end = (self.at + OPTION_HEAD).next_multiple_of(PADDED_TO).min(self.limit);
+        if let Some(length) = end.checked_sub(self.at + OPTION_HEAD) {
+            let head = [option::PADDING, length as u16].map(u16::to_be_bytes);
+            if self.push(head.as_flattened()).is_ok() {
+                self.reply.buffer[self.at..end].fill(0);
+                self.at = end;
+            }
+        }
+    }
+
+    /// Writes a TXT of class CH about the question's name, with a TTL of 0.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(super) fn put_chaos(&mut self, text: &str) -> Result<(), Full> {
+        let text = text.as_bytes();
+        let text = &text[..text.len().min(255)];
+        let start = self.at;
+        let head = [pointer(HEADER), Type::TXT.0.to_be_bytes(), Class::CH.0.to_be_bytes(), [0; 2], [0; 2]];
+        let length = (1 + text.len() as u16).to_be_bytes();
+        let parts = [head.as_flattened(), &length, &[text.len() as u8], text];
+        let written = parts.into_iter().try_for_each(|part| self.push(part));
+        match written {
+            Ok(()) => self.counts[Section::Answer as usize] += 1,
+            Err(Full) => self.at = start,
+        }
+        written
     }
 }
 

@@ -32,7 +32,7 @@ use crate::dns::Name;
 use crate::zone::Files;
 use crate::zone::load::Zone;
 
-pub use answering::Answering;
+pub use answering::{Answering, Cookies};
 pub use errors::Errors;
 
 use errors::Findings;

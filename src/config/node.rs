@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::answering;
 use super::bounds::{RESOLVERS_MAX, Section, section};
 use super::errors::{At, Findings, quoted};
 use super::secret;
@@ -42,7 +43,10 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
         doubt_share: preset(of, "doubt_share").parse().unwrap_or(0.5),
         answering: Arc::default(),
     };
-    let Some(fields) = fields else { return server };
+    let Some(fields) = fields else {
+        server.answering = Arc::new(answering::read(reading, None, &server.name));
+        return server;
+    };
     if let Some(name) = reading.text(&fields, "name") {
         if name.value.chars().any(|c| c.is_control() || c.is_whitespace()) {
             reading
@@ -69,6 +73,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
     }
     server.watch = reading.boolean(&fields, "watch").unwrap_or(server.watch);
     server.doubt_share = reading.number(&fields, "doubt_share").unwrap_or(server.doubt_share);
+    server.answering = Arc::new(answering::read(reading, Some(&fields), &server.name));
     server
 }
 

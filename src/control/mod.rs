@@ -15,6 +15,7 @@
 //! ```
 
 pub mod event; //     what can happen, and what the world is to do
+mod explanation; //   a decision in a line, for replies
 mod flattened; //     host names served by their addresses
 pub mod journal; //   what is recorded: turns, orders, marks
 mod line; //          numbers that only move forward

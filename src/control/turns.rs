@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Form, OriginId, SteerId};
+use crate::control::explanation::explanation;
 use crate::control::journal::{self, Stages, Turn};
 use crate::control::names::NameState;
 use crate::control::{Controller, Effects, Reply, steer_id, watch_id};
 use crate::decision::{Decision, Served};
 use crate::dns::Serial;
 use crate::probe::WatchId;
-use crate::snapshot::status::{Former, SteerStatus};
+use crate::snapshot::status::{Former, Status, SteerStatus};
 use crate::snapshot::{Generation, Parts, Snapshot, ZoneVersion, guard, steered};
 use crate::time::Now;
 use crate::verdict::Class;
@@ -210,6 +211,8 @@ impl Controller {
                 self.watches.iter().enumerate().map(|(index, state)| Arc::new(state.status(watch_id(index)))).collect();
             next.status.steers =
                 (0..self.names.len()).map(|index| Arc::new(self.steer_status(index))).collect::<Parts<_>>();
+            let names = self.names.iter().enumerate().map(|(index, state)| (&state.steer.name, steer_id(index)));
+            next.status.steered = Status::index(names);
         } else {
             for version in replaced {
                 next.zones = next.zones.with(Arc::clone(version));
@@ -239,6 +242,7 @@ impl Controller {
             serial: state.serial,
             rungs: state.rungs.clone(),
             former: state.former.clone(),
+            explanation: explanation(state, &self.watches),
         }
     }
 

@@ -33,6 +33,22 @@ pub mod flag {
     pub const DO: u16 = 0x8000;
 }
 
+/// Codes of EDNS options.
+pub mod option {
+    /// RFC 5001.
+    pub const NSID: u16 = 3;
+    /// Client subnet, RFC 7871.
+    pub const SUBNET: u16 = 8;
+    /// RFC 7873.
+    pub const COOKIE: u16 = 10;
+    /// edns-tcp-keepalive, RFC 7828.
+    pub const KEEPALIVE: u16 = 11;
+    /// RFC 7830.
+    pub const PADDING: u16 = 12;
+    /// Extended DNS Error, RFC 8914.
+    pub const ERROR: u16 = 15;
+}
+
 /// Kind of query (RFC 1035 §4.1.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Opcode(pub u8);
@@ -57,6 +73,8 @@ impl Rcode {
     pub const YXDOMAIN: Self = Self(6);
     pub const NOTAUTH: Self = Self(9);
     pub const BADVERS: Self = Self(16);
+    /// RFC 7873 §8.
+    pub const BADCOOKIE: Self = Self(23);
 
     /// The name people know it by, in lower case; `other` where it has none here.
     pub fn word(self) -> &'static str {
@@ -70,6 +88,7 @@ impl Rcode {
             Self::YXDOMAIN => "yxdomain",
             Self::NOTAUTH => "notauth",
             Self::BADVERS => "badvers",
+            Self::BADCOOKIE => "badcookie",
             _ => "other",
         }
     }
@@ -189,7 +208,8 @@ pub struct Opt {
 }
 
 impl Opt {
-    /// `None` if the owner is not the root (RFC 6891 §6.1.2) or the options do not fill the RDATA.
+    /// `None` if the owner is not the root (RFC 6891 §6.1.2) or the options do not fill the RDATA. What the RDATA of
+    /// another version means is not known.
     pub fn read(message: &[u8], record: &RecordView) -> Option<Self> {
         if message.get(record.owner) != Some(&0) {
             return None;
@@ -200,17 +220,35 @@ impl Opt {
             flags: record.ttl as u16,
             options: record.rdata.clone(),
         };
-        let mut rest = message.get(record.rdata.clone())?;
-        while !rest.is_empty() {
-            let &[_, _, high, low] = rest.first_chunk()?;
-            rest = rest.get(4 + usize::from(u16::from_be_bytes([high, low]))..)?;
+        if opt.version == 0 {
+            let mut rest = message.get(record.rdata.clone())?;
+            while !rest.is_empty() {
+                (_, rest) = first_option(rest)?;
+            }
         }
         Some(opt)
+    }
+
+    /// Code and data of every option, in the order of the message this was read from.
+    pub fn options<'m>(&self, message: &'m [u8]) -> impl Iterator<Item = (u16, &'m [u8])> + use<'m> {
+        let mut rest = message.get(self.options.clone()).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (option, behind) = first_option(rest)?;
+            rest = behind;
+            Some(option)
+        })
     }
 
     pub fn wants_dnssec(&self) -> bool {
         self.flags & flag::DO != 0
     }
+}
+
+/// Code and data of the option that stands first, and what stands behind it (RFC 6891 §6.1.2).
+fn first_option(rdata: &[u8]) -> Option<((u16, &[u8]), &[u8])> {
+    let (&[c0, c1, l0, l1], rest) = rdata.split_first_chunk()?;
+    let (data, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+    Some(((u16::from_be_bytes([c0, c1]), data), rest))
 }
 
 #[cfg(test)]
@@ -240,14 +278,17 @@ mod tests {
 
     #[test]
     fn opt_is_read_as_rfc_6891_6_1_2_lays_it_out() {
-        let message = b"\x00\x00\x29\x10\x00\x01\x02\x80\x00\x00\x04\x00\x03\x00\x00";
+        let message = b"\x00\x00\x29\x10\x00\x01\x00\x80\x00\x00\x04\x00\x03\x00\x00";
         let view = record(message, 0).unwrap();
         let opt = Opt::read(message, &view).unwrap();
-        assert_eq!((opt.size, opt.version, opt.wants_dnssec()), (4096, 2, true));
-        assert_eq!(opt.options, 11..15);
+        assert_eq!((opt.size, opt.version, opt.wants_dnssec()), (4096, 0, true));
+        assert_eq!(opt.options(message).collect::<Vec<_>>(), [(3, &[][..])]);
         let mut bad = *message;
         bad[14] = 1;
         assert_eq!(Opt::read(&bad, &view), None, "an option runs over the end");
+        bad[6] = 2;
+        let view = record(&bad, 0).unwrap();
+        assert_eq!(Opt::read(&bad, &view).unwrap().version, 2, "it may mean something else there");
         assert_eq!(record(&message[..14], 0), None);
     }
 }

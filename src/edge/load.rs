@@ -10,6 +10,7 @@ use crate::dns::Name;
 use crate::edge::files::Disk;
 use crate::edge::ourselves;
 use crate::edge::prober::system_servers;
+use crate::edge::secrets;
 use crate::zone::Files;
 use crate::zone::load::load as load_zone;
 
@@ -28,7 +29,9 @@ pub fn load(path: &Path) -> Result<Loaded, String> {
 /// As [`load`].
 pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
     let environment = |name: &str| std::env::var(name).ok();
-    let read = config::read(files, path, &environment, &host_name()).map_err(|errors| errors.to_string())?;
+    let mut read = config::read(files, path, &environment, &host_name()).map_err(|errors| errors.to_string())?;
+    let cookie_secret = secrets::cookie_secret().map_err(|error| format!("no secret for cookies: {error}"))?;
+    Arc::make_mut(&mut read.config.server.answering).cookies.complete(cookie_secret);
     // The canary asks them even where no host name of an origin has to be resolved.
     ourselves::refuse(&read.config.server, &system_servers())?;
     let mut warnings = read.warnings.clone();

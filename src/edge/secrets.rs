@@ -1,9 +1,11 @@
-//! Secrets made at the first start: the operator's token and the key that signs alerts.
+//! Secrets made at the first start: the operator's token and the key that signs alerts; and one that is made at every
+//! start, that of cookies.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -40,6 +42,21 @@ pub fn webhook_key(state: &Path) -> io::Result<Vec<u8>> {
     })
 }
 
+/// The secret of cookies without a secret of their own: the same until the process ends, so that a reload does not
+/// forget the clients.
+///
+/// # Errors
+/// If the system gives no randomness.
+pub fn cookie_secret() -> io::Result<[u8; 16]> {
+    static SECRET: OnceLock<[u8; 16]> = OnceLock::new();
+    if let Some(secret) = SECRET.get() {
+        return Ok(*secret);
+    }
+    let random = random()?;
+    let secret = random.first_chunk().copied().unwrap_or_default();
+    Ok(*SECRET.get_or_init(|| secret))
+}
+
 /// The text in a file that only we may read; written whole or not at all.
 fn kept(path: &Path, make: impl FnOnce(&[u8; LENGTH]) -> String) -> io::Result<String> {
     match fs::read_to_string(path) {
@@ -70,6 +87,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn the_secret_of_cookies_is_random_and_stays() {
+        let first = cookie_secret().expect("randomness");
+        assert_eq!(first, cookie_secret().expect("randomness"));
+        assert_ne!(first, [0; 16]);
+    }
 
     #[test]
     fn secrets_are_made_once_and_for_our_eyes_only() {

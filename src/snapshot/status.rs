@@ -7,23 +7,47 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order, Served};
-use crate::dns::Serial;
+use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
 use crate::snapshot::Parts;
 use crate::time::{Now, Wall};
 use crate::verdict::{Class, Verdict};
+use crate::zone::table::hash_folded;
+
+/// Longest [`SteerStatus::explanation`]: it travels in replies over UDP.
+pub const EXPLANATION_MAX: usize = 120;
 
 /// The state of everything, at the generation of the snapshot it is in.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     /// By [`SteerId`].
     pub steers: Parts<SteerStatus>,
+    /// Where in `steers` a name is: the hash of its folded wire, in order.
+    pub steered: Arc<[(u64, SteerId)]>,
     /// By [`WatchId`].
     pub watches: Parts<WatchStatus>,
     /// In force now.
     pub orders: Arc<Vec<Order>>,
     /// Set while our own sight is in doubt: since when, and the evidence in words.
     pub doubt: Option<Arc<Doubt>>,
+}
+
+impl Status {
+    /// Where each of these names is, as [`Status::steered`] has it.
+    pub fn index<'n>(names: impl Iterator<Item = (&'n Name, SteerId)>) -> Arc<[(u64, SteerId)]> {
+        let mut rows: Vec<_> = names.map(|(name, id)| (hash_folded(name.folded().as_wire()), id)).collect();
+        rows.sort_unstable();
+        rows.into()
+    }
+
+    /// [`SteerStatus::explanation`] of the steered name of this folded wire, which has this hash.
+    pub fn explanation(&self, name: &[u8], hash: u64) -> Option<&str> {
+        let first = self.steered.partition_point(|&(row, _)| row < hash);
+        let same = self.steered[first..].iter().take_while(|&&(row, _)| row == hash);
+        let mut steers = same.filter_map(|(_, id)| self.steers.get(id.0 as usize));
+        let steer = steers.find(|status| status.steer.name.as_wire().eq_ignore_ascii_case(name))?;
+        Some(&steer.explanation).filter(|text| !text.is_empty()).map(|text| &**text)
+    }
 }
 
 /// Why automation is frozen.
@@ -49,6 +73,9 @@ pub struct SteerStatus {
     pub rungs: Vec<RungStatus>,
     /// The last answer before this one, and when the last cache of it expires.
     pub former: Option<Former>,
+    /// What is served, since when, and what is wrong with the rungs before it, in a line of at most
+    /// [`EXPLANATION_MAX`] bytes; empty without a decision.
+    pub explanation: Arc<str>,
 }
 
 /// One rung of a steered name.

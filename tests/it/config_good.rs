@@ -430,3 +430,38 @@ fn the_manual_is_the_table() {
         assert!(text.contains(&wanted), "docs/configuration.md is not what bounds.rs says; UPDATE_EXPECT=1 writes it");
     }
 }
+
+#[test]
+fn who_answers_and_who_is_told() {
+    let answering = |text: &str| read(text).config.server.answering;
+    let plain = answering("");
+    assert_eq!((&*plain.name, plain.nsid, plain.identity, plain.cookies.enabled), ("ns.test", true, false, true));
+    assert!(plain.explain_to.is_empty() && plain.cookies.secrets().next().is_none());
+    let all = answering(
+        r#"
+        [server]
+        name = "ns7"
+        nsid = false
+        identity = true
+        explain_to = ["192.0.2.0/24", "2001:db8::/32", "198.51.100.7", "::1"]
+        [server.cookies]
+        enabled = false
+        "#,
+    );
+    assert_eq!((&*all.name, all.nsid, all.identity, all.cookies.enabled), ("ns7", false, true, false));
+    let prefixes: Vec<_> = all.explain_to.iter().map(ToString::to_string).collect();
+    assert_eq!(prefixes, ["192.0.2.0/24", "2001:db8::/32", "198.51.100.7/32", "::1/128"]);
+}
+
+#[test]
+fn secrets_of_cookies_are_lines_of_a_file_beside_the_configuration() {
+    let secret = "e5e973e5a6b2a43f48e7dc849e37bfcf";
+    let read = read_files(&[
+        ("etc/failoverd.toml", "[server]\n[server.cookies]\nsecret_file = \"cookies\""),
+        ("etc/cookies", &format!("{secret}\n\n  445536BCD2513298075A5D379663C962\r\n")),
+    ]);
+    let cookies = &read.config.server.answering.cookies;
+    assert_eq!(cookies.secrets().map(|secret| secret[..2].to_vec()).collect::<Vec<_>>(), [[0xe5, 0xe9], [0x44, 0x55]]);
+    assert!(!format!("{:?}", read.config).contains("e5"), "secrets never show");
+    assert_eq!(read.files[1], Path::new("etc/cookies"), "a change of the file is seen");
+}

@@ -64,6 +64,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/life-of-a-query.md",
         "docs/life-of-a-probe.md",
         "docs/contributing.md",
+        "docs/protocol.md",
     ] {
         let text = std::fs::read_to_string(root.join(page)).expect("a page");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {

@@ -62,7 +62,7 @@ const FOLDERS: &[Folder] = &[
     Folder {
         name: "answer",
         stages: &["config::Answering", "dns", "snapshot", "time", "zone"],
-        crates: &["ipnet"],
+        crates: &["ipnet", "siphasher"],
         std: &["net"],
     },
     // The switchboard sees every stage but the one that answers.

@@ -163,6 +163,7 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
             until: ago(129).wall,
             gone: ago(99).wall,
         }),
+        explanation: Arc::default(),
         steer: Arc::clone(&steer),
     };
     Snapshot {
@@ -170,6 +171,7 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
         zones: Zones::default(),
         status: Status {
             steers: [Arc::new(status)].into_iter().collect(),
+            steered: Arc::default(),
             watches: [watch(0, "vercel", down()), watch(1, "netlify", Verdict::Up { since: ago(3_600) })]
                 .into_iter()
                 .collect(),

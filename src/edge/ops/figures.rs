@@ -119,6 +119,10 @@ impl Scrape {
             let (label, help) = match name {
                 "queries" => ("transport", "Queries received, by transport"),
                 "queries_edns" => ("kind", "Queries that carried EDNS(0)"),
+                "queries_cookie" => (
+                    "proof",
+                    "Queries with a DNS cookie: of the client alone, with a server cookie that is right, or wrong",
+                ),
                 "queries_dropped" => ("kind", "Queries that got no reply at all"),
                 "query_bytes" => ("kind", "Bytes of queries"),
                 "replies" => ("rcode", "Replies sent, by response code"),

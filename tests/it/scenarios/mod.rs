@@ -9,6 +9,8 @@
 //!   www.fo.example.com. 30 IN A 192.0.2.20
 //! 12s  status www.fo.example.com
 //!   backup us (failed-over)
+//! 12s  explain www.fo.example.com to 192.0.2.200   # what its Extended DNS Error says
+//!   0: serving backup since 10:32:10Z; primary: connection refused
 //! ```
 //!
 //! `UPDATE_EXPECT=1` writes the expectations anew.

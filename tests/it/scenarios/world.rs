@@ -219,6 +219,7 @@ impl World {
         let words: Vec<_> = what.split_whitespace().collect();
         match words[..] {
             ["ask", name, rtype] => self.ask(name, rtype),
+            ["explain", name, "to", client] => vec![self.explain(name, client)],
             ["status", name] => vec![self.status(name)],
             ["turns"] => std::mem::take(&mut self.told),
             [origin, "refuses"] => self.set(origin, Health::Refuses),
@@ -289,23 +290,46 @@ impl World {
 
     /// What a client gets by UDP, in presentation format.
     fn ask(&mut self, name: &str, rtype: &str) -> Vec<String> {
-        let owner = Name::absolute(name).expect("a name");
-        let asked = Type::from_mnemonic(rtype).expect("a type");
-        let mut query = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-        query.extend_from_slice(owner.as_wire());
-        query.extend_from_slice(&asked.0.to_be_bytes());
-        query.extend_from_slice(&[0, 1]);
+        let reply = self.exchange(&query(name, rtype), "192.0.2.200");
+        reply.map_or_else(|| vec!["(no reply)".to_owned()], |reply| crate::wire::lines(&reply))
+    }
+
+    /// The text of the error that a client with EDNS is told (RFC 8914 §2).
+    fn explain(&mut self, name: &str, client: &str) -> String {
+        let mut query = query(name, "A");
+        query[11] = 1;
+        query.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+        let Some(reply) = self.exchange(&query, client) else { return "(no reply)".to_owned() };
+        let marks = reply.windows(2).rposition(|two| two == [0, 15]).filter(|&at| at > query.len());
+        marks.map_or_else(
+            || "(nothing)".to_owned(),
+            |at| {
+                let code = u16::from_be_bytes([reply[at + 4], reply[at + 5]]);
+                format!("{code}: {}", std::str::from_utf8(&reply[at + 6..]).expect("text"))
+            },
+        )
+    }
+
+    /// Sends a query from this address over UDP.
+    fn exchange(&mut self, query: &[u8], client: &str) -> Option<Vec<u8>> {
         let snapshot = self.snapshot.as_ref().expect("published");
-        let client = answer::Client {
-            address: "192.0.2.200:4321".parse().expect("an address"),
-            transport: answer::Transport::Udp,
-        };
+        let address = (client.parse::<IpAddr>().expect("an address"), 4321).into();
+        let client = answer::Client { address, transport: answer::Transport::Udp };
         let mut reply = answer::Reply::new();
         self.desk.now = self.now;
-        let ask = answer::read(&query);
-        match answer::answer(&query, &ask, &client, snapshot, &mut self.desk, &mut reply) {
-            answer::Disposition::Drop => vec!["(no reply)".to_owned()],
-            answer::Disposition::Send => crate::wire::lines(reply.bytes()),
+        let ask = answer::read(query);
+        match answer::answer(query, &ask, &client, snapshot, &mut self.desk, &mut reply) {
+            answer::Disposition::Drop => None,
+            answer::Disposition::Send => Some(reply.bytes().to_vec()),
         }
     }
+}
+
+fn query(name: &str, rtype: &str) -> Vec<u8> {
+    let asked = Type::from_mnemonic(rtype).expect("a type");
+    let mut query = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    query.extend_from_slice(Name::absolute(name).expect("a name").as_wire());
+    query.extend_from_slice(&asked.0.to_be_bytes());
+    query.extend_from_slice(&[0, 1]);
+    query
 }
