@@ -144,7 +144,8 @@ impl Table {
 
     /// Bytes it keeps allocated; versions that share shards each count them.
     pub fn bytes(&self) -> usize {
-        self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>() + self.rows.len() * size_of::<Row>()
+        self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>()
+            + self.rows.len() * size_of::<Row>()
             + self.denial().map_or(0, Denial::bytes)
     }
 

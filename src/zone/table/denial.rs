@@ -358,11 +358,7 @@ mod tests {
         }
     }
 
-    fn nsec3_zone<'h>(
-        owners: impl Iterator<Item = &'h [u8; HASH_LENGTH]>,
-        iterations: u16,
-        salt: &[u8],
-    ) -> Table {
+    fn nsec3_zone<'h>(owners: impl Iterator<Item = &'h [u8; HASH_LENGTH]>, iterations: u16, salt: &[u8]) -> Table {
         let head = [&[1, 0][..], &iterations.to_be_bytes(), &[salt.len() as u8], salt].concat();
         let mut builder = Builder::new(name("@"));
         builder.push(&name("@"), Type::SOA, 60, &[0; 22]).unwrap();
