@@ -99,7 +99,7 @@ pub(super) fn useful(
 /// Nothing depends on these records: without room they are left out, with their signatures. So they are where a pointer
 /// cannot reach their owner, behind 16 KiB of answer. Neither addresses nor SVCB hold names to compress.
 fn put_if_it_fits(set: &Records<'_>, signatures: Option<&Records<'_>>, owner: Owner<'_>, out: &mut Writer<'_>) {
-    if owner.at <= POINTER_MAX || owner.at == usize::MAX {
+    if (owner.at <= POINTER_MAX || owner.at == usize::MAX) && !out.is_short_of_room() {
         let _left_out = out.put(Section::Additional, set, signatures, owner, NO_APEX);
     }
 }

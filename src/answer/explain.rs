@@ -29,7 +29,7 @@ fn of_name<'s>(name: &[u8], hash: u64, from: &'s Snapshot) -> Option<&'s str> {
         Found::Exact(_) => from.status.explanation(name, hash),
         // RFC 4592 §3.3.1: the source of synthesis is `*` below the closest encloser; a `*` that exists has an encloser
         // that exists, so it is the first on the way up.
-        Found::Wildcard(_) => {
+        Found::Wildcard { .. } => {
             let mut above = name;
             while let Some(label) = above.first().filter(|&&label| label > 0) {
                 above = above.get(usize::from(*label) + 1..)?;

@@ -16,6 +16,7 @@ pub mod query; //   the question of a message
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
 mod signed; //      queries with a signature
+mod squeeze; //     names compressed as far as they go, where room is short
 pub mod stream; //  a TCP connection as a pure machine
 
 use std::hint::black_box;
@@ -135,7 +136,13 @@ fn respond(
         }
         None if ask.qclass == Class::CH => chaos::tell(ask, by, &mut writer),
         None => {
-            match resolve::resolve(ask, from, &mut writer) {
+            let mut outcome = resolve::resolve(ask, from, &mut writer);
+            if outcome.is_err() && via.transport == Transport::Udp {
+                writer.begin_again(ask);
+                outcome = resolve::resolve(ask, from, &mut writer);
+                outcome = writer.squeeze(ask).and(outcome);
+            }
+            match outcome {
                 Ok(Disposition::Send) => {}
                 Ok(Disposition::Drop) => {
                     out.clear();
@@ -188,7 +195,7 @@ fn refusal(ask: &Ask, via: &Client, proof: Proof, from: &Snapshot) -> Option<(Rc
     }
     match ask.qtype {
         // No data can have these types, nor may they be asked for (RFC 6895 §3.1; NXNAME: RFC 9824 §3.5).
-        Type(0 | 41 | 128 | 249 | 250) => Some((Rcode::FORMERR, None)),
+        Type(41 | 128 | 249 | 250) => Some((Rcode::FORMERR, None)),
         // RFC 5936 §4.2: over UDP, AXFR "is not defined".
         Type::AXFR if via.transport == Transport::Udp => Some((Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED))),
         // RFC 5936 §2.2.1: a transfer of what is no zone of ours, and one that policy denies.

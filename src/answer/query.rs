@@ -72,10 +72,11 @@ pub fn read(query: &[u8]) -> Ask {
         ask.opt = None;
     }
     let is_understood = is_whole && ask.read_options(query).is_some();
-    ask.defect = if header.opcode() != Opcode::QUERY {
-        Some(Defect::Opcode)
-    } else if is_whole && ask.has_unknown_version() {
+    // RFC 6891 §6.1.3: of a version we do not know, we cannot know what an opcode means.
+    ask.defect = if is_whole && ask.has_unknown_version() {
         Some(Defect::Version)
+    } else if header.opcode() != Opcode::QUERY {
+        Some(Defect::Opcode)
     } else if !is_understood || !ask.has_question() && ask.options.cookie.is_none() {
         // RFC 7873 §5.4: without a question, a cookie alone is asked for.
         Some(Defect::Malformed)

@@ -5,6 +5,7 @@
 
 use crate::answer::edns::{Closing, OPTION_HEAD, PADDED_TO};
 use crate::answer::query::Ask;
+use crate::answer::squeeze::squeeze;
 use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
@@ -12,6 +13,9 @@ use crate::zone::table::{RECORD_HEAD, Records};
 
 /// The size we offer, and the most we send over UDP (RFC 9715 §3.1).
 pub const UDP_PAYLOAD: u16 = 1232;
+
+/// The most that is written of a reply that is then squeezed: what a pointer reaches.
+const SQUEEZED_FROM: usize = POINTER_MAX + 1;
 
 /// Where a reply is written; made once per thread and used again and again.
 #[derive(Debug)]
@@ -66,7 +70,7 @@ pub(super) struct Owner<'n> {
     pub(super) name: &'n [u8],
 }
 
-/// Where the apex stands in the message, and its length: what the tails of names are replaced by.
+/// Where the apex stands in the message, byte for byte, and its length: what the tails of names are replaced by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ApexSpot {
     pub(super) at: usize,
@@ -104,6 +108,8 @@ pub(super) struct Writer<'r> {
     /// Where the sections must end: OPT's room is behind it.
     limit: usize,
     opt_room: usize,
+    /// Where they must end once the reply is squeezed; until then there is room to spare.
+    squeezed_limit: Option<usize>,
     counts: [u16; 3],
     pub(super) rcode: Rcode,
     pub(super) is_authoritative: bool,
@@ -122,6 +128,7 @@ impl<'r> Writer<'r> {
             at: end,
             limit: limit.min(MESSAGE_MAX) - opt_room,
             opt_room,
+            squeezed_limit: None,
             counts: [0; 3],
             rcode: Rcode::NOERROR,
             is_authoritative: false,
@@ -280,6 +287,55 @@ impl<'r> Writer<'r> {
             self.reply.buffer[head + 4..head + 8].copy_from_slice(&ttl.to_be_bytes());
             head += HEAD + self.rdata_length(head) + written.owner;
         }
+    }
+
+    /// Begins again, for a reply that had no room: without data that may be left out, and to be squeezed.
+    pub(super) fn begin_again(&mut self, ask: &Ask) {
+        self.squeezed_limit = Some(self.limit);
+        (self.at, self.limit, self.counts) = (ask.question_end(), SQUEEZED_FROM, [0; 3]);
+        (self.rcode, self.is_authoritative) = (Rcode::NOERROR, false);
+    }
+
+    /// Squeezes what was written since [`Writer::begin_again`].
+    ///
+    /// # Errors
+    /// [`Full`] if RRsets were left out.
+    pub(super) fn squeeze(&mut self, ask: &Ask) -> Result<(), Full> {
+        self.limit = self.squeezed_limit.take().unwrap_or(self.limit);
+        let (into, from) = self.reply.buffer.split_at_mut(SQUEEZED_FROM);
+        from[..self.at].copy_from_slice(&into[..self.at]);
+        let squeezed = squeeze(&from[..self.at], ask.question_end(), self.counts, &mut into[..self.limit]);
+        (self.at, self.counts) = (squeezed.length, squeezed.counts);
+        if squeezed.is_whole { Ok(()) } else { Err(Full) }
+    }
+
+    /// True while data that may be left out is left out, to make room.
+    pub(super) fn is_short_of_room(&self) -> bool {
+        self.squeezed_limit.is_some()
+    }
+
+    /// True if this name, byte for byte, stands at `at`.
+    pub(super) fn has_name(&self, mut at: usize, name: &[u8]) -> bool {
+        let mut rest = name;
+        // Not more pointers than labels: each leads to one that was written before.
+        for _ in 0..name.len() {
+            let Some(&label) = self.bytes().get(at) else { return false };
+            if label >= 0xc0 {
+                at =
+                    usize::from(label & 0x3f) << 8 | usize::from(self.bytes().get(at + 1).copied().unwrap_or_default());
+                continue;
+            }
+            let length = usize::from(label) + 1;
+            let Some((label, after)) = rest.split_at_checked(length) else { return false };
+            if self.bytes().get(at..at + length) != Some(label) {
+                return false;
+            }
+            if after.is_empty() {
+                return true;
+            }
+            (at, rest) = (at + length, after);
+        }
+        false
     }
 
     /// What was written so far, from the header on.

@@ -7,15 +7,15 @@ use crate::answer::additional::{self, signatures};
 use crate::answer::lookup::{Found, find};
 use crate::answer::proof::{Claim, Proofs};
 use crate::answer::query::Ask;
-use crate::answer::reply::{ApexSpot, Full, HEAD, Owner, Section, Writer, Written};
+use crate::answer::reply::{ApexSpot, Full, HEAD, NO_APEX, Owner, Section, Writer, Written};
 use crate::dns::Type;
 use crate::dns::message::{HEADER, Opt, Rcode};
 use crate::dns::name::{NAME_MAX, wire_length};
 use crate::snapshot::{Snapshot, ZoneVersion};
 use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
 
-/// Aliases followed for one query; BIND follows 11, Knot 20. What was found so far is the answer then.
-pub(super) const ALIASES_MAX: usize = 16;
+/// Aliases followed for one query: Knot follows 5, BIND 11, NSD any number. What was found so far is the answer then.
+pub(super) const ALIASES_MAX: usize = 64;
 
 /// The name that is looked for: at first the question's, then the target of each alias.
 pub(super) struct Sought {
@@ -59,6 +59,25 @@ impl Sought {
     }
 }
 
+/// The aliases that were followed.
+struct Trail {
+    /// Hashes of the names looked for: equal ones mean a loop.
+    seen: [u64; ALIASES_MAX + 1],
+    /// Each DNAME in the answer, by the hash of its owner, and where its target stands.
+    dnames: [(u64, usize); ALIASES_MAX + 1],
+}
+
+impl Trail {
+    fn new() -> Self {
+        Self { seen: [0; ALIASES_MAX + 1], dnames: [(0, 0); ALIASES_MAX + 1] }
+    }
+
+    /// Where the target of the DNAME with this hash of its owner stands, if it is in the answer.
+    fn dname(&self, owner: u64) -> Option<usize> {
+        self.dnames.iter().find(|&&(hash, at)| hash == owner && at > 0).map(|&(_, at)| at)
+    }
+}
+
 /// Writes the sections that answer `ask`, and the rcode and AA.
 ///
 /// # Errors
@@ -79,15 +98,15 @@ fn follow<'s>(
 ) -> Result<Disposition, Full> {
     let wants_dnssec = ask.opt.as_ref().is_some_and(Opt::wants_dnssec);
     let mut sought = Sought::question(ask);
-    // Hashes of the names looked for: equal ones mean a loop.
-    let mut seen = [0; ALIASES_MAX + 1];
-    // Each DNAME in the answer, by the hash of its owner, and where its target stands.
-    let mut dnames = [(0, 0); ALIASES_MAX + 1];
+    // Made with the first alias: most answers have none.
+    let mut trail: Option<Trail> = None;
     for alias in 0..=ALIASES_MAX {
-        if seen[..alias].contains(&sought.hash) {
+        if let Some(trail) = &trail
+            && trail.seen[..alias].contains(&sought.hash)
+        {
             return Ok(Disposition::Send);
         }
-        seen[alias] = sought.hash;
+        let asked = sought.hash;
         // 2. "Search the available zones for the zone which is the nearest ancestor to QNAME."
         let Some(zone) = zone_of(sought.name(), ask.qtype, from) else {
             if alias == 0 {
@@ -97,7 +116,7 @@ fn follow<'s>(
         };
         let table = &zone.table;
         let apex_front = sought.length - table.apex_wire().len();
-        let apex = ApexSpot { at: sought.suffix(apex_front).at, length: table.apex_wire().len() };
+        let apex = apex_spot(table, sought.suffix(apex_front), out);
         // RFC 4035 §3.1: signatures and proofs of a signed zone, for who sets DO.
         let signed = wants_dnssec && table.is_signed();
         // 3. "Start matching down, label by label, in the zone."
@@ -115,9 +134,9 @@ fn follow<'s>(
                 }
                 let expanded = if let Found::Wildcard { front, .. } = found { Some(front) } else { None };
                 let owner = sought.suffix(0);
-                if ask.qtype == Type::RRSIG && node.sets().any(|set| set.rtype == Type::RRSIG) {
+                if ask.qtype == Type::RRSIG && node.all_signatures().next().is_some() {
                     // Signatures are an RRset of their own only to who asks for them.
-                    for set in node.sets().filter(|set| set.rtype == Type::RRSIG) {
+                    for set in node.all_signatures() {
                         out.put(Section::Answer, &set, None, owner, apex)?;
                     }
                     if let Some(encloser) = expanded.filter(|_| signed) {
@@ -127,7 +146,9 @@ fn follow<'s>(
                 }
                 if let Some(records) = asked_for(node, ask.qtype) {
                     // RFC 2181 §5: the DNAME that led here, and is asked for, is in the answer already.
-                    if ask.qtype == Type::DNAME && dnames[..alias].iter().any(|&(hash, _)| hash == sought.hash) {
+                    if ask.qtype == Type::DNAME
+                        && trail.as_ref().is_some_and(|trail| trail.dname(sought.hash).is_some())
+                    {
                         return Ok(Disposition::Send);
                     }
                     let signatures = signatures(node, records.rtype, signed);
@@ -145,8 +166,8 @@ fn follow<'s>(
                 // 3a. "If the data at the node is a CNAME, and QTYPE doesn't match CNAME, copy the CNAME RR into the
                 // answer section, change QNAME to the canonical name, and go back to step 1." What signs and proves the
                 // CNAME itself stands beside it (RFC 4035 §2.5).
-                let alias = if is_beside_cname(ask.qtype) { None } else { alias_of(node, Type::CNAME) };
-                let Some((records, target)) = alias else {
+                let cname = if is_beside_cname(ask.qtype) { None } else { alias_of(node, Type::CNAME) };
+                let Some((records, target)) = cname else {
                     // "The QNAME exists, but not the QTYPE": NODATA (RFC 2308 §2.2).
                     let claim = match expanded {
                         Some(encloser) => Claim::NoTypeAtWildcard { encloser },
@@ -159,6 +180,7 @@ fn follow<'s>(
                 if let Some(encloser) = expanded.filter(|_| signed) {
                     gather(proofs, Claim::Expanded { encloser }, table, &sought);
                 }
+                trail.get_or_insert_with(Trail::new).seen[alias] = asked;
                 let (at, literal) = alias_place(&records, written, apex);
                 sought.go_on(target, &[], at, literal, apex.at);
             }
@@ -169,15 +191,16 @@ fn follow<'s>(
                 };
                 let owner = sought.suffix(front);
                 let owner_hash = hash_folded(owner.name);
-                let known = dnames[..alias].iter().find(|&&(hash, at)| hash == owner_hash && at > 0);
-                let target_at = match known {
-                    Some(&(_, at)) => at,
+                let trail = trail.get_or_insert_with(Trail::new);
+                let target_at = match trail.dname(owner_hash) {
+                    Some(at) => at,
                     None => {
                         let signatures = signatures(node, Type::DNAME, signed);
                         out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?.head + HEAD
                     }
                 };
-                dnames[alias] = (owner_hash, target_at);
+                trail.seen[alias] = asked;
+                trail.dnames[alias] = (owner_hash, target_at);
                 // "If the name is longer than 255 octets, the RCODE is YXDOMAIN" (§2.2).
                 if front + target.len() > NAME_MAX {
                     out.rcode = Rcode::YXDOMAIN;
@@ -243,10 +266,18 @@ fn alias_of(node: Node<'_>, rtype: Type) -> Option<(Records<'_>, &[u8])> {
     Some((records, rdata.get(..wire_length(rdata).ok()?)?))
 }
 
-/// The RRset that answers `qtype`: for ANY one of them, which is a whole answer (RFC 8482 §4.1), and not a signature.
+/// The RRset that answers `qtype`: for ANY one of them, which is a whole answer (RFC 8482 §4.1), and of what DNSSEC put
+/// there only if there is nothing else. NSEC3 are no data of a name (RFC 5155 §7.2.8).
 #[inline]
 fn asked_for<'t>(node: Node<'t>, qtype: Type) -> Option<Records<'t>> {
-    if qtype == Type::ANY { node.sets().find(|set| set.rtype != Type::RRSIG) } else { node.records(qtype) }
+    match qtype {
+        Type::ANY => {
+            let is_data = |set: &Records<'_>| !matches!(set.rtype, Type::RRSIG | Type::NSEC | Type::NSEC3);
+            node.sets().find(is_data).or_else(|| node.records(Type::NSEC))
+        }
+        Type::NSEC3 => None,
+        _ => node.records(qtype),
+    }
 }
 
 /// Types that a CNAME has beside it (RFC 4035 §2.5): they are never looked for at its target.
@@ -263,6 +294,12 @@ fn alias_place(records: &Records<'_>, written: Written, apex: ApexSpot) -> (usiz
     (written.head + HEAD, literal)
 }
 
+/// The apex as what names in RDATA end in: only if its case in the message is theirs, which they keep (RFC 1034 §3.1).
+fn apex_spot(table: &Table, owner: Owner<'_>, out: &Writer<'_>) -> ApexSpot {
+    let is_same = out.has_name(owner.at, table.apex_wire());
+    ApexSpot { at: if is_same { owner.at } else { NO_APEX.at }, length: table.apex_wire().len() }
+}
+
 /// RFC 2308 §3: the zone's SOA in the authority section, its TTL the lesser of its own and MINIMUM (§5); that of its
 /// signatures is the same (RFC 4034 §3). Then what proves the answer.
 fn negative<'s>(
@@ -275,7 +312,7 @@ fn negative<'s>(
 ) -> Result<Disposition, Full> {
     let apex_length = table.apex_wire().len();
     let owner = sought.suffix(sought.length - apex_length);
-    let apex = ApexSpot { at: owner.at, length: apex_length };
+    let apex = apex_spot(table, owner, out);
     if let Some(node) = table.apex_node()
         && let Some(records) = node.records(Type::SOA)
     {

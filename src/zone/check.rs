@@ -51,7 +51,8 @@ pub fn check(table: &Table, oddities: Vec<Oddity>, complete: bool, steered: &dyn
     }
     apex(table, complete, &mut findings);
     let glue = targets::Glue::of(table);
-    for node in table.iter() {
+    // Records of hashes stand where no name is: below an apex with a DNAME too.
+    for node in table.iter().filter(|node| !node.is_hashed()) {
         names(table, &node, &mut findings);
         if node.is_under_cut() {
             hidden(table, &node, &glue, &mut findings);

@@ -328,6 +328,12 @@ impl<'t> Node<'t> {
         self.raw.signatures(rtype)
     }
 
+    /// The RRSIG of the name, by the type they cover, but for those of an NSEC3, which is no data of the name.
+    pub fn all_signatures(&self) -> impl Iterator<Item = Records<'t>> + use<'t> {
+        let of_name = |slot: &node::Slot| slot.is_signature && slot.rtype != Type::NSEC3;
+        self.raw.slots().filter(move |(slot, _)| of_name(slot)).map(|(_, records)| records)
+    }
+
     /// All RRsets, as they are stored, by type, the signatures of each behind it.
     pub fn sets(&self) -> impl Iterator<Item = Records<'t>> + use<'t> {
         self.raw.sets()

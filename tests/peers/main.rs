@@ -6,6 +6,7 @@
 mod support; // starting the daemon, asking it, waiting for it
 
 mod answers; //   the same zone in other nameservers answers the same
+mod compliance; // flags, versions and options, known, unknown and malformed
 mod crash; //     kill -9, a full disk, a hung disk
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU

@@ -367,12 +367,13 @@ fn mark_of(slot: Slot) -> u8 {
     }
 }
 
-/// The tail byte of one name. A name that ends in the root alone gains nothing by a pointer.
+/// The tail byte of one name. A name that ends in the root alone gains nothing by a pointer, and one that writes the apex
+/// (folded) with capitals would lose them.
 fn tail(name: &[u8], apex: &[u8]) -> u8 {
     if apex.len() <= OWNER.len() {
         return 0;
     }
-    front_of(name, apex).map_or(0, |front| front as u8 + 1)
+    front_of(name, apex).filter(|&front| name[front..].starts_with(apex)).map_or(0, |front| front as u8 + 1)
 }
 
 #[cfg(test)]
