@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use failoverd::dns::{Name, Type};
 
 /// Aliases followed for one query.
-const ALIASES_MAX: usize = 16;
+const ALIASES_MAX: usize = 64;
 
 /// One record of class IN as it stands in a zone file.
 #[derive(Clone, PartialEq, Eq, Debug)]
