@@ -95,10 +95,23 @@ impl Asked {
                     let [_, version] = high.to_be_bytes();
                     self.opt = Some(Opt { size, version, wants_dnssec: low & 0x8000 != 0, options });
                 }
-                self.is_signed |= section == 2 && rtype == Type(250);
+                if self.is_signed {
+                    // RFC 8945 §5.1: a TSIG is the last record of all.
+                    return None;
+                }
+                if rtype == Type(250) {
+                    if section != 2 {
+                        return None;
+                    }
+                    // Whether the TSIG itself is well formed is left to the engine's own tests.
+                    (self.is_signed, reading.is_doubtful) = (true, true);
+                }
             }
         }
-        (reading.at == reading.query.len() && counts[0] == 1).then_some(())
+        // RFC 7873 §5.4: a cookie may come without a question.
+        let has_cookie = self.opt.as_ref().is_some_and(|opt| opt.options.iter().any(|&(code, _)| code == 10));
+        reading.is_doubtful |= counts[0] == 0;
+        (reading.at == reading.query.len() && (counts[0] == 1 || has_cookie)).then_some(())
     }
 
     /// Options twice, or with a length that their documents do not know.

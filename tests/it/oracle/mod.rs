@@ -12,6 +12,7 @@ pub mod model; //   RFC 1034 §4.3.2 written down slowly
 pub mod query; //   queries made from choices
 pub mod rdata; //   RDATA between text and wire
 pub mod reply; //   a slow reader of replies
+pub mod signed; //  signatures and proofs
 pub mod stream; //  TCP framing
 pub mod world; //   zones as the model and as the engine have them
 

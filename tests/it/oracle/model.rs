@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use failoverd::dns::{Name, Type};
 
 /// Aliases followed for one query.
-const ALIASES_MAX: usize = 16;
+const ALIASES_MAX: usize = 64;
 
 /// One record of class IN as it stands in a zone file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,12 +73,12 @@ impl Zone {
         self.set_as(owner, owner, rtype)
     }
 
-    fn has(&self, owner: &Name, rtype: Type) -> bool {
+    pub fn has(&self, owner: &Name, rtype: Type) -> bool {
         self.rows.iter().any(|row| row.owner == *owner && row.rtype == rtype)
     }
 
     /// A name exists if it or a name below it owns a record (RFC 4592 §2.2).
-    fn exists(&self, name: &Name) -> bool {
+    pub fn exists(&self, name: &Name) -> bool {
         *name == self.apex
             || self.rows.iter().any(|row| row.owner.is_within(name))
             || self.silent.iter().any(|silent| silent.is_within(name))
@@ -101,7 +101,7 @@ impl Zone {
     }
 
     /// Neither a cut nor below a cut or a DNAME.
-    fn is_plain(&self, name: &Name) -> bool {
+    pub fn is_plain(&self, name: &Name) -> bool {
         path_to(name, &self.apex).iter().all(|above| {
             let is_apex = *above == self.apex;
             (is_apex || !self.has(above, Type::NS)) && (above == name || !self.has(above, Type::DNAME))
@@ -136,7 +136,7 @@ impl Zone {
 }
 
 /// The names from `apex` down to `name`, both included; none if it is elsewhere.
-fn path_to(name: &Name, apex: &Name) -> Vec<Name> {
+pub fn path_to(name: &Name, apex: &Name) -> Vec<Name> {
     let mut path: Vec<Name> =
         std::iter::successors(Some(name.clone()), Name::parent).take_while(|above| above.is_within(apex)).collect();
     path.reverse();
@@ -145,7 +145,7 @@ fn path_to(name: &Name, apex: &Name) -> Vec<Name> {
 
 /// The zone to search: the deepest that holds the name; for DS one above its owner, where we have one (RFC 4035
 /// §3.1.4.1).
-fn zone_of<'z>(zones: &'z [Zone], qname: &Name, qtype: Type) -> Option<&'z Zone> {
+pub fn zone_of<'z>(zones: &'z [Zone], qname: &Name, qtype: Type) -> Option<&'z Zone> {
     let deepest = |strictly: bool| {
         let holds = |zone: &&Zone| qname.is_within(&zone.apex) && !(strictly && zone.apex == *qname);
         zones.iter().filter(holds).max_by_key(|zone| zone.apex.label_count())
@@ -227,7 +227,9 @@ pub fn answer(zones: &[Zone], qname: &Name, qtype: Type) -> Expected {
             expected.add(set);
             return expected;
         }
-        let Some(cname) = zone.set_as(&sought, &node, Type::CNAME) else {
+        // RFC 4035 §2.5: what signs and proves a CNAME stands beside it, and is not looked for at its target.
+        let is_beside = matches!(qtype, Type::RRSIG | Type::NSEC);
+        let Some(cname) = zone.set_as(&sought, &node, Type::CNAME).filter(|_| !is_beside) else {
             expected.authority.extend(zone.negative());
             return expected;
         };

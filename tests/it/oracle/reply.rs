@@ -40,6 +40,8 @@ pub struct Reply {
     /// Answer, authority, additional without OPT.
     pub sections: [Vec<Record>; 3],
     pub opt: Option<Opt>,
+    /// A TSIG ends the message (RFC 8945 §5.1).
+    pub is_signed: bool,
     pub size: usize,
 }
 
@@ -54,7 +56,7 @@ pub fn read(bytes: &[u8]) -> Reply {
         at = name(bytes, at).1 + 4;
     }
     let question = bytes[12..at].to_vec();
-    let (mut sections, mut opt) = ([const { Vec::new() }; 3], None);
+    let (mut sections, mut opt, mut is_signed) = ([const { Vec::new() }; 3], None, false);
     for (section, count) in sections.iter_mut().zip([word(6), word(8), word(10)]) {
         for _ in 0..count {
             let start = at;
@@ -63,13 +65,16 @@ pub fn read(bytes: &[u8]) -> Reply {
             let ttl = u32::from(word(head + 4)) << 16 | u32::from(word(head + 6));
             let rdata = head + 10..head + 10 + usize::from(word(head + 8));
             at = rdata.end;
-            assert!(at <= bytes.len(), "RDATA within the message");
+            assert!(at <= bytes.len() && !is_signed, "RDATA within the message, and nothing behind a TSIG");
             if rtype == Type::OPT {
                 assert!(opt.is_none() && head == start + 1, "one OPT, owned by the root");
                 let options = options(&bytes[rdata]).expect("options fill the RDATA of OPT");
                 let [_, version, high, low] = ttl.to_be_bytes();
                 let flags = u16::from_be_bytes([high, low]);
                 opt = Some((Opt { size: class, version, flags, options, length: at - start }, (ttl >> 24) as u16));
+            } else if rtype == Type(250) {
+                assert_eq!((class, ttl), (255, 0), "RFC 8945 §4.2");
+                is_signed = true;
             } else {
                 assert_eq!(class, 1, "records of class IN");
                 section.push(Record { owner, rtype, ttl, rdata: plain(bytes, rtype, rdata), size: at - start });
@@ -85,6 +90,7 @@ pub fn read(bytes: &[u8]) -> Reply {
         question,
         sections,
         opt: opt.map(|(opt, _)| opt),
+        is_signed,
         size: bytes.len(),
     }
 }
@@ -145,15 +151,16 @@ fn plain(bytes: &[u8], rtype: Type, rdata: std::ops::Range<usize>) -> Vec<u8> {
     out
 }
 
-/// Records as RRsets, in the order of their first ones.
+/// Records as RRsets, in the order of their first ones; signatures of different types are different RRsets.
 ///
 /// # Panics
 /// If a record stands there twice, or an RRset has two TTLs (RFC 2181 §5).
 pub fn sets(records: &[Record]) -> Vec<Set> {
     let mut sets: Vec<Set> = Vec::new();
-    let mut places: BTreeMap<(Name, Type), usize> = BTreeMap::new();
+    let mut places: BTreeMap<(Name, Type, &[u8]), usize> = BTreeMap::new();
     for record in records {
-        let key = (record.owner.clone(), record.rtype);
+        let covered = if record.rtype == Type::RRSIG { &record.rdata[..2] } else { &[] };
+        let key = (record.owner.clone(), record.rtype, covered);
         let at = *places.entry(key).or_insert_with(|| {
             let (owner, rtype, ttl) = (record.owner.clone(), record.rtype, record.ttl);
             sets.push(Set { owner, rtype, ttl, rdata: BTreeSet::new() });

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use failoverd::answer::{Client, Desk, Disposition, Reply, Transport, answer, reach, read};
+use failoverd::config::{Answering, Cookies};
 use failoverd::dns::{Name, Serial, Type};
 use failoverd::snapshot::{Generation, Snapshot, ZoneVersion};
 use failoverd::zone::report::Report;
@@ -45,11 +46,21 @@ impl World {
             let table = builder.finish().0.with(&silences);
             Arc::new(ZoneVersion { apex: zone.apex.clone(), serial: Serial(1), table })
         });
-        let zones_served = versions.collect();
-        Self { snapshot: Snapshot { generation: Generation(1), zones: zones_served, ..Snapshot::default() }, zones }
+        let snapshot = Snapshot {
+            generation: Generation(1),
+            zones: versions.collect(),
+            answering: Arc::new(Answering {
+                name: "ns1".into(),
+                nsid: true,
+                cookies: Cookies::of([[7; 16]]),
+                ..Answering::default()
+            }),
+            ..Snapshot::default()
+        };
+        Self { snapshot, zones }
     }
 
-    /// Zones in master format by apex; `; silent NAME` makes a name silent.
+    /// Zones in master format by apex; `; silent NAME` makes a name silent, and `; signed` signs all.
     fn parse(texts: &[(&str, &str)]) -> Self {
         let zones = texts.iter().map(|(apex, text)| {
             let mut zone = Zone::new(name(apex));
@@ -94,7 +105,7 @@ pub fn standing(at: usize) -> &'static World {
 pub const STANDING_COUNT: usize = STANDING.len();
 
 /// Each with the zones that are served side by side.
-const STANDING: [&[(&str, &str)]; 6] = [
+const STANDING: [&[(&str, &str)]; 8] = [
     &[("example.com", PLAIN)],
     // RFC 4592 §2.2.1, and more of the kind.
     &[("example", WILDCARDS)],
@@ -108,6 +119,8 @@ const STANDING: [&[(&str, &str)]; 6] = [
     &[(".", ROOT), ("com", COM), ("example.com", CUTS)],
     &[("example.com", CUTS)],
     &[("example.com", STEERED), ("big.example.com", BIG)],
+    &[("example", SIGNED_WILDCARDS)],
+    &[("com", COM), ("example.com", SIGNED_CUTS)],
 ];
 
 const PLAIN: &str = r#"
@@ -181,6 +194,53 @@ www.*.ns A 192.0.2.6
 *.https A 192.0.2.7
 *.mx MX 0 x.mx
 *.*.two TXT "two stars"
+"#;
+
+const SIGNED_WILDCARDS: &str = r#"; signed
+@ SOA ns admin 1 2 3 4 5000
+@ NS ns.example.com.
+@ DNSKEY 257 3 13 AQID
+* TXT "this is a wildcard"
+* MX 10 host1
+sub.* TXT "this is not a wildcard"
+host1 A 192.0.2.1
+host1 AAAA 2001:db8::1
+mail MX 0 host1
+a.ent.w A 192.0.2.5
+*.w A 192.0.2.6
+*.cname CNAME host1
+twice CNAME x.again
+*.again CNAME y.cname
+out CNAME www.example.net.
+none CNAME x.host1
+d DNAME w
+dd DNAME cname
+subdel NS ns.subdel
+ns.subdel A 192.0.2.3
+safe NS ns.subdel
+safe DS 1 13 2 0123456789012345678901234567890123456789012345678901234567890123
+"#;
+
+const SIGNED_CUTS: &str = r#"; signed
+@ 600 SOA ns admin 1 2 3 4 5
+@ NS ns
+ns A 192.0.2.4
+mail MX 10 ns
+sub NS ns.sub
+sub NS ns
+ns.sub A 192.0.2.7
+ent.below.sub A 192.0.2.7
+safe NS ns.sub
+safe NS ns.safe
+safe 60 DS 1 13 2 0123456789012345678901234567890123456789012345678901234567890123
+safe 60 DS 2 13 2 0123456789012345678901234567890123456789012345678901234567890123
+ns.safe A 192.0.2.8
+www A 192.0.2.9
+a.b.c A 192.0.2.10
+wide TXT "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+wide TXT "1123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+tosafe CNAME x.safe
+tosub CNAME x.sub
 "#;
 
 const ALIASES: &str = r#"
