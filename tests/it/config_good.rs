@@ -505,6 +505,8 @@ listen = ["192.0.2.1:53", "tls://192.0.2.1", "https://[2001:db8::1]", "quic://[2
 [server.tls]
 certificate = "tls/fullchain.pem"
 key = "/run/privkey.pem"
+[zone."example.com"]
+file = "example.com.zone"
 "#,
     );
     assert_eq!(read.warnings, [""; 0]);
@@ -519,7 +521,9 @@ key = "/run/privkey.pem"
 
 #[test]
 fn a_certificate_for_nobody_is_worth_a_word() {
-    let read = read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n");
+    let read = read(
+        "[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n[zone.\"example.com\"]\nfile = \"z\"\n",
+    );
     assert_eq!(read.warnings.len(), 1);
     assert!(read.warnings[0].contains("`[server.tls]` is not used"), "{:?}", read.warnings);
 }
