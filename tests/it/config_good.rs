@@ -454,6 +454,8 @@ listen = ["192.0.2.1:53", "tls://192.0.2.1", "https://[2001:db8::1]", "quic://[2
 [server.tls]
 certificate = "tls/fullchain.pem"
 key = "/run/privkey.pem"
+[zone."example.com"]
+file = "example.com.zone"
 "#,
     );
     assert_eq!(read.warnings, [""; 0]);
@@ -468,7 +470,8 @@ key = "/run/privkey.pem"
 
 #[test]
 fn a_certificate_for_nobody_is_worth_a_word() {
-    let read = read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n");
-    assert_eq!(read.warnings.len(), 1);
+    let read =
+        read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n[zone.\"a.test\"]\nfile = \"z\"\n");
+    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     assert!(read.warnings[0].contains("`[server.tls]` is not used"), "{:?}", read.warnings);
 }
