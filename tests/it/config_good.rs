@@ -521,9 +521,8 @@ file = "example.com.zone"
 
 #[test]
 fn a_certificate_for_nobody_is_worth_a_word() {
-    let read = read(
-        "[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n[zone.\"example.com\"]\nfile = \"z\"\n",
-    );
-    assert_eq!(read.warnings.len(), 1);
+    let read =
+        read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n[zone.\"a.test\"]\nfile = \"z\"\n");
+    assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     assert!(read.warnings[0].contains("`[server.tls]` is not used"), "{:?}", read.warnings);
 }

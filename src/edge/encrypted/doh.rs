@@ -22,6 +22,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -45,6 +46,8 @@ use crate::edge::tcp::Closed;
 const DNS_MESSAGE: &str = "application/dns-message";
 /// Bytes of a request's head. GET carries its query there: one of some 10,000 bytes, far above any that is sent.
 const HEAD_MAX: u32 = 16 * 1024;
+/// The most that is read of a body that is refused.
+const DISCARDED: usize = 4 * MESSAGE_MAX;
 /// Bytes a client may send on a stream, and on all of a connection, before we have taken the first of them.
 const STREAM_WINDOW: u32 = 65_535;
 const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
@@ -201,18 +204,40 @@ impl AsRef<[u8]> for Held {
 
 async fn respond(request: Request<Incoming>, talk: Arc<Talk>) -> Result<Response<Full<Bytes>>, Infallible> {
     talk.place.used();
-    Ok(talk.exchange(request).await.unwrap_or_else(|refusal| refusal.response()))
+    let (head, mut body) = request.into_parts();
+    Ok(match talk.exchange(&head, &mut body).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            if refusal != Refusal::Late {
+                let _ = timeout(talk.limits.receive, discard(&mut body)).await;
+            }
+            refusal.response()
+        }
+    })
+}
+
+/// Takes what is left of the body of a request that is refused, unless it is very much: clients that are still sending
+/// when the response comes lose it (curl 7.88).
+async fn discard(body: &mut Incoming) {
+    let mut left = DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let taken = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(taken) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
 }
 
 impl Talk {
-    async fn exchange(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn exchange(&self, head: &Parts, body: &mut Incoming) -> Result<Response<Full<Bytes>>, Refusal> {
         let mut hold = self.place.hold();
-        let query = match (request.uri().path() == &*self.site.path, request.method()) {
+        let query = match (head.uri.path() == &*self.site.path, &head.method) {
             (false, _) => return Err(Refusal::Path),
-            (true, &Method::GET) => from_parameter(request.uri().query(), &mut hold)?,
+            (true, &Method::GET) => from_parameter(head.uri.query(), &mut hold)?,
             (true, &Method::POST) => {
-                announced(request.headers())?;
-                let arrival = timeout(self.limits.receive, from_body(request.into_body(), &mut hold));
+                announced(&head.headers)?;
+                let arrival = timeout(self.limits.receive, from_body(body, &mut hold));
                 arrival.await.map_err(|_| Refusal::Late)??
             }
             _ => return Err(Refusal::Method),
@@ -263,7 +288,7 @@ fn announced(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The query of a POST.
-async fn from_body(mut body: Incoming, hold: &mut Hold) -> Result<Vec<u8>, Refusal> {
+async fn from_body(body: &mut Incoming, hold: &mut Hold) -> Result<Vec<u8>, Refusal> {
     let mut query = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refusal::Late)?.into_data() else { continue };

@@ -171,13 +171,17 @@ async fn attend(
 #[derive(PartialEq, Eq, Debug)]
 struct Misuse(&'static [u8]);
 
-/// Why a stream brought no query.
+/// Why a stream gets no reply.
 #[derive(PartialEq, Eq, Debug)]
 enum Missing {
-    /// The client has taken it back, or is gone.
+    /// The client has taken the query back, or is gone.
     Cancelled,
     /// It would take more memory than the connection may have.
     Memory,
+    /// The query did not arrive in time, or the reply was not taken.
+    Late,
+    /// We have nothing to say about that name at this moment.
+    Silent,
     Misuse(Misuse),
 }
 
@@ -190,34 +194,41 @@ struct Exchange {
 }
 
 impl Exchange {
+    /// A stream that is dropped looks as if all was said: what ends otherwise is reset.
     async fn run(mut self, client: Client, shared: Shared) -> Result<(), Misuse> {
-        let query = match timeout(self.limits.receive, whole(&mut self.receive, &mut self.hold)).await {
-            Ok(Ok(query)) => query,
-            Ok(Err(Missing::Cancelled)) => return Ok(()),
-            Ok(Err(Missing::Misuse(misuse))) => return Err(misuse),
-            Ok(Err(Missing::Memory)) => return self.give_up(EXCESSIVE_LOAD),
-            Err(_) => return self.give_up(UNSPECIFIED_ERROR),
+        let missing = match self.answer(client, &shared).await {
+            Ok(()) => return Ok(()),
+            Err(missing) => missing,
         };
-        let reply = match shared.engine.answer(message(&query)?, &client) {
-            Answered::Reply(reply) => reply,
-            Answered::NoQuery => return Err(Misuse(b"not a query")),
-            Answered::Silent => return self.give_up(INTERNAL_ERROR),
+        let code = match missing {
+            Missing::Cancelled => NO_ERROR,
+            Missing::Memory => EXCESSIVE_LOAD,
+            Missing::Late => UNSPECIFIED_ERROR,
+            Missing::Silent => INTERNAL_ERROR,
+            Missing::Misuse(_) => PROTOCOL_ERROR,
         };
-        if !self.hold.grow(reply.len()) {
-            return self.give_up(EXCESSIVE_LOAD);
-        }
-        let framed = [&(reply.len() as u16).to_be_bytes(), &*reply].concat();
-        if let Ok(Ok(())) = timeout(self.limits.send, self.send.write_all(&framed)).await {
-            // Fails only where the client has stopped listening.
-            let _ = self.send.finish();
-        }
-        Ok(())
-    }
-
-    fn give_up(mut self, code: VarInt) -> Result<(), Misuse> {
         // Either may be closed already.
         let _ = self.receive.stop(code);
         let _ = self.send.reset(code);
+        if let Missing::Misuse(misuse) = missing { Err(misuse) } else { Ok(()) }
+    }
+
+    async fn answer(&mut self, client: Client, shared: &Shared) -> Result<(), Missing> {
+        let arrival = timeout(self.limits.receive, whole(&mut self.receive, &mut self.hold));
+        let query = arrival.await.map_err(|_| Missing::Late)??;
+        let reply = match shared.engine.answer(message(&query).map_err(Missing::Misuse)?, &client) {
+            Answered::Reply(reply) => reply,
+            Answered::NoQuery => return Err(Missing::Misuse(Misuse(b"not a query"))),
+            Answered::Silent => return Err(Missing::Silent),
+        };
+        if !self.hold.grow(reply.len()) {
+            return Err(Missing::Memory);
+        }
+        let framed = [&(reply.len() as u16).to_be_bytes(), &*reply].concat();
+        let written = timeout(self.limits.send, self.send.write_all(&framed)).await.map_err(|_| Missing::Late)?;
+        written.map_err(|_| Missing::Cancelled)?;
+        // Fails only where the client has stopped listening.
+        let _ = self.send.finish();
         Ok(())
     }
 }
