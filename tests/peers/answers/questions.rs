@@ -186,14 +186,11 @@ fn mixed(name: &Name, draw: &mut Draw) -> Name {
 }
 
 /// Every type at these names.
-pub(super) fn every_type(names: &[&str]) -> Vec<Question> {
+pub(super) fn every_type(names: &[Name]) -> Vec<Question> {
     let types = (0..=264).chain([1000, 32_767, 32_768, 32_769, 65_279, 65_280, 65_534, 65_535]);
     let asked = types.flat_map(|rtype| names.iter().map(move |name| (name, rtype)));
-    asked
-        .flat_map(|(name, rtype)| {
-            [Via::EDNS, Via { is_tcp: true, ..Via::EDNS }].map(|via| Question::new(name, Type(rtype), via))
-        })
-        .collect()
+    let ways = [Via::EDNS, Via { is_tcp: true, ..Via::EDNS }];
+    asked.flat_map(|(name, rtype)| ways.map(|via| Question::of(name, Type(rtype), via))).collect()
 }
 
 /// Messages that are odd as messages, about `name`.
