@@ -54,6 +54,7 @@ impl World {
         world.daemon.write("ca.pem", &world.authority.pem);
         world.daemon.launch();
         world.daemon.wait_ready();
+        world.daemon.wait_api();
         world
     }
 
