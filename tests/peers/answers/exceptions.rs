@@ -41,7 +41,8 @@ pub(super) const EXCEPTIONS: [Exception; 5] = [
     Exception {
         holds: |question, ours, theirs| {
             let is_more = |theirs: &Gist, ours: &Gist| {
-                theirs.answer == ours.answer
+                (theirs.rcode, theirs.aa, &theirs.answer) == (ours.rcode, ours.aa, &ours.answer)
+                    && theirs.authority.len() < ours.authority.len()
                     && theirs.authority.is_subset(&ours.authority)
                     && ours.authority.difference(&theirs.authority).all(is_of_empty_wildcard)
             };
