@@ -90,9 +90,11 @@ impl Asked {
                 let rdata = reading.query.get(reading.at..reading.at + length)?;
                 reading.at += length;
                 if rtype == Type::OPT {
-                    let is_first = section == 2 && self.opt.is_none() && reading.query[owner_at] == 0;
-                    let options = reply::options(rdata).filter(|_| is_first)?;
                     let [_, version] = high.to_be_bytes();
+                    // What the RDATA of another version is, nobody knows.
+                    let options = if version == 0 { reply::options(rdata) } else { Some(Vec::new()) };
+                    let is_first = section == 2 && self.opt.is_none() && reading.query[owner_at] == 0;
+                    let options = options.filter(|_| is_first)?;
                     self.opt = Some(Opt { size, version, wants_dnssec: low & 0x8000 != 0, options });
                 }
                 if self.is_signed {
