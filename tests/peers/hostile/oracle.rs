@@ -1,7 +1,7 @@
 //! What a reply may look like, told from the packet alone by a reader of its own.
 
 /// Bytes of a header.
-const HEADER: usize = 12;
+pub(super) const HEADER: usize = 12;
 const OPT: u16 = 41;
 
 fn word(bytes: &[u8], at: usize) -> Option<u16> {
@@ -55,8 +55,10 @@ pub(super) fn fault(packet: &[u8], reply: &[u8], is_udp: bool) -> Option<&'stati
     if reply[..2] != packet[..2] {
         return Some("another id");
     }
-    // Opcode and RD as they came; Z clear (RFC 1035 §4.1.1).
-    if (reply[2] ^ packet[2]) & 0x79 != 0 || reply[3] & 0x40 != 0 {
+    // Opcode and RD as they came; Z clear (RFC 1035 §4.1.1). What RD means to an opcode we do not know, we do not know.
+    let is_unknown = packet[2] & 0x78 != 0;
+    let echoed = if is_unknown { 0x78 } else { 0x79 };
+    if (reply[2] ^ packet[2]) & echoed != 0 || reply[3] & 0x40 != 0 {
         return Some("other flags");
     }
     if is_udp && reply.len() > udp_limit(packet) {
