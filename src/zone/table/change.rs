@@ -25,11 +25,8 @@ impl Table {
         }
         edit.flag_covered();
         let mut table = edit.finish();
-        table.denial = if changes.iter().any(moves_denial) {
-            Denial::of(&table).map(Arc::new)
-        } else {
-            self.denial.clone()
-        };
+        table.denial =
+            if changes.iter().any(moves_denial) { Denial::of(&table).map(Arc::new) } else { self.denial.clone() };
         table
     }
 

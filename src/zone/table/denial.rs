@@ -241,7 +241,7 @@ impl Hashes {
     }
 
     /// All hashes, in order, with the owners of their NSEC3.
-    pub fn owners<'t>(&self, table: &'t Table) -> impl Iterator<Item = (&[u8; HASH_LENGTH], Node<'t>)> {
+    pub fn owners<'t>(&self, table: &'t Table) -> impl Iterator<Item = (&[u8; HASH_LENGTH], Node<'t>)> + Clone {
         self.sorted.iter().filter_map(|hash| Some((hash, owner_of_hash(table, hash)?)))
     }
 }
@@ -358,11 +358,7 @@ mod tests {
         }
     }
 
-    fn nsec3_zone<'h>(
-        owners: impl Iterator<Item = &'h [u8; HASH_LENGTH]>,
-        iterations: u16,
-        salt: &[u8],
-    ) -> Table {
+    fn nsec3_zone<'h>(owners: impl Iterator<Item = &'h [u8; HASH_LENGTH]>, iterations: u16, salt: &[u8]) -> Table {
         let head = [&[1, 0][..], &iterations.to_be_bytes(), &[salt.len() as u8], salt].concat();
         let mut builder = Builder::new(name("@"));
         builder.push(&name("@"), Type::SOA, 60, &[0; 22]).unwrap();

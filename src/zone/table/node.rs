@@ -315,13 +315,7 @@ impl Draft {
     }
 
     /// Replaces or adds the RRset of `slot`.
-    pub(super) fn set<'r>(
-        &mut self,
-        slot: Slot,
-        ttl: u32,
-        rdata: impl Iterator<Item = &'r [u8]> + Clone,
-        apex: &[u8],
-    ) {
+    pub(super) fn set<'r>(&mut self, slot: Slot, ttl: u32, rdata: impl Iterator<Item = &'r [u8]> + Clone, apex: &[u8]) {
         self.remove(slot);
         let above = self.heads.partition_point(|&(stored, ..)| stored < slot);
         let start: usize = self.heads[..above].iter().map(|&(_, _, length)| length as usize).sum();
@@ -407,7 +401,12 @@ mod tests {
         let mut draft = Draft::default();
         draft.set(Slot::plain(Type::TXT), 60, [&b"\x01a"[..]].into_iter(), APEX);
         draft.set(Slot::plain(Type::A), 30, [&[192, 0, 2, 1][..], &[192, 0, 2, 2]].into_iter(), APEX);
-        draft.set(Slot::plain(Type::NS), 30, [&b"\x02ns\x07example\x03com\0"[..], b"\x02ns\x03org\0"].into_iter(), APEX);
+        draft.set(
+            Slot::plain(Type::NS),
+            30,
+            [&b"\x02ns\x07example\x03com\0"[..], b"\x02ns\x03org\0"].into_iter(),
+            APEX,
+        );
         draft.set(Slot::plain(Type::A), 40, [&[192, 0, 2, 3][..]].into_iter(), APEX);
         draft.children = 7;
         let mut bytes = Vec::new();
