@@ -75,7 +75,7 @@ impl<'v> View<'v> {
         Self { config, places, zones, by_apex, by_name, by_zone, existing }
     }
 
-    /// A changing answer cannot carry the signatures of the file.
+    /// A changing answer cannot carry the signatures of the file, and there are no keys here to make new ones.
     fn signed_zones(&self, found: &mut Findings) {
         for (zone, here) in self.zones.iter().zip(&self.by_zone) {
             let Some(&(first, at)) = here.first() else { continue };
@@ -92,14 +92,18 @@ impl<'v> View<'v> {
             };
             let zone = zone.table.apex().to_host();
             let what = format!(
-                "{} cannot be steered: its zone {} is signed ({rtype} at the apex){more}",
+                "{} cannot be steered: its zone {} is signed ({rtype} at the apex), and failoverd cannot sign yet{more}",
                 quoted(&first.name.to_host()),
                 quoted(&zone)
             );
             found
                 .error(at, what)
-                .label("a steered answer would not match the signatures in the file")
-                .help("steer a name in an unsigned zone of its own, delegated without DS, and point a CNAME at it");
+                .label("a steered answer would have no signature: validating resolvers would refuse it as bogus")
+                .help(format!(
+                    "steer a name in an unsigned zone of its own, delegated from {} without DS, and let a CNAME point \
+                     at it; or serve this zone unsigned",
+                    zone
+                ));
         }
     }
 

@@ -56,6 +56,13 @@ impl SerialLine {
         next
     }
 
+    /// Takes what the file says, whatever was served before: the SOA of a zone signed elsewhere cannot be changed.
+    pub(crate) fn follow(&mut self) -> Serial {
+        self.former = None;
+        self.last = Some(self.file);
+        self.file
+    }
+
     /// The bound to reserve, if what is reserved is more than half used.
     pub(crate) fn wants(&mut self) -> Option<Serial> {
         let next = self.peek();
@@ -141,6 +148,14 @@ mod tests {
         assert_eq!(line.take(), Serial(8));
         assert!(line.refile(Serial(2_026_112_101)));
         assert_eq!(line.take(), Serial(2_026_112_101));
+    }
+
+    #[test]
+    fn a_signed_zone_has_the_serial_of_its_file() {
+        let mut line = SerialLine::new(Serial(7), Some(Serial(1007)));
+        assert_eq!(line.follow(), Serial(7));
+        assert!(!line.refile(Serial(5)));
+        assert_eq!((line.follow(), line.peek()), (Serial(5), Serial(6)));
     }
 
     #[test]

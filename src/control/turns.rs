@@ -161,6 +161,7 @@ impl Controller {
             // Planted and taken back within one batch, the content is what it was.
             let same = |version: &Arc<ZoneVersion>| {
                 version.table.same_content(&zone.table)
+                    && !(zone.table.is_signed() && zone.line.file() != version.serial)
                     && zone.line.file().partial_cmp(&version.serial) != Some(std::cmp::Ordering::Greater)
             };
             let changed = std::mem::take(&mut zone.changed) && !zone.version.as_ref().is_some_and(same);
@@ -177,6 +178,7 @@ impl Controller {
                 zone.version.is_none() && zone.table.digest() == digest && serial >= zone.line.file()
             });
             let serial = match resumed {
+                _ if zone.table.is_signed() => zone.line.follow(),
                 Some((serial, _)) => {
                     zone.line.resume(serial);
                     serial

@@ -7,13 +7,18 @@ use std::sync::Arc;
 use crate::config;
 use crate::control::Loaded;
 use crate::dns::Name;
+use crate::edge::clock;
 use crate::edge::encrypted::certificate;
 use crate::edge::files::Disk;
 use crate::edge::ourselves;
 use crate::edge::prober::system_servers;
 use crate::edge::secrets;
+use crate::time::Wall;
 use crate::zone::Files;
-use crate::zone::load::load as load_zone;
+use crate::zone::load::{Zone, load as load_zone};
+
+/// Signatures that run out within this many seconds, a week, are warned about.
+const SIGNATURES_SHORT: i64 = 7 * 24 * 3600;
 
 /// Reads and checks the configuration at `path` and every zone it names.
 ///
@@ -46,6 +51,7 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
         match load_zone(files, &zone.apex, &zone.file, &|name| steered.contains(name)) {
             Ok(loaded) => {
                 warnings.extend(loaded.report.lines());
+                warnings.extend(running_out(&loaded, &zone.file, clock::wall()));
                 zones.push(loaded);
             }
             Err(report) => errors.push(report.to_string()),
@@ -56,6 +62,23 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
     }
     warnings.extend(read.against(&zones).map_err(|errors| errors.to_string())?);
     Ok(Loaded { config: Arc::new(read.config), zones, warnings })
+}
+
+/// A word on signatures that have run out, or are about to.
+fn running_out(zone: &Zone, file: &Path, now: Wall) -> Option<String> {
+    // RFC 4034 §3.1.5: 32 bits of seconds; what is up to 68 years ahead is ahead.
+    let left = i64::from(zone.signatures_until?.wrapping_sub(now.seconds() as u32) as i32);
+    let until = Wall::from_millis((now.seconds() + left) * 1000);
+    let apex = zone.table.apex().to_host();
+    match left {
+        ..0 => {
+            Some(format!("{}: signatures of {apex} have run out, the first on {until}; sign it again", file.display()))
+        }
+        0..SIGNATURES_SHORT => {
+            Some(format!("{}: the first signature of {apex} runs out on {until}; sign it again", file.display()))
+        }
+        _ => None,
+    }
 }
 
 /// The machine's name: the node's, where the configuration gives none.

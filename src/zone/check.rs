@@ -1,8 +1,9 @@
 //! Semantic checks of a zone. Errors are what would make it answer wrongly or not at all, and what Knot and BIND refuse
 //! to load: no SOA or NS at the apex, several SOA, CNAME beside other data, several CNAME or DNAME, data below a DNAME,
 //! NS at a wildcard or pointing at an alias, an RRset no message can hold. The rest are warnings: missing glue, hidden
-//! data, odd timers, mixed TTLs, duplicates, forgotten final dots.
+//! data, odd timers, mixed TTLs, duplicates, forgotten final dots; in a signed zone missing signatures and broken chains.
 
+mod signed;
 mod targets;
 
 use crate::dns::name::wire_length;
@@ -10,6 +11,8 @@ use crate::dns::{Name, Type};
 use crate::zone::master::Part;
 use crate::zone::report::Level;
 use crate::zone::table::{Node, Oddity, Soa, Table};
+
+pub(crate) use signed::signatures_until;
 
 /// Most findings of one level that are worked out; far more than a report keeps, so that these are the first of the
 /// file more often than not.
@@ -62,6 +65,7 @@ pub fn check(table: &Table, oddities: Vec<Oddity>, complete: bool, steered: &dyn
         delegation(table, &node, &glue, complete, &mut findings);
         targets::check(table, &node, complete, steered, &mut findings);
     }
+    signed::check(table, complete, &mut findings);
     findings.list
 }
 

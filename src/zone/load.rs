@@ -19,6 +19,8 @@ pub struct Zone {
     /// The file's own.
     pub serial: Serial,
     pub records: usize,
+    /// When the first of its signatures runs out: seconds since 1970, modulo 2³² (RFC 4034 §3.1.5).
+    pub signatures_until: Option<u32>,
     /// Warnings only.
     pub report: Report,
 }
@@ -45,7 +47,10 @@ pub fn load(files: &dyn Files, apex: &Name, file: &Path, steered: &dyn Fn(&Name)
         locate(files, apex, file, findings, &mut report);
     }
     match table.soa() {
-        Some(soa) if report.errors() == 0 => Ok(Zone { serial: soa.serial, records: table.records(), table, report }),
+        Some(soa) if report.errors() == 0 => {
+            let signatures_until = check::signatures_until(&table);
+            Ok(Zone { serial: soa.serial, records: table.records(), signatures_until, table, report })
+        }
         _ => Err(report),
     }
 }

@@ -53,6 +53,7 @@ use crate::dns::name::NAME_MAX;
 use crate::dns::{Name, Serial, Type};
 
 pub use build::{Builder, Oddity, PushError};
+pub(crate) use denial::parameters_of;
 pub use denial::{Denial, HASH_LENGTH, Hashes, Names};
 pub use hash::hash_folded;
 pub use node::{RECORD_HEAD, Records, front_of, tails_of};
@@ -292,9 +293,9 @@ impl<'t> Node<'t> {
         self.table.full(self.raw.relative(), into)
     }
 
-    /// True if both are the same node of the same version.
+    /// True if both have the same name.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.raw.0.as_ptr() == other.raw.0.as_ptr()
+        self.raw.relative() == other.raw.relative() && self.table.apex.wire == other.table.apex.wire
     }
 
     /// Types of its RRsets, ascending; RRSIG once.

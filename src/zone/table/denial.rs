@@ -241,7 +241,7 @@ impl Hashes {
     }
 
     /// All hashes, in order, with the owners of their NSEC3.
-    pub fn owners<'t>(&self, table: &'t Table) -> impl Iterator<Item = (&[u8; HASH_LENGTH], Node<'t>)> {
+    pub fn owners<'t>(&self, table: &'t Table) -> impl Iterator<Item = (&[u8; HASH_LENGTH], Node<'t>)> + Clone {
         self.sorted.iter().filter_map(|hash| Some((hash, owner_of_hash(table, hash)?)))
     }
 }

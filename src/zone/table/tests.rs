@@ -280,6 +280,54 @@ fn odd_records_are_told() {
     assert!(table.get(&name("c")).unwrap().is_empty());
 }
 
+/// RDATA of a signature of `covered`; `mark` tells one from another.
+fn signature(covered: Type, mark: u8) -> Vec<u8> {
+    [&covered.0.to_be_bytes()[..], &[13, 2, 0, 0, 0, 60, 0, 0, 0, 9, 0, 0, 0, 1, 0, 7], name("@").as_wire(), &[mark]]
+        .concat()
+}
+
+#[test]
+fn signatures_change_by_the_type_they_cover() {
+    let build = |records: &[(Type, u32, Vec<u8>)]| {
+        let mut builder = Builder::new(name("@"));
+        for (rtype, ttl, rdata) in records {
+            builder.push(&name("www"), *rtype, *ttl, rdata).unwrap();
+        }
+        let (table, oddities) = builder.finish();
+        assert_eq!(oddities, [], "signatures of different types may have different TTLs");
+        table
+    };
+    let (a, mx) = (vec![192, 0, 2, 1], [&[0, 5][..], name("@").as_wire()].concat());
+    let before = build(&[
+        (Type::RRSIG, 30, signature(Type::MX, 1)),
+        (Type::A, 60, a.clone()),
+        (Type::RRSIG, 60, signature(Type::A, 1)),
+        (Type::MX, 30, mx.clone()),
+    ]);
+    let node = before.get(&name("www")).unwrap();
+    assert_eq!(node.types().collect::<Vec<_>>(), [Type::A, Type::MX, Type::RRSIG]);
+    assert_eq!(node.signatures(Type::MX).unwrap().ttl(), 30);
+    assert_eq!(before.records(), 4);
+    let set =
+        |rdata: Vec<Vec<u8>>, ttl| Change::Set { owner: name("www"), rrset: RRset { rtype: Type::RRSIG, ttl, rdata } };
+    let after = before.with(&[set(vec![signature(Type::A, 3), signature(Type::A, 2), signature(Type::TXT, 1)], 60)]);
+    let anew = build(&[
+        (Type::A, 60, a.clone()),
+        (Type::MX, 30, mx.clone()),
+        (Type::RRSIG, 60, signature(Type::TXT, 1)),
+        (Type::RRSIG, 60, signature(Type::A, 2)),
+        (Type::RRSIG, 30, signature(Type::MX, 1)),
+        (Type::RRSIG, 60, signature(Type::A, 3)),
+    ]);
+    assert!(after.same_content(&anew) && anew.same_content(&after) && !after.same_content(&before));
+    assert_eq!((after.digest(), after.records()), (anew.digest(), 6));
+    assert!(after.shards().zip(anew.shards()).all(|(a, b)| a.is_equal(b)));
+    let unsigned = build(&[(Type::A, 60, a), (Type::MX, 30, mx)]);
+    for change in [set(Vec::new(), 60), Change::Remove { owner: name("www"), rtype: Type::RRSIG }] {
+        assert!(after.with(&[change]).same_content(&unsigned));
+    }
+}
+
 #[test]
 fn the_root_can_be_an_apex() {
     let mut builder = Builder::new(Name::root());

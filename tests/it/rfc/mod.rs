@@ -8,10 +8,11 @@ mod rfc1034; // the algorithm, referrals, aliases
 mod rfc1035; // messages, compression, truncation
 mod rfc2308; // negative answers
 mod rfc3597; // unknown types
-mod rfc4035; // DS at the cut
+mod rfc4035; // signed zones, NSEC, DS at the cut
 mod rfc4592; // wildcards
 mod rfc4892; // who answers, in class CH
 mod rfc5001; // NSID
+mod rfc5155; // NSEC3
 mod rfc6672; // DNAME
 mod rfc6891; // EDNS(0)
 mod rfc7766; // TCP
@@ -28,4 +29,5 @@ mod rfc9210; // operating TCP
 mod rfc9460; // SVCB and HTTPS
 mod rfc9471; // glue
 mod rfc9619; // one question
+mod signed; //  zones signed elsewhere
 mod world; //   zones from text, queries, replies as text

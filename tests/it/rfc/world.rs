@@ -11,7 +11,7 @@ use failoverd::snapshot::{Generation, Snapshot, ZoneVersion};
 use failoverd::zone::table::{Builder, Change, Table};
 
 /// Types by name; all others are `TYPE123`.
-const TYPES: [(&str, Type); 17] = [
+const TYPES: [(&str, Type); 22] = [
     ("A", Type::A),
     ("NS", Type::NS),
     ("CNAME", Type::CNAME),
@@ -23,6 +23,11 @@ const TYPES: [(&str, Type); 17] = [
     ("SRV", Type::SRV),
     ("DNAME", Type::DNAME),
     ("DS", Type::DS),
+    ("RRSIG", Type::RRSIG),
+    ("NSEC", Type::NSEC),
+    ("DNSKEY", Type::DNSKEY),
+    ("NSEC3", Type::NSEC3),
+    ("NSEC3PARAM", Type::NSEC3PARAM),
     ("OPT", Type::OPT),
     ("HTTPS", Type::HTTPS),
     ("SVCB", Type::SVCB),
@@ -256,6 +261,8 @@ fn rdata_text(bytes: &[u8], rtype: Type, range: std::ops::Range<usize>) -> Strin
                 bytes[at..].chunks(4).take(5).map(|four| u32::from_be_bytes(four.try_into().unwrap()).to_string());
             format!("{first} {second} {}", numbers.collect::<Vec<_>>().join(" "))
         }
+        // Names in them are not compressed.
+        Type::RRSIG | Type::NSEC | Type::NSEC3 | Type::DNSKEY => failoverd::dns::rdata::print(rtype, rdata),
         _ => String::from_utf8_lossy(rdata).trim_start_matches(|letter: char| letter.is_control()).to_owned(),
     }
 }

@@ -745,7 +745,13 @@ fn random_config(dice: &mut Dice) -> Config {
 }
 
 fn loaded(config: &Arc<Config>, serial: u32) -> Loaded {
-    let zone = Zone { table: static_table(serial), serial: Serial(serial), records: 3, report: Report::default() };
+    let zone = Zone {
+        table: static_table(serial),
+        serial: Serial(serial),
+        records: 3,
+        signatures_until: None,
+        report: Report::default(),
+    };
     Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new() }
 }
 
