@@ -167,25 +167,19 @@ impl Reading<'_> {
                 1..=63 => {
                     let end = here + usize::from(length) + 1;
                     let Some(label) = self.query.get(here..end) else {
-                        if behind.is_none() {
-                            return None;
-                        }
+                        behind?;
                         break;
                     };
                     wire.extend_from_slice(label);
                     here = end;
                     if wire.len() >= 255 {
-                        if behind.is_none() {
-                            return None;
-                        }
+                        behind?;
                         break;
                     }
                 }
                 0xc0.. => {
                     let Some(&low) = self.query.get(here + 1) else {
-                        if behind.is_none() {
-                            return None;
-                        }
+                        behind?;
                         break;
                     };
                     let target = usize::from(length & 0x3f) << 8 | usize::from(low);

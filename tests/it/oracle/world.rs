@@ -459,7 +459,7 @@ fn may_stand(zone: &Zone, row: &Row) -> bool {
     let beside: Vec<&Row> = zone.rows.iter().filter(|other| other.owner == row.owner).collect();
     let is_alias = |rtype| rtype == Type::CNAME;
     row.owner.is_within(&zone.apex)
-        && !(is_alias(row.rtype) && !beside.is_empty())
+        && (beside.is_empty() || !is_alias(row.rtype))
         && !beside.iter().any(|other| is_alias(other.rtype))
         && !(row.rtype == Type::DNAME && beside.iter().any(|other| other.rtype == Type::DNAME))
 }
