@@ -73,7 +73,12 @@ impl Answer {
             sections.iter().enumerate().flat_map(|(section, lines)| lines.iter().map(move |line| (section, line)));
         rows.map(|(section, line)| {
             let words: Vec<&str> = line.split(' ').collect();
-            (section, words[0].to_ascii_lowercase(), words[2].to_owned(), words.get(3).copied().unwrap_or_default().to_owned())
+            (
+                section,
+                words[0].to_ascii_lowercase(),
+                words[2].to_owned(),
+                words.get(3).copied().unwrap_or_default().to_owned(),
+            )
         })
         .collect()
     }
