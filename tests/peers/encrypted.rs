@@ -345,28 +345,51 @@ fn a_renewed_certificate_is_shown_at_once_and_a_bad_one_never() {
             }
         }
         let last = shown(world.tls, &dot).expect("a handshake");
-        for (what, identity, why) in [
+        for (what, identity, why, could_start) in [
             (
                 "another key",
                 Identity { key: world.authority.valid(HOST).key, ..world.authority.valid(HOST) },
                 "does not match",
+                false,
             ),
-            ("expired", world.authority.expired(HOST), "has expired"),
-            ("no PEM", Identity { certificate: "no\n".into(), ..world.authority.valid(HOST) }, "holds no certificate"),
+            ("expired", world.authority.expired(HOST), "has expired", true),
+            (
+                "no PEM",
+                Identity { certificate: "no\n".into(), ..world.authority.valid(HOST) },
+                "holds no certificate",
+                false,
+            ),
         ] {
             world.install(&identity);
             let check = world.daemon.verb(&["check"]);
             let told = String::from_utf8_lossy(&check.stderr).into_owned();
-            assert!(!check.status.success() && told.contains(why), "{what}: {told}");
+            assert!(check.status.success() == could_start && told.contains(why), "{what}: {told}");
+            // The rest of the configuration is taken.
             let reload = world.daemon.verb(&["reload"]);
             let told = String::from_utf8_lossy(&reload.stderr).into_owned();
-            assert!(!reload.status.success() && told.contains(why), "{what}: {told}");
+            assert!(reload.status.success() && told.contains(why), "{what}: {told}");
+            wait("readiness tells", LONG, || get(world.daemon.ops, "/readyz")?.1.contains(why).then_some(()));
             assert_eq!(shown(world.tls, &dot).expect("a handshake"), last, "{what}");
         }
         is_over.store(true, Ordering::Relaxed);
         knocking.join().expect("no handshake failed");
     });
     assert!(handshakes.load(Ordering::Relaxed) > 20);
+}
+
+#[test]
+fn an_expired_certificate_keeps_nobody_from_starting() {
+    let mut world = World::new();
+    assert!(world.daemon.stop().success());
+    let expired = world.authority.expired(HOST);
+    world.install(&expired);
+    world.daemon.launch();
+    world.daemon.wait_ready();
+    assert_eq!(world.daemon.addresses(NAME).expect("an answer over UDP"), [ADDRESS]);
+    let refused = connect(world.tls, &world.client("dot")).expect_err("the client looks at dates");
+    assert!(refused.to_string().contains("xpired"), "{refused}");
+    let (_, ready) = get(world.daemon.ops, "/readyz").expect("readiness");
+    assert!(ready.contains("has expired"), "{ready}");
 }
 
 #[test]
