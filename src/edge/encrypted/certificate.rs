@@ -262,19 +262,21 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again if they have changed, are others now, or are to be read anyway. A configuration without
-    /// certificate changes nothing: its listeners are there until the next start.
+    /// Reads the files again if they have changed, are others now, could not be used, or are to be read anyway: what was
+    /// in their way (rights, descriptors, the clock) need not show in how they look. A configuration without certificate
+    /// changes nothing: its listeners are there until the next start.
     fn look(&self, tls: Option<Tls>, anyway: bool) {
         let now = clock::wall();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let tls = tls.unwrap_or_else(|| kept.tls.clone());
         let is_other = (&tls.certificate, &tls.key) != (&kept.tls.certificate, &kept.tls.key);
-        if anyway || is_other || kept.looks.now() != kept.looks {
+        if anyway || is_other || kept.trouble.is_some() || kept.looks.now() != kept.looks {
             let disk = Disk::default();
             let read = Pair::read(&disk, &tls).and_then(|pair| self.no_worse(pair, &tls, now));
             (kept.tls, kept.looks) = (tls, disk.looks());
             match read {
                 Ok(pair) => self.adopt(pair, &mut kept),
+                Err(unfit) if kept.trouble.as_ref() == Some(&unfit) => {}
                 Err(unfit) => {
                     tracing::error!("the certificate before is shown on: {unfit}");
                     kept.trouble = Some(unfit);
@@ -448,6 +450,17 @@ mod tests {
             assert_eq!(certificates_of(certificate)[0] == *shown, is_taken);
         }
         assert!(certificates.trouble()[0].contains("not valid before 2080-01-01"), "{:?}", certificates.trouble());
+    }
+
+    #[test]
+    fn what_could_not_be_used_is_tried_again_though_it_looks_the_same() {
+        let (good, key) = pair(2020, 2090);
+        let folder = Folder::new(&good, &key);
+        let certificates = Certificates::load(&folder.tls()).expect("a good pair");
+        let trouble = Unfit::new(&folder.tls().key, "cannot be read: too many open files", "as meant by this test");
+        certificates.kept.lock().expect("no panic").trouble = Some(trouble);
+        certificates.look(None, false);
+        assert_eq!(certificates.trouble(), Vec::<String>::new());
     }
 
     fn certificates_of(pem: &str) -> Vec<CertificateDer<'static>> {
