@@ -153,7 +153,9 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 
 fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Unfit> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-        let help = if holds(pem, b"BEGIN ENCRYPTED PRIVATE KEY") {
+        // PKCS #8, and the traditional form of RFC 1421.
+        let is_locked = holds(pem, b"BEGIN ENCRYPTED PRIVATE KEY") || holds(pem, b"Proc-Type: 4,ENCRYPTED");
+        let help = if is_locked {
             "it is locked by a passphrase, which nobody could give at start: `openssl pkey` takes that away"
         } else if holds(pem, b"BEGIN CERTIFICATE") {
             "it holds a certificate: are `certificate` and `key` exchanged?"
@@ -382,6 +384,8 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_pair_is_told_with_its_file() {
         let ((good, key), (other, _)) = (pair(2020, 2090), pair(2020, 2090));
+        let headers = "BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n";
+        let locked = key.replace("BEGIN PRIVATE KEY-----", headers).replace("END PRIVATE", "END EC PRIVATE");
         for (certificate, secret, file, what, help) in [
             ("", &*key, "certificate.pem", "holds no certificate", "PEM begins with"),
             ("no", &key, "certificate.pem", "holds no certificate", "PEM begins with"),
@@ -390,6 +394,7 @@ mod tests {
             (&good, "", "key.pem", "holds no private key", "PEM of a key"),
             (&good, &good, "key.pem", "holds no private key", "exchanged"),
             (&good, &key.replace("BEGIN ", "BEGIN ENCRYPTED "), "key.pem", "holds no private key", "passphrase"),
+            (&good, &locked, "key.pem", "holds no private key", "passphrase"),
             (&other, &key, "key.pem", "does not match", "one issuance"),
             (&format!("{other}{good}"), &key, "key.pem", "does not match", "matches a later one"),
         ] {
