@@ -13,7 +13,8 @@
 //!
 //! Why threads of their own: a handshake costs as much as a thousand answers over UDP. All connections of HTTPS and
 //! QUIC are tasks of one runtime on one thread, those of TLS live on another, and both give way to the answering threads
-//! of UDP and TCP (a lower priority): a flood of handshakes takes what CPU is left over, and not more than two cores.
+//! of UDP and TCP (the lowest priority): a flood of handshakes takes what CPU is left over, hardly more, and not more than
+//! two cores.
 
 pub mod certificate; // shown to clients, renewed while in use
 mod doh; //             DNS over HTTPS
@@ -49,8 +50,8 @@ const STREAMS: u32 = 100;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How late counters may be that could not be put on the shelf at once.
 const LATE: Duration = Duration::from_secs(1);
-/// Somewhat lower than the threads that answer over UDP and TCP.
-const NICE: i32 = 5;
+/// The lowest priority: where UDP and TCP want all of a core, these threads get a sixtieth of it, and what they leave.
+const NICE: i32 = 19;
 
 /// Sockets that are ours, and answer nothing yet.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl Socket {
     }
 }
 
-/// This thread runs when no answering thread of UDP and TCP wants to. On Linux "process 0" is the calling thread.
+/// This thread gives way to those that answer over UDP and TCP. On Linux "process 0" is the calling thread.
 /// Without the permission it works all the same.
 fn give_way() {
     let _ = rustix::process::setpriority_process(None, NICE);
