@@ -474,6 +474,45 @@ fn thousands_of_idle_connections_are_held_within_the_caps() {
     assert_eq!(closed.filter(|is_closed| *is_closed).count(), 1);
 }
 
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn frame(of_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&length[1..], &[of_type, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[test]
+fn replies_over_https_must_be_taken_in_time() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    let world = World::with("[server.tcp]\nsend = \"1s\"\nidle = \"1m\"\n");
+    let path = format!("/dns-query?dns={}", base64url(&dns::question(NAME, dns::A, false, 0)));
+    let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+    // GET, https, the path and the authority, as HPACK writes them without a table (RFC 7541 §6.2.2).
+    let head = [&[0x82, 0x87, 0x04][..], &text(&path), &[0x01], &text(HOST)].concat();
+    let ask = |stream| frame(HEADERS, 0x5, stream, &head);
+    let mut client = connect(world.https, &world.client("h2")).expect("connected");
+    client.sock.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    // No byte of any reply may come.
+    let no_window = [0, 4, 0, 0, 0, 0];
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("written");
+    client.write_all(&[frame(SETTINGS, 0, 0, &no_window), ask(1)].concat()).expect("written");
+    // It is never idle: other queries come, and are taken back.
+    let mut streams = (3..).step_by(2);
+    wait("it is closed", LONG, || {
+        let stream = streams.next().expect("many");
+        let taken_back = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+        let is_written = client.write_all(&[ask(stream), taken_back].concat()).is_ok();
+        let read = client.read(&mut [0; 999]);
+        let is_open = read.as_ref().map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |&count| count > 0);
+        (!is_written || !is_open).then_some(())
+    });
+    wait("it is counted", LONG, || {
+        (world.metric("failoverd_connections_closed_total{reason=\"slow-reply\"}") == 1).then_some(())
+    });
+    world.assert_all_answer();
+}
+
 /// A connection of DNS over QUIC, and what it takes.
 struct Quic {
     runtime: tokio::runtime::Runtime,

@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::room::{Hold, Place};
+use super::room::{Hold, Owed, Place};
 use super::{ACCEPT_PAUSE, Answered, GRACE, STREAMS, Shared, freshness};
 use crate::answer::{Client, Transport};
 use crate::config::Streams;
@@ -152,7 +152,8 @@ async fn converse(stream: TcpStream, client: SocketAddr, place: Place, limits: S
 }
 
 impl Talk {
-    /// Runs the connection until it ends, has to make room, or has been idle for too long; why it was closed.
+    /// Runs the connection until it ends, has to make room, has been idle for too long, or does not take a reply; why it
+    /// was closed.
     async fn attend<C, E>(&self, connection: C, end: impl FnOnce(Pin<&mut C>)) -> Closed
     where
         C: Future<Output = Result<(), E>>,
@@ -160,16 +161,22 @@ impl Talk {
         let mut connection = pin!(connection);
         let mut stopping = self.site.shared.stopping.clone();
         let why = loop {
-            let left = self.limits.idle.saturating_sub(clock::moment().since(self.place.active()));
-            if left.is_zero() {
+            let now = clock::moment();
+            let idle = self.limits.idle.saturating_sub(now.since(self.place.active()));
+            // No reply that is ready later has to be taken before that.
+            let send = self.limits.send.saturating_sub(now.since(self.place.owes_since().unwrap_or(now)));
+            if idle.is_zero() {
                 break Closed::Idle;
+            }
+            if send.is_zero() {
+                break Closed::SlowReply;
             }
             tokio::select! {
                 biased;
                 why = self.place.evicted() => return why,
                 _ = stopping.wait_for(|&stop| stop) => break Closed::Stopped,
                 ended = &mut connection => return if ended.is_ok() { Closed::Done } else { Closed::Broken },
-                () = sleep(left) => {}
+                () = sleep(idle.min(send)) => {}
             }
         };
         end(connection.as_mut());
@@ -194,6 +201,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Requests {
 struct Held {
     reply: Vec<u8>,
     _hold: Hold,
+    _owed: Owed,
 }
 
 impl AsRef<[u8]> for Held {
@@ -264,7 +272,8 @@ impl Talk {
             Some(seconds) => HeaderValue::try_from(format!("max-age={seconds}")),
             None => Ok(HeaderValue::from_static("no-store")),
         };
-        let mut response = Response::new(Full::new(Bytes::from_owner(Held { reply, _hold: hold })));
+        let mut response =
+            Response::new(Full::new(Bytes::from_owner(Held { reply, _hold: hold, _owed: self.place.owe() })));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(DNS_MESSAGE));
         if let Ok(cache) = cache {
             response.headers_mut().insert(CACHE_CONTROL, cache);
