@@ -360,7 +360,9 @@ mod tests {
         let (stop, stopping) = watch::channel(false);
         let count = {
             let trouble = Arc::clone(&trouble);
-            move || drop(trouble.fetch_add(1, Ordering::Relaxed))
+            move || {
+                trouble.fetch_add(1, Ordering::Relaxed);
+            }
         };
         let (begins, told) = (Arc::clone(&begun), stopping.clone());
         let stop = Arc::new(stop);
