@@ -162,7 +162,7 @@ impl Handle {
         let path = self.0.path.clone();
         let read = spawn_blocking(move || {
             let disk = Disk::default();
-            let loaded = load::load_from(&disk, &path);
+            let loaded = load::reload_from(&disk, &path);
             (loaded, disk.looks())
         });
         let (loaded, seen) = match read.await {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config;
+use crate::config::{self, Tls};
 use crate::control::Loaded;
 use crate::dns::Name;
 use crate::edge::clock;
@@ -34,6 +34,30 @@ pub fn load(path: &Path) -> Result<Loaded, String> {
 /// # Errors
 /// As [`load`].
 pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
+    load_with(files, path, certificate_fit)
+}
+
+/// The same while names are answered: a certificate that cannot be used keeps no other change from being taken, for the
+/// one before is shown on. It becomes a warning.
+///
+/// # Errors
+/// As [`load`], but for the certificate.
+pub fn reload_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
+    load_with(files, path, |files, tls| {
+        Ok(certificate::check(files, tls).unwrap_or_else(|unfit| Some(format!("{unfit}; the next start would fail"))))
+    })
+}
+
+/// A warning if it ends soon, or an error as it is printed.
+fn certificate_fit(files: &dyn Files, tls: &Tls) -> Result<Option<String>, String> {
+    certificate::check(files, tls).map_err(|unfit| unfit.report())
+}
+
+fn load_with(
+    files: &dyn Files,
+    path: &Path,
+    certificate: fn(&dyn Files, &Tls) -> Result<Option<String>, String>,
+) -> Result<Loaded, String> {
     let environment = |name: &str| std::env::var(name).ok();
     let mut read = config::read(files, path, &environment, &host_name()).map_err(|errors| errors.to_string())?;
     let cookie_secret = secrets::cookie_secret().map_err(|error| format!("no secret for cookies: {error}"))?;
@@ -42,7 +66,7 @@ pub fn load_from(files: &dyn Files, path: &Path) -> Result<Loaded, String> {
     ourselves::refuse(&read.config.server, &system_servers())?;
     let mut warnings = read.warnings.clone();
     if let Some(tls) = &read.config.server.encrypted.tls {
-        warnings.extend(certificate::check(files, tls).map_err(|unfit| unfit.report())?);
+        warnings.extend(certificate(files, tls)?);
     }
     let mut zones = Vec::new();
     let mut errors = Vec::new();

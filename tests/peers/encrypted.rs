@@ -225,6 +225,9 @@ fn requests_over_https_and_what_becomes_of_them() {
             ("GET of too little", format!("/dns-query{}", dns_of(&query[..11])), vec![], 400),
             ("GET of a reply", format!("/dns-query{}", dns_of(&response)), vec![], 400),
             ("GET of a query that is cut off", format!("/dns-query{}", dns_of(&query[..20])), vec![], 200),
+            ("HEAD", format!("/dns-query{}", dns_of(&query)), vec!["--head".into()], 200),
+            ("HEAD of nothing", "/dns-query".into(), vec!["--head".into()], 400),
+            ("HEAD of another path", "/resolve".into(), vec!["--head".into()], 404),
             ("another path", format!("/resolve{}", dns_of(&query)), vec![], 404),
             ("a path that only begins like it", format!("/dns-query/{}", dns_of(&query)), vec![], 404),
             ("PUT", "/dns-query".into(), ["-X", "PUT"].map(str::to_owned).to_vec(), 405),
@@ -251,14 +254,21 @@ fn requests_over_https_and_what_becomes_of_them() {
             let words: Vec<&str> = [version, &*url].into_iter().chain(words.iter().map(String::as_str)).collect();
             let (seen, head, body) = world.curl(&words);
             assert_eq!(seen, status, "{version} {what}: {head}");
-            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{version} {what}: {head}");
+            let is_head = what.starts_with("HEAD");
+            let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.split_once("\r\n"));
+            let length: usize = length.expect("a length").0.parse().expect("a number");
+            // What curl writes as the body of HEAD is the head.
+            assert!(if is_head { length > 12 } else { length == body.len() }, "{version} {what}: {head}");
             if status == 200 {
                 assert!(head.contains("content-type: application/dns-message\r\n"), "{version} {what}: {head}");
+            }
+            if status == 200 && !is_head {
                 assert_eq!((&body[..2], body[2] & 0x80), (&[0, 0][..], 0x80), "{version} {what}: the id is kept");
-            } else {
+            }
+            if status != 200 {
                 assert!(head.contains("cache-control: no-store\r\n"), "{version} {what}: {head}");
             }
-            assert!(status != 405 || head.contains("allow: get, post\r\n"), "{head}");
+            assert!(status != 405 || head.contains("allow: get, head, post\r\n"), "{head}");
         }
     }
 }
@@ -345,28 +355,51 @@ fn a_renewed_certificate_is_shown_at_once_and_a_bad_one_never() {
             }
         }
         let last = shown(world.tls, &dot).expect("a handshake");
-        for (what, identity, why) in [
+        for (what, identity, why, could_start) in [
             (
                 "another key",
                 Identity { key: world.authority.valid(HOST).key, ..world.authority.valid(HOST) },
                 "does not match",
+                false,
             ),
-            ("expired", world.authority.expired(HOST), "has expired"),
-            ("no PEM", Identity { certificate: "no\n".into(), ..world.authority.valid(HOST) }, "holds no certificate"),
+            ("expired", world.authority.expired(HOST), "has expired", true),
+            (
+                "no PEM",
+                Identity { certificate: "no\n".into(), ..world.authority.valid(HOST) },
+                "holds no certificate",
+                false,
+            ),
         ] {
             world.install(&identity);
             let check = world.daemon.verb(&["check"]);
             let told = String::from_utf8_lossy(&check.stderr).into_owned();
-            assert!(!check.status.success() && told.contains(why), "{what}: {told}");
+            assert!(check.status.success() == could_start && told.contains(why), "{what}: {told}");
+            // The rest of the configuration is taken.
             let reload = world.daemon.verb(&["reload"]);
             let told = String::from_utf8_lossy(&reload.stderr).into_owned();
-            assert!(!reload.status.success() && told.contains(why), "{what}: {told}");
+            assert!(reload.status.success() && told.contains(why), "{what}: {told}");
+            wait("readiness tells", LONG, || get(world.daemon.ops, "/readyz")?.1.contains(why).then_some(()));
             assert_eq!(shown(world.tls, &dot).expect("a handshake"), last, "{what}");
         }
         is_over.store(true, Ordering::Relaxed);
         knocking.join().expect("no handshake failed");
     });
     assert!(handshakes.load(Ordering::Relaxed) > 20);
+}
+
+#[test]
+fn an_expired_certificate_keeps_nobody_from_starting() {
+    let mut world = World::new();
+    assert!(world.daemon.stop().success());
+    let expired = world.authority.expired(HOST);
+    world.install(&expired);
+    world.daemon.launch();
+    world.daemon.wait_ready();
+    assert_eq!(world.daemon.addresses(NAME).expect("an answer over UDP"), [ADDRESS]);
+    let refused = connect(world.tls, &world.client("dot")).expect_err("the client looks at dates");
+    assert!(refused.to_string().contains("xpired"), "{refused}");
+    let (_, ready) = get(world.daemon.ops, "/readyz").expect("readiness");
+    assert!(ready.contains("has expired"), "{ready}");
 }
 
 #[test]
@@ -439,6 +472,45 @@ fn thousands_of_idle_connections_are_held_within_the_caps() {
         matches!(stream.read(&mut [0]), Ok(0))
     });
     assert_eq!(closed.filter(|is_closed| *is_closed).count(), 1);
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn frame(of_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&length[1..], &[of_type, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[test]
+fn replies_over_https_must_be_taken_in_time() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    let world = World::with("[server.tcp]\nsend = \"1s\"\nidle = \"1m\"\n");
+    let path = format!("/dns-query?dns={}", base64url(&dns::question(NAME, dns::A, false, 0)));
+    let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+    // GET, https, the path and the authority, as HPACK writes them without a table (RFC 7541 §6.2.2).
+    let head = [&[0x82, 0x87, 0x04][..], &text(&path), &[0x01], &text(HOST)].concat();
+    let ask = |stream| frame(HEADERS, 0x5, stream, &head);
+    let mut client = connect(world.https, &world.client("h2")).expect("connected");
+    client.sock.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    // No byte of any reply may come.
+    let no_window = [0, 4, 0, 0, 0, 0];
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("written");
+    client.write_all(&[frame(SETTINGS, 0, 0, &no_window), ask(1)].concat()).expect("written");
+    // It is never idle: other queries come, and are taken back.
+    let mut streams = (3..).step_by(2);
+    wait("it is closed", LONG, || {
+        let stream = streams.next().expect("many");
+        let taken_back = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+        let is_written = client.write_all(&[ask(stream), taken_back].concat()).is_ok();
+        let read = client.read(&mut [0; 999]);
+        let is_open = read.as_ref().map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |&count| count > 0);
+        (!is_written || !is_open).then_some(())
+    });
+    wait("it is counted", LONG, || {
+        (world.metric("failoverd_connections_closed_total{reason=\"slow-reply\"}") == 1).then_some(())
+    });
+    world.assert_all_answer();
 }
 
 /// A connection of DNS over QUIC, and what it takes.

@@ -2,7 +2,9 @@
 //!
 //! Handshakes take the pair that is in force at that moment; a renewal swaps it whole and interrupts nobody. certbot
 //! and its like replace files without telling anyone, so the files are looked at once a minute, whatever `watch` says.
-//! A pair that cannot be used never replaces one that can: the old one is shown on, and the trouble is told.
+//! A pair that cannot be used, or is not good today, never replaces one that is: the old one is shown on, and the
+//! trouble is told. Dates alone stop nothing: names over plain DNS must not go down with a certificate, and a pair that
+//! some clients refuse serves those that do not look at it.
 
 use std::fmt;
 use std::io::Read;
@@ -63,37 +65,57 @@ impl Unfit {
 #[derive(Debug)]
 struct Pair {
     key: Arc<CertifiedKey>,
+    dates: Dates,
+}
+
+/// From when and until when a certificate is good.
+#[derive(Clone, Copy, Debug)]
+struct Dates {
+    not_before: Wall,
     not_after: Wall,
 }
 
-/// Checks the files that `[server.tls]` names; a warning if the certificate ends soon.
+/// Checks the files that `[server.tls]` names; a warning if the certificate is not good today, or ends soon.
 ///
 /// # Errors
 /// Why they cannot be used.
 pub fn check(files: &dyn Files, tls: &Tls) -> Result<Option<String>, Unfit> {
     let now = clock::wall();
-    let pair = Pair::read(files, tls, now)?;
-    Ok(ends_soon(pair.not_after, now).map(|soon| format!("{}: {soon}", tls.certificate.display())))
+    let pair = Pair::read(files, tls)?;
+    Ok(pair.dates.worry(now).map(|worry| format!("{}: {worry}", tls.certificate.display())))
 }
 
-fn ends_soon(not_after: Wall, now: Wall) -> Option<String> {
-    let days = (not_after.seconds() - now.seconds()).div_euclid(DAY);
-    match days {
-        ..0 => Some(format!("the certificate has expired on {not_after}; is its renewal broken?")),
-        0..DAYS_MIN => Some(format!("the certificate expires in {days} days, on {not_after}; is its renewal broken?")),
-        _ => None,
+impl Dates {
+    fn are_good(self, now: Wall) -> bool {
+        (self.not_before.seconds()..=self.not_after.seconds()).contains(&now.seconds())
+    }
+
+    /// What a person should know about them.
+    fn worry(self, now: Wall) -> Option<String> {
+        let Self { not_before, not_after } = self;
+        let days = (not_after.seconds() - now.seconds()).div_euclid(DAY);
+        match days {
+            _ if now.seconds() < not_before.seconds() => {
+                Some(format!("the certificate is not valid before {not_before}; is the clock of this host right?"))
+            }
+            ..0 => Some(format!("the certificate has expired on {not_after}; is its renewal broken?")),
+            0..DAYS_MIN => {
+                Some(format!("the certificate expires in {days} days, on {not_after}; is its renewal broken?"))
+            }
+            _ => None,
+        }
     }
 }
 
 impl Pair {
-    fn read(files: &dyn Files, tls: &Tls, now: Wall) -> Result<Self, Unfit> {
+    fn read(files: &dyn Files, tls: &Tls) -> Result<Self, Unfit> {
         let (chain, pem) = (read(files, &tls.certificate)?, read(files, &tls.key)?);
         let chain = certificates(&tls.certificate, &chain)?;
         let secret = private_key(&tls.key, &pem)?;
         let provider = rustls::crypto::ring::default_provider();
-        let not_after = validity(&tls.certificate, chain.first(), now)?;
+        let dates = dates(&tls.certificate, chain.first())?;
         let key = certified(tls, chain, secret, &provider)?;
-        Ok(Self { key: Arc::new(key), not_after })
+        Ok(Self { key: Arc::new(key), dates })
     }
 }
 
@@ -131,7 +153,9 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 
 fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Unfit> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-        let help = if holds(pem, b"BEGIN ENCRYPTED PRIVATE KEY") {
+        // PKCS #8, and the traditional form of RFC 1421.
+        let is_locked = holds(pem, b"BEGIN ENCRYPTED PRIVATE KEY") || holds(pem, b"Proc-Type: 4,ENCRYPTED");
+        let help = if is_locked {
             "it is locked by a passphrase, which nobody could give at start: `openssl pkey` takes that away"
         } else if holds(pem, b"BEGIN CERTIFICATE") {
             "it holds a certificate: are `certificate` and `key` exchanged?"
@@ -146,22 +170,14 @@ fn holds(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
 
-/// When the certificate ends; it must have begun, and not yet ended.
-fn validity(path: &Path, leaf: Option<&CertificateDer<'_>>, now: Wall) -> Result<Wall, Unfit> {
+fn dates(path: &Path, leaf: Option<&CertificateDer<'_>>) -> Result<Dates, Unfit> {
     let leaf = leaf.and_then(|leaf| X509Certificate::from_der(leaf).ok());
     let Some((_, leaf)) = leaf else {
         return Err(Unfit::new(path, "its first certificate is broken", "is the file whole?"));
     };
     let wall = |seconds: i64| Wall::from_millis(seconds.saturating_mul(1000));
-    let (from, to) = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
-    if now.seconds() > to {
-        return Err(Unfit::new(path, format!("the certificate has expired on {}", wall(to)), "renew it"));
-    }
-    if now.seconds() < from {
-        let what = format!("the certificate is not valid before {}", wall(from));
-        return Err(Unfit::new(path, what, "is the clock of this host right?"));
-    }
-    Ok(wall(to))
+    let validity = leaf.validity();
+    Ok(Dates { not_before: wall(validity.not_before.timestamp()), not_after: wall(validity.not_after.timestamp()) })
 }
 
 /// Certificate and key, which must belong together.
@@ -212,7 +228,7 @@ struct Kept {
     tls: Tls,
     looks: Looks,
     trouble: Option<Unfit>,
-    /// When the log last told that the certificate ends soon.
+    /// When the log last told that the certificate is not good, or ends soon.
     warned: Option<Wall>,
 }
 
@@ -223,7 +239,7 @@ impl Certificates {
     /// Why they cannot be used.
     pub fn load(tls: &Tls) -> Result<Arc<Self>, Unfit> {
         let disk = Disk::default();
-        let pair = Pair::read(&disk, tls, clock::wall())?;
+        let pair = Pair::read(&disk, tls)?;
         let kept = Kept { tls: tls.clone(), looks: disk.looks(), trouble: None, warned: None };
         Ok(Arc::new(Self { pair: RwLock::new(Arc::new(pair)), kept: Mutex::new(kept) }))
     }
@@ -248,30 +264,42 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again if they have changed, are others now, or are to be read anyway. A configuration without
-    /// certificate changes nothing: its listeners are there until the next start.
+    /// Reads the files again if they have changed, are others now, could not be used, or are to be read anyway: what was
+    /// in their way (rights, descriptors, the clock) need not show in how they look. A configuration without certificate
+    /// changes nothing: its listeners are there until the next start.
     fn look(&self, tls: Option<Tls>, anyway: bool) {
         let now = clock::wall();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let tls = tls.unwrap_or_else(|| kept.tls.clone());
         let is_other = (&tls.certificate, &tls.key) != (&kept.tls.certificate, &kept.tls.key);
-        if anyway || is_other || kept.looks.now() != kept.looks {
+        if anyway || is_other || kept.trouble.is_some() || kept.looks.now() != kept.looks {
             let disk = Disk::default();
-            let read = Pair::read(&disk, &tls, now);
+            let read = Pair::read(&disk, &tls).and_then(|pair| self.no_worse(pair, &tls, now));
             (kept.tls, kept.looks) = (tls, disk.looks());
             match read {
                 Ok(pair) => self.adopt(pair, &mut kept),
+                Err(unfit) if kept.trouble.as_ref() == Some(&unfit) => {}
                 Err(unfit) => {
                     tracing::error!("the certificate before is shown on: {unfit}");
                     kept.trouble = Some(unfit);
                 }
             }
         }
-        if let Some(soon) = ends_soon(self.not_after(), now)
+        if let Some(worry) = self.pair().dates.worry(now)
             && kept.warned.is_none_or(|warned| now.seconds() - warned.seconds() >= DAY)
         {
             kept.warned = Some(now);
-            tracing::warn!("{}: {soon}", kept.tls.certificate.display());
+            tracing::warn!("{}: {worry}", kept.tls.certificate.display());
+        }
+    }
+
+    /// The pair, unless it is not good today and the one in force is.
+    fn no_worse(&self, pair: Pair, tls: &Tls, now: Wall) -> Result<Pair, Unfit> {
+        match pair.dates.worry(now) {
+            Some(worry) if !pair.dates.are_good(now) && self.pair().dates.are_good(now) => {
+                Err(Unfit::new(&tls.certificate, worry, "it is taken when the one before is not good any more either"))
+            }
+            _ => Ok(pair),
         }
     }
 
@@ -283,7 +311,7 @@ impl Certificates {
             tracing::info!(
                 "{}: a new certificate is shown, valid until {}",
                 kept.tls.certificate.display(),
-                pair.not_after
+                pair.dates.not_after
             );
         }
         *in_force = Arc::new(pair);
@@ -295,14 +323,14 @@ impl Certificates {
 
     /// When the certificate in force ends.
     pub fn not_after(&self) -> Wall {
-        self.pair().not_after
+        self.pair().dates.not_after
     }
 
     /// What is wrong with the certificate, in a line each.
     pub fn trouble(&self) -> Vec<String> {
         let trouble = self.kept.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
         let unfit = trouble.map(|unfit| format!("the certificate before is shown on: {unfit}"));
-        unfit.into_iter().chain(ends_soon(self.not_after(), clock::wall())).collect()
+        unfit.into_iter().chain(self.pair().dates.worry(clock::wall())).collect()
     }
 }
 
@@ -356,6 +384,8 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_pair_is_told_with_its_file() {
         let ((good, key), (other, _)) = (pair(2020, 2090), pair(2020, 2090));
+        let headers = "BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n";
+        let locked = key.replace("BEGIN PRIVATE KEY-----", headers).replace("END PRIVATE", "END EC PRIVATE");
         for (certificate, secret, file, what, help) in [
             ("", &*key, "certificate.pem", "holds no certificate", "PEM begins with"),
             ("no", &key, "certificate.pem", "holds no certificate", "PEM begins with"),
@@ -364,10 +394,9 @@ mod tests {
             (&good, "", "key.pem", "holds no private key", "PEM of a key"),
             (&good, &good, "key.pem", "holds no private key", "exchanged"),
             (&good, &key.replace("BEGIN ", "BEGIN ENCRYPTED "), "key.pem", "holds no private key", "passphrase"),
+            (&good, &locked, "key.pem", "holds no private key", "passphrase"),
             (&other, &key, "key.pem", "does not match", "one issuance"),
             (&format!("{other}{good}"), &key, "key.pem", "does not match", "matches a later one"),
-            (&pair(2020, 2021).0, &key, "certificate.pem", "has expired on 2021-01-01", "renew"),
-            (&pair(2080, 2090).0, &key, "certificate.pem", "not valid before 2080-01-01", "clock"),
         ] {
             let report = Folder::new(certificate, secret).check().expect_err(what).report();
             for part in [file, what, help] {
@@ -393,11 +422,54 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_ends_soon_is_worth_a_warning() {
+    fn dates_are_worth_a_warning_and_stop_nothing() {
         let at = |day: i64| Wall::from_millis(day * DAY * 1000);
-        assert_eq!(ends_soon(at(100), at(100 - DAYS_MIN)), None);
-        assert!(ends_soon(at(100), at(90)).expect("a warning").contains("expires in 10 days, on 1970-04-11"));
-        assert!(ends_soon(at(100), at(101)).expect("a warning").contains("has expired"));
+        let dates = Dates { not_before: at(50), not_after: at(100) };
+        assert_eq!(dates.worry(at(100 - DAYS_MIN)), None);
+        assert!(dates.worry(at(90)).expect("a warning").contains("expires in 10 days, on 1970-04-11"));
+        assert!(dates.worry(at(101)).expect("a warning").contains("has expired"));
+        assert!(dates.worry(at(49)).expect("a warning").contains("not valid before 1970-02-20"));
+        for ((certificate, key), word) in [
+            (pair(2020, 2021), "certificate.pem: the certificate has expired on 2021-01-01"),
+            (pair(2080, 2090), "certificate.pem: the certificate is not valid before 2080-01-01"),
+        ] {
+            let folder = Folder::new(&certificate, &key);
+            assert!(folder.check().expect("no error").expect("a warning").contains(word));
+            let certificates = Certificates::load(&folder.tls()).expect("it is shown anyway");
+            assert!(word.ends_with(certificates.trouble()[0].split(';').next().expect("words")));
+        }
+    }
+
+    #[test]
+    fn a_pair_that_is_not_good_today_replaces_only_one_that_is_not_either() {
+        let ((good, good_key), (old, old_key), (next, next_key)) =
+            (pair(2020, 2090), pair(2020, 2021), pair(2080, 2089));
+        let folder = Folder::new(&old, &old_key);
+        let certificates = Certificates::load(&folder.tls()).expect("it is shown anyway");
+        for (certificate, key, is_taken) in
+            [(&next, &next_key, true), (&good, &good_key, true), (&old, &old_key, false), (&next, &next_key, false)]
+        {
+            folder.write(certificate, key);
+            certificates.look(None, true);
+            let shown = &certificates.pair().key.cert[0];
+            assert_eq!(certificates_of(certificate)[0] == *shown, is_taken);
+        }
+        assert!(certificates.trouble()[0].contains("not valid before 2080-01-01"), "{:?}", certificates.trouble());
+    }
+
+    #[test]
+    fn what_could_not_be_used_is_tried_again_though_it_looks_the_same() {
+        let (good, key) = pair(2020, 2090);
+        let folder = Folder::new(&good, &key);
+        let certificates = Certificates::load(&folder.tls()).expect("a good pair");
+        let trouble = Unfit::new(&folder.tls().key, "cannot be read: too many open files", "as meant by this test");
+        certificates.kept.lock().expect("no panic").trouble = Some(trouble);
+        certificates.look(None, false);
+        assert_eq!(certificates.trouble(), Vec::<String>::new());
+    }
+
+    fn certificates_of(pem: &str) -> Vec<CertificateDer<'static>> {
+        certificates(Path::new("pem"), pem.as_bytes()).expect("PEM")
     }
 
     #[test]

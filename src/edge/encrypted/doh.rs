@@ -1,11 +1,11 @@
-//! DNS over HTTPS (RFC 8484): GET and POST, over HTTP/2 and HTTP/1.1, with the freshness that HTTP caches need.
+//! DNS over HTTPS (RFC 8484): GET, HEAD and POST, over HTTP/2 and HTTP/1.1, with the freshness that HTTP caches need.
 //!
 //! | asked | answered |
 //! |---|---|
 //! | a query that can be answered, whatever its rcode | 200 |
 //! | no `dns` parameter, bad base64url, no query in it | 400 |
 //! | another path | 404 |
-//! | neither GET nor POST | 405 |
+//! | none of GET, HEAD and POST | 405 |
 //! | a body that does not arrive | 408 |
 //! | more than 65,535 bytes | 413 |
 //! | a body that is not `application/dns-message` | 415 |
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::rt::Executor;
@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::room::{Hold, Place};
+use super::room::{Hold, Owed, Place};
 use super::{ACCEPT_PAUSE, Answered, GRACE, STREAMS, Shared, freshness};
 use crate::answer::{Client, Transport};
 use crate::config::Streams;
@@ -152,7 +152,8 @@ async fn converse(stream: TcpStream, client: SocketAddr, place: Place, limits: S
 }
 
 impl Talk {
-    /// Runs the connection until it ends, has to make room, or has been idle for too long; why it was closed.
+    /// Runs the connection until it ends, has to make room, has been idle for too long, or does not take a reply; why it
+    /// was closed.
     async fn attend<C, E>(&self, connection: C, end: impl FnOnce(Pin<&mut C>)) -> Closed
     where
         C: Future<Output = Result<(), E>>,
@@ -160,16 +161,22 @@ impl Talk {
         let mut connection = pin!(connection);
         let mut stopping = self.site.shared.stopping.clone();
         let why = loop {
-            let left = self.limits.idle.saturating_sub(clock::moment().since(self.place.active()));
-            if left.is_zero() {
+            let now = clock::moment();
+            let idle = self.limits.idle.saturating_sub(now.since(self.place.active()));
+            // No reply that is ready later has to be taken before that.
+            let send = self.limits.send.saturating_sub(now.since(self.place.owes_since().unwrap_or(now)));
+            if idle.is_zero() {
                 break Closed::Idle;
+            }
+            if send.is_zero() {
+                break Closed::SlowReply;
             }
             tokio::select! {
                 biased;
                 why = self.place.evicted() => return why,
                 _ = stopping.wait_for(|&stop| stop) => break Closed::Stopped,
                 ended = &mut connection => return if ended.is_ok() { Closed::Done } else { Closed::Broken },
-                () = sleep(left) => {}
+                () = sleep(idle.min(send)) => {}
             }
         };
         end(connection.as_mut());
@@ -194,6 +201,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Requests {
 struct Held {
     reply: Vec<u8>,
     _hold: Hold,
+    _owed: Owed,
 }
 
 impl AsRef<[u8]> for Held {
@@ -205,7 +213,7 @@ impl AsRef<[u8]> for Held {
 async fn respond(request: Request<Incoming>, talk: Arc<Talk>) -> Result<Response<Full<Bytes>>, Infallible> {
     talk.place.used();
     let (head, mut body) = request.into_parts();
-    Ok(match talk.exchange(&head, &mut body).await {
+    let response = match talk.exchange(&head, &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
             if refusal != Refusal::Late {
@@ -213,7 +221,17 @@ async fn respond(request: Request<Incoming>, talk: Arc<Talk>) -> Result<Response
             }
             refusal.response()
         }
-    })
+    };
+    Ok(if head.method == Method::HEAD { bodiless(response) } else { response })
+}
+
+/// What HEAD is answered: all but the body (RFC 9110 §9.3.2). Over HTTP/2 a client takes one for a broken protocol.
+fn bodiless(response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Full::default())
 }
 
 /// Takes what is left of the body of a request that is refused, unless it is very much: clients that are still sending
@@ -234,7 +252,7 @@ impl Talk {
         let mut hold = self.place.hold();
         let query = match (head.uri.path() == &*self.site.path, &head.method) {
             (false, _) => return Err(Refusal::Path),
-            (true, &Method::GET) => from_parameter(head.uri.query(), &mut hold)?,
+            (true, &Method::GET | &Method::HEAD) => from_parameter(head.uri.query(), &mut hold)?,
             (true, &Method::POST) => {
                 announced(&head.headers)?;
                 let arrival = timeout(self.limits.receive, from_body(body, &mut hold));
@@ -254,7 +272,8 @@ impl Talk {
             Some(seconds) => HeaderValue::try_from(format!("max-age={seconds}")),
             None => Ok(HeaderValue::from_static("no-store")),
         };
-        let mut response = Response::new(Full::new(Bytes::from_owner(Held { reply, _hold: hold })));
+        let mut response =
+            Response::new(Full::new(Bytes::from_owner(Held { reply, _hold: hold, _owed: self.place.owe() })));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(DNS_MESSAGE));
         if let Ok(cache) = cache {
             response.headers_mut().insert(CACHE_CONTROL, cache);
@@ -322,7 +341,7 @@ impl Refusal {
     fn response(self) -> Response<Full<Bytes>> {
         let (status, why) = match self {
             Self::Path => (StatusCode::NOT_FOUND, "DNS is not asked for here\n"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "DNS is asked for with GET or POST\n"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "DNS is asked for with GET, HEAD or POST\n"),
             Self::Parameter => (StatusCode::BAD_REQUEST, "there is no parameter `dns`\n"),
             Self::Base64 => (StatusCode::BAD_REQUEST, "`dns` is not base64url without padding\n"),
             Self::NoQuery => (StatusCode::BAD_REQUEST, "that is no DNS query\n"),
@@ -338,7 +357,7 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
-            Self::Method => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, POST"))),
+            Self::Method => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"))),
             Self::Silent | Self::Memory => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => {}
         }

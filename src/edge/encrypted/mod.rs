@@ -13,7 +13,8 @@
 //!
 //! Why threads of their own: a handshake costs as much as a thousand answers over UDP. All connections of HTTPS and
 //! QUIC are tasks of one runtime on one thread, those of TLS live on another, and both give way to the answering threads
-//! of UDP and TCP (a lower priority): a flood of handshakes takes what CPU is left over, and not more than two cores.
+//! of UDP and TCP (the lowest priority): a flood of handshakes takes what CPU is left over, hardly more, and not more than
+//! two cores.
 
 pub mod certificate; // shown to clients, renewed while in use
 mod doh; //             DNS over HTTPS
@@ -47,10 +48,12 @@ const GRACE: Duration = Duration::from_secs(1);
 const STREAMS: u32 = 100;
 /// Pause after an `accept` that fails, so that a lack of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How soon a listener that ended begins anew.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How late counters may be that could not be put on the shelf at once.
 const LATE: Duration = Duration::from_secs(1);
-/// Somewhat lower than the threads that answer over UDP and TCP.
-const NICE: i32 = 5;
+/// The lowest priority: where UDP and TCP want all of a core, these threads get a sixtieth of it, and what they leave.
+const NICE: i32 = 19;
 
 /// Sockets that are ours, and answer nothing yet.
 #[derive(Debug)]
@@ -134,7 +137,7 @@ impl Socket {
     }
 }
 
-/// This thread runs when no answering thread of UDP and TCP wants to. On Linux "process 0" is the calling thread.
+/// This thread gives way to those that answer over UDP and TCP. On Linux "process 0" is the calling thread.
 /// Without the permission it works all the same.
 fn give_way() {
     let _ = rustix::process::setpriority_process(None, NICE);
@@ -157,18 +160,27 @@ fn serve(
     let rooms = [Room::new(affordable), Room::new(affordable)];
     let shared =
         |room: &Arc<Room>| Shared { engine: Arc::clone(&engine), room: Arc::clone(room), stopping: stopping.clone() };
+    let trouble = || {
+        let engine = Arc::clone(&engine);
+        move || engine.count(|sockets| sockets.trouble += 1)
+    };
     let mut listeners = JoinSet::new();
     let inside = runtime.enter();
     for socket in sockets {
         match socket {
             Socket::Https(listener) => {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                let site = doh::Site::new(Arc::clone(&https), Arc::clone(&path), shared(&rooms[0]));
-                listeners.spawn_on(doh::serve(listener, site), runtime.handle());
+                let (https, path, shared) = (Arc::clone(&https), Arc::clone(&path), shared(&rooms[0]));
+                let begin = move || {
+                    let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+                    let site = doh::Site::new(Arc::clone(&https), Arc::clone(&path), shared.clone());
+                    Ok(doh::serve(listener, site))
+                };
+                listeners.spawn_on(kept("HTTPS", AGAIN, begin, trouble(), stopping.clone()), runtime.handle());
             }
             Socket::Quic(socket) => {
-                let endpoint = doq::endpoint(socket, quic.clone())?;
-                listeners.spawn_on(doq::serve(endpoint, shared(&rooms[1])), runtime.handle());
+                let (quic, shared) = (quic.clone(), shared(&rooms[1]));
+                let begin = move || Ok(doq::serve(doq::endpoint(socket.try_clone()?, quic.clone())?, shared.clone()));
+                listeners.spawn_on(kept("QUIC", AGAIN, begin, trouble(), stopping.clone()), runtime.handle());
             }
             // Has a thread of its own.
             Socket::Tls(_) => {}
@@ -178,6 +190,43 @@ fn serve(
     runtime.block_on(run(listeners, &rooms, &engine, ear, stop));
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Runs a listener until told to stop: one that cannot begin, breaks down or ends before is told and counted, and begins
+/// anew after `pause`.
+async fn kept<F>(
+    what: &str,
+    pause: Duration,
+    mut begin: impl FnMut() -> io::Result<F>,
+    trouble: impl Fn(),
+    mut stopping: watch::Receiver<bool>,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    loop {
+        let begun = begin().map(|listener| drop(running.spawn(listener)));
+        let ended = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|&stop| stop) => break,
+            ended = running.join_next() => ended,
+        };
+        match (begun, ended) {
+            (Err(error), _) => tracing::error!(%error, "{what} cannot listen; it is tried again"),
+            (_, Some(Err(error))) => {
+                tracing::error!(%error, "a listener of {what} broke down; this is a defect of failoverd. It begins anew");
+            }
+            _ => tracing::error!("a listener of {what} ended. It begins anew"),
+        }
+        trouble();
+        tokio::select! {
+            _ = stopping.wait_for(|&stop| stop) => break,
+            () = sleep(pause) => {}
+        }
+    }
+    // Frees the socket before the connections have ended.
+    drop(begin);
+    while running.join_next().await.is_some() {}
 }
 
 /// Runs the listeners until the bell rings.
@@ -297,4 +346,41 @@ impl Engine {
 /// If the counters are being read at this moment, it is done within [`LATE`].
 fn put(worker: &Worker) {
     worker.shelf.put(&worker.desk.tally, &worker.sockets);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_ends_is_counted_and_begins_anew_until_the_stop() {
+        let (begun, trouble) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (stop, stopping) = watch::channel(false);
+        let count = {
+            let trouble = Arc::clone(&trouble);
+            move || {
+                trouble.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let (begins, told) = (Arc::clone(&begun), stopping.clone());
+        let stop = Arc::new(stop);
+        let begin = move || {
+            let number = begins.fetch_add(1, Ordering::Relaxed);
+            if number == 0 {
+                return Err(io::Error::other("as meant by this test"));
+            }
+            let (stop, mut told) = (Arc::clone(&stop), told.clone());
+            Ok(async move {
+                assert!(number != 1, "as meant by this test");
+                if number == 3 {
+                    stop.send_replace(true);
+                    let _ = told.wait_for(|&stop| stop).await;
+                }
+            })
+        };
+        kept("a transport", Duration::ZERO, begin, count, stopping).await;
+        assert_eq!((begun.load(Ordering::Relaxed), trouble.load(Ordering::Relaxed)), (4, 3));
+    }
 }

@@ -58,7 +58,7 @@ impl Room {
         seats.last += 1;
         let (number, (sender, leave)) = (seats.last, watch::channel(None));
         seats.taken.insert(number, Seat { client, is_open: false, active: clock::moment(), leave: sender });
-        Place { room: Arc::clone(self), number, leave, held: Arc::default() }
+        Place { room: Arc::clone(self), number, leave, held: Arc::default(), owing: Arc::default() }
     }
 
     /// Makes the idlest leave; false if there is none.
@@ -97,6 +97,8 @@ pub(super) struct Place {
     leave: watch::Receiver<Option<Closed>>,
     /// Bytes in memory for this connection.
     held: Arc<AtomicUsize>,
+    /// Replies that the client has not taken yet.
+    owing: Arc<Mutex<Owing>>,
 }
 
 impl Place {
@@ -128,6 +130,21 @@ impl Place {
         seats.taken.get(&self.number).map_or(Moment::default(), |seat| seat.active)
     }
 
+    /// A reply is ready from now on, and has to be taken.
+    pub(super) fn owe(&self) -> Owed {
+        let mut owing = self.owing.lock().unwrap_or_else(PoisonError::into_inner);
+        owing.last += 1;
+        let number = owing.last;
+        owing.since.insert(number, clock::moment());
+        Owed { owing: Arc::clone(&self.owing), number }
+    }
+
+    /// Since when the oldest reply waits to be taken.
+    pub(super) fn owes_since(&self) -> Option<Moment> {
+        let owing = self.owing.lock().unwrap_or_else(PoisonError::into_inner);
+        owing.since.first_key_value().map(|(_, &since)| since)
+    }
+
     /// Nothing held yet.
     pub(super) fn hold(&self) -> Hold {
         Hold { held: Arc::clone(&self.held), bytes: 0 }
@@ -137,6 +154,26 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.room.seats.lock().unwrap_or_else(PoisonError::into_inner).taken.remove(&self.number);
+    }
+}
+
+/// Replies that wait to be taken, by number: the oldest first.
+#[derive(Default, Debug)]
+struct Owing {
+    last: u64,
+    since: BTreeMap<u64, Moment>,
+}
+
+/// A reply that waits to be taken; it was, or nobody wants it any more, when this is dropped.
+#[derive(Debug)]
+pub(super) struct Owed {
+    owing: Arc<Mutex<Owing>>,
+    number: u64,
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.owing.lock().unwrap_or_else(PoisonError::into_inner).since.remove(&self.number);
     }
 }
 
@@ -219,6 +256,24 @@ mod tests {
         assert_eq!(has_to_leave(&first), Some(Closed::Full));
         assert!(room.evict_one() && has_to_leave(&second) == Some(Closed::NoDescriptors));
         assert!(!room.evict_one());
+    }
+
+    #[test]
+    fn the_oldest_reply_that_is_owed_counts_whatever_becomes_of_others() {
+        let (room, caps) = (Room::new(9), caps(9, 9));
+        let place = room.enter(client("192.0.2.1:1"), &caps);
+        assert_eq!(place.owes_since(), None);
+        let first = place.owe();
+        let since = place.owes_since();
+        for _ in 0..9 {
+            drop(place.owe());
+        }
+        assert!(since.is_some() && place.owes_since() == since);
+        let last = place.owe();
+        drop(first);
+        assert!(place.owes_since() > since);
+        drop(last);
+        assert_eq!(place.owes_since(), None);
     }
 
     #[test]
