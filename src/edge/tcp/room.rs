@@ -264,6 +264,9 @@ impl Room {
         let Some(place) = self.places.get_mut(at as usize).and_then(Option::take) else {
             return;
         };
+        if let Some(connection) = &place.connection {
+            connection.give_up(why);
+        }
         self.used.remove(&(place.used, at));
         if let Some(own) = self.clients.get_mut(&place.client) {
             own.remove(&(place.used, at));
