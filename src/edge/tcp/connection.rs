@@ -166,6 +166,10 @@ impl Connection {
             // Without keys there is no query yet: nothing has happened since the connection began.
             return (moment.min(self.stream.active() + by.streams.receive), Closed::Handshake);
         }
+        if activity == Activity::Idle && self.wire.wants_write() {
+            // The last answer left the machine, and waits encrypted.
+            return (self.stream.active() + by.streams.send, Closed::SlowReply);
+        }
         let why = match activity {
             Activity::Idle => Closed::Idle,
             Activity::Receiving => Closed::SlowQuery,
