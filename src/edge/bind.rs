@@ -14,6 +14,9 @@ use crate::config::Listen;
 /// Receive buffer of a UDP socket, in bytes: 5,000 queries, which is 40 ms of what one core answers. The kernel gives as
 /// much of it as `net.core.rmem_max` allows (by default a tenth), or all of it to whoever administers the network.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+/// Send buffer of a TCP connection, in bytes; the kernel takes the double for its own needs. Of a client that does not
+/// read, this is what stays in the kernel: left to itself it grows it to megabytes.
+const SEND_BUFFER: usize = 128 * 1024;
 /// Connections that may wait to be accepted. The kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 /// How often a port is drawn again that is free for UDP and taken for TCP.
@@ -137,8 +140,9 @@ fn bind_tcp(mut address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListen
         socket.bind(&address.into())?;
         socket.set_reuse_port(workers > 1)?;
         socket.set_nonblocking(true)?;
-        // Connections have it from their listener.
+        // Connections have both from their listener.
         socket.set_tcp_nodelay(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
         if let Some(bound) = socket.local_addr()?.as_socket() {
             address = bound;
         }

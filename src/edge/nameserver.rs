@@ -20,7 +20,7 @@ use super::publication::Reader;
 use super::tcp::{Closed, Share};
 use super::{clock, descriptors, tcp, udp};
 use crate::answer::{Desk, Limiter, Reply, Tally};
-use crate::config::{EncryptedListen, Listen};
+use crate::config::{EncryptedListen, Listen, Scheme};
 use crate::snapshot::Snapshot;
 
 /// UDP threads per listen address where neither configuration nor system tells a number.
@@ -79,7 +79,11 @@ impl Bound {
                 nameserver.spawn(format!("udp-{number}"), move || udp::serve(socket, answering, &ours))?;
             }
         }
-        let (threads, affordable) = (listeners.len(), descriptors::affordable(&reader.load().answering.streams));
+        let over_tcp = |scheme| nameserver.encrypted.iter().any(|listen| listen.scheme == scheme);
+        let transports = [!listeners.is_empty(), over_tcp(Scheme::Tls), over_tcp(Scheme::Https)];
+        let transports = transports.into_iter().filter(|is_served| *is_served).count();
+        let affordable = descriptors::affordable(&reader.load().answering.streams, transports);
+        let threads = listeners.len();
         for (number, listeners) in listeners.into_iter().enumerate() {
             let answering = nameserver.worker(reader, &ear);
             let share = Share { number, threads, affordable };

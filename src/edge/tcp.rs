@@ -223,7 +223,7 @@ impl Door {
         // Wakes us.
         self.paused_until = Some(until);
         loop {
-            worker.batch(|worker, snapshot| self.room.drain(snapshot, worker, &mut self.buffer));
+            worker.batch(|worker, snapshot| self.room.drain(&self.epoll, snapshot, worker, &mut self.buffer));
             if self.room.count() == 0 || worker.desk.now.moment >= until {
                 break;
             }

@@ -298,6 +298,17 @@ fn those_who_never_read_are_closed_and_hold_little() {
     let each = most.saturating_sub(before) as f64 / 100.0;
     println!("{each:.1} kB for each of 100 clients that never read");
     assert!(each <= 100.0, "{each} kB");
+    // Nor does the system hold on to what they did not take.
+    wait("nothing outlives its connection", LONG, || (orphans(daemon.dns) == 0).then_some(()));
+}
+
+/// Connections of `server` that are closed on its side alone: the system still holds answers for their clients.
+fn orphans(server: SocketAddr) -> usize {
+    const FIN_WAIT1: &str = "04";
+    let port = format!(":{:04X}", server.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of connections");
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.len() > 3 && row[1].ends_with(&port) && row[3] == FIN_WAIT1).count()
 }
 
 #[test]

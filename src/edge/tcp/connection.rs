@@ -2,10 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::SockRef;
 
 use super::tls::Session;
 use crate::answer::stream::{Activity, Ending, Stream};
@@ -81,6 +83,8 @@ pub(super) struct Connection {
     wire: Wire,
     client: IpAddr,
     stream: Stream,
+    /// True once an answer, or a part of one, is with the system.
+    has_sent: bool,
 }
 
 /// Why a connection was closed.
@@ -130,7 +134,7 @@ impl Closed {
 impl Connection {
     pub(super) fn new(wire: Wire, client: SocketAddr, transport: Transport, now: Moment) -> Self {
         let stream = Stream::new(Client { address: client, transport }, now);
-        Self { wire, client: client_of(client), stream }
+        Self { wire, client: client_of(client), stream, has_sent: false }
     }
 
     pub(super) fn wire(&self) -> &Wire {
@@ -162,12 +166,26 @@ impl Connection {
             // Without keys there is no query yet: nothing has happened since the connection began.
             return (moment.min(self.stream.active() + by.streams.receive), Closed::Handshake);
         }
+        if activity == Activity::Idle && self.wire.wants_write() {
+            // The last answer left the machine, and waits encrypted.
+            return (self.stream.active() + by.streams.send, Closed::SlowReply);
+        }
         let why = match activity {
             Activity::Idle => Closed::Idle,
             Activity::Receiving => Closed::SlowQuery,
             Activity::Sending => Closed::SlowReply,
         };
         (moment, why)
+    }
+
+    /// It is to be closed for that reason: what the client has not taken by now is thrown away where waiting for it
+    /// would be the very thing that there is no room for. Otherwise the system would go on holding it for minutes.
+    pub(super) fn give_up(&self, why: Closed) {
+        let has_to_go = matches!(why, Closed::SlowReply | Closed::Full | Closed::ClientFull | Closed::NoDescriptors);
+        if has_to_go && (self.has_sent || self.wire.wants_write()) {
+            // Without it the rest is held for longer, and all else is as well.
+            let _ = SockRef::from(self.wire.socket()).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Reads and answers; what one read brought leaves in one write, as far as the answers wait for no room.
@@ -226,7 +244,10 @@ impl Connection {
     fn send(&mut self, snapshot: &Snapshot, worker: &mut Worker) -> Result<(), Closed> {
         while !self.stream.outgoing().is_empty() || self.wire.wants_write() {
             match self.wire.send(self.stream.outgoing()) {
-                Ok(count) => self.stream.sent(count, worker.desk.now.moment),
+                Ok(count) => {
+                    self.has_sent |= count > 0;
+                    self.stream.sent(count, worker.desk.now.moment);
+                }
                 Err(error) if is_later(&error) => break,
                 Err(_) => return Err(Closed::Broken),
             }

@@ -234,17 +234,14 @@ impl Room {
     }
 
     /// Answers what everyone has sent until now, and closes those who have taken their answers.
-    pub(super) fn drain(&mut self, snapshot: &Snapshot, worker: &mut Worker, buffer: &mut [u8]) {
+    pub(super) fn drain(&mut self, epoll: &OwnedFd, snapshot: &Snapshot, worker: &mut Worker, buffer: &mut [u8]) {
         for at in 0..self.places.len() {
             let Some(mut connection) = self.places[at].as_mut().and_then(|place| place.connection.take()) else {
                 continue;
             };
             match connection.drain(snapshot, worker, buffer) {
-                Ok(()) => {
-                    if let Some(place) = &mut self.places[at] {
-                        place.connection = Some(connection);
-                    }
-                }
+                // Answers may wait now that did not before.
+                Ok(()) => self.put_back(epoll, at as u32, connection, snapshot, worker),
                 Err(why) => {
                     drop(connection);
                     self.close(at as u32, why, worker);
@@ -264,6 +261,9 @@ impl Room {
         let Some(place) = self.places.get_mut(at as usize).and_then(Option::take) else {
             return;
         };
+        if let Some(connection) = &place.connection {
+            connection.give_up(why);
+        }
         self.used.remove(&(place.used, at));
         if let Some(own) = self.clients.get_mut(&place.client) {
             own.remove(&(place.used, at));

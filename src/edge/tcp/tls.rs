@@ -117,12 +117,16 @@ impl Drop for Session {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
 
     use rustls::pki_types::ServerName;
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
+    use super::super::connection::{Closed, Connection, Wire};
     use super::*;
+    use crate::answer::Transport;
+    use crate::config::Answering;
+    use crate::time::Moment;
 
     /// Both ends over loopback: the client blocks, the server does not.
     fn pair() -> (TcpStream, ClientConnection, Session) {
@@ -196,6 +200,26 @@ mod tests {
             assert!(!session.holds_more(), "the end is told once");
             drop(session);
         });
+    }
+
+    #[test]
+    fn what_waits_encrypted_has_the_time_of_answers() {
+        let (mut socket, mut client, mut session) = pair();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut stream = rustls::Stream::new(&mut client, &mut socket);
+                stream.write_all(&[7]).expect("written");
+                stream.flush().expect("sent");
+            });
+            assert_eq!(receive(&mut session, 1, 1), [7]);
+        });
+        // The client reads no more.
+        while session.send(&[9; 10_000]).is_ok() {}
+        assert!(session.wants_write());
+        let (by, now) = (Answering::default(), Moment::default());
+        let from = SocketAddr::from(([192, 0, 2, 1], 5353));
+        let connection = Connection::new(Wire::Tls(Box::new(session)), from, Transport::Tls, now);
+        assert_eq!(connection.deadline(&by), (now + by.streams.send, Closed::SlowReply));
     }
 
     #[test]
