@@ -106,3 +106,11 @@ pub fn plain(qname: &Name, qtype: Type) -> Vec<u8> {
     let head = [0x2b, 0x67, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     [&head[..], qname.as_wire(), &qtype.0.to_be_bytes(), &[0, 1]].concat()
 }
+
+/// The same with an OPT that has DO.
+pub fn dnssec(qname: &Name, qtype: Type) -> Vec<u8> {
+    let mut query = plain(qname, qtype);
+    query[11] = 1;
+    query.extend_from_slice(&[0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 0]);
+    query
+}

@@ -71,6 +71,9 @@ impl World {
                 zone.rows.push(Row { owner, rtype: record.rtype, ttl: record.ttl, rdata });
             });
             assert!(report.is_empty(), "{report}");
+            if text.lines().any(|line| line == "; signed") {
+                zone.sign();
+            }
             let silent = text.lines().filter_map(|line| line.strip_prefix("; silent "));
             zone.silent =
                 silent.map(|owner| Name::parse(owner.as_bytes(), Some(&zone.apex)).expect("a name")).collect();

@@ -21,11 +21,12 @@ proptest! {
     #[test]
     fn the_engine_agrees_with_the_slow_algorithm(
         zones in bytes(160),
-        asked in proptest::collection::vec((bytes(6), 0..TYPES.len(), any::<bool>()), 1..12),
+        asked in proptest::collection::vec((bytes(6), 0..TYPES.len(), any::<bool>(), any::<bool>()), 1..12),
     ) {
         let world = world::chosen(&mut Input(&zones));
-        for (name, qtype, is_tcp) in asked {
-            let query = query::plain(&world::some_name(&mut Input(&name)), TYPES[qtype]);
+        for (name, qtype, is_tcp, wants_dnssec) in asked {
+            let make = if wants_dnssec { query::dnssec } else { query::plain };
+            let query = make(&world::some_name(&mut Input(&name)), TYPES[qtype]);
             check(&world, &query, if is_tcp { Transport::Tcp } else { Transport::Udp });
         }
     }
@@ -49,6 +50,7 @@ fn the_engine_agrees_on_every_name_that_stands() {
                 for qtype in TYPES.iter().chain(&[Type::TXT, Type::AAAA, Type::SVCB, Type::NAPTR, Type::PTR]) {
                     for transport in [Transport::Udp, Transport::Tcp] {
                         check(world, &query::plain(&qname, *qtype), transport);
+                        check(world, &query::dnssec(&qname, *qtype), transport);
                     }
                 }
             }
