@@ -381,10 +381,11 @@ fn a_renewed_certificate_is_shown_at_once_and_a_bad_one_never() {
             wait("readiness tells", LONG, || get(world.daemon.ops, "/readyz")?.1.contains(why).then_some(()));
             assert_eq!(shown(world.tls, &dot).expect("a handshake"), last, "{what}");
         }
+        // The busier the host, the longer they take: UDP and TCP go first.
+        wait("handshakes throughout", LONG, || (handshakes.load(Ordering::Relaxed) > 20).then_some(()));
         is_over.store(true, Ordering::Relaxed);
         knocking.join().expect("no handshake failed");
     });
-    assert!(handshakes.load(Ordering::Relaxed) > 20);
 }
 
 #[test]
