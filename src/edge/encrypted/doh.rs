@@ -16,6 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,6 +31,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -42,6 +44,7 @@ use crate::config::Streams;
 use crate::dns::message::MESSAGE_MAX;
 use crate::edge::clock;
 use crate::edge::tcp::Closed;
+use crate::time::Moment;
 
 const DNS_MESSAGE: &str = "application/dns-message";
 /// Bytes of a request's head. GET carries its query there: one of some 10,000 bytes, far above any that is sent.
@@ -114,6 +117,18 @@ struct Talk {
     place: Place,
     limits: Streams,
     site: Site,
+    turn: Mutex<Turn>,
+}
+
+/// Whose turn it is on a connection of HTTP/1.1. HTTP/2 has many requests at once, and takes no turns.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// No byte of the next request has come.
+    Waiting,
+    /// The first byte of a head came then.
+    Arriving(Moment),
+    /// The head is whole; its body has a time of its own.
+    Answering,
 }
 
 /// One connection to its end; what goes wrong on it is the client's trouble.
@@ -131,7 +146,7 @@ async fn converse(stream: TcpStream, client: SocketAddr, place: Place, limits: S
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let client = Client { address: client, transport: Transport::Https };
     let idle = limits.idle;
-    let talk = Arc::new(Talk { client, place, limits, site });
+    let talk = Arc::new(Talk { client, place, limits, site, turn: Mutex::new(Turn::Waiting) });
     let to = Arc::clone(&talk);
     let service = service_fn(move |request| respond(request, Arc::clone(&to)));
     if is_h2 {
@@ -147,13 +162,14 @@ async fn converse(stream: TcpStream, client: SocketAddr, place: Place, limits: S
     } else {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD_MAX as usize);
+        let stream = Heard { stream, talk: Arc::clone(&talk) };
         talk.attend(builder.serve_connection(TokioIo::new(stream), service), |it| it.graceful_shutdown()).await
     }
 }
 
 impl Talk {
-    /// Runs the connection until it ends, has to make room, has been idle for too long, or does not take a reply; why it
-    /// was closed.
+    /// Runs the connection until it ends, has to make room, has been idle for too long, or is too slow with a request's
+    /// head or in taking a reply; why it was closed.
     async fn attend<C, E>(&self, connection: C, end: impl FnOnce(Pin<&mut C>)) -> Closed
     where
         C: Future<Output = Result<(), E>>,
@@ -163,10 +179,14 @@ impl Talk {
         let why = loop {
             let now = clock::moment();
             let idle = self.limits.idle.saturating_sub(now.since(self.place.active()));
-            // No reply that is ready later has to be taken before that.
+            // What begins later, a head or a reply, has at least as much time from now on.
             let send = self.limits.send.saturating_sub(now.since(self.place.owes_since().unwrap_or(now)));
+            let receive = self.limits.receive.saturating_sub(now.since(self.arriving_since().unwrap_or(now)));
             if idle.is_zero() {
                 break Closed::Idle;
+            }
+            if receive.is_zero() {
+                break Closed::SlowQuery;
             }
             if send.is_zero() {
                 break Closed::SlowReply;
@@ -176,12 +196,77 @@ impl Talk {
                 why = self.place.evicted() => return why,
                 _ = stopping.wait_for(|&stop| stop) => break Closed::Stopped,
                 ended = &mut connection => return if ended.is_ok() { Closed::Done } else { Closed::Broken },
-                () = sleep(idle.min(send)) => {}
+                () = sleep(idle.min(receive).min(send)) => {}
             }
         };
         end(connection.as_mut());
         let _ = timeout(GRACE, connection).await;
         why
+    }
+}
+
+impl Talk {
+    fn take_turn(&self, turn: Turn) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+    }
+
+    /// Bytes came: the beginning of a request, unless one is under way.
+    fn heard(&self) {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*turn, Turn::Waiting) {
+            *turn = Turn::Arriving(clock::moment());
+        }
+    }
+
+    fn arriving_since(&self) -> Option<Moment> {
+        match *self.turn.lock().unwrap_or_else(PoisonError::into_inner) {
+            Turn::Arriving(since) => Some(since),
+            Turn::Waiting | Turn::Answering => None,
+        }
+    }
+}
+
+/// A stream that tells when it was heard. hyper's own timer for heads runs from the end of the request before: it cannot
+/// tell who is slow from who is idle.
+struct Heard<S> {
+    stream: S,
+    talk: Arc<Talk>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        if into.filled().len() > before {
+            self.talk.heard();
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -212,6 +297,7 @@ impl AsRef<[u8]> for Held {
 
 async fn respond(request: Request<Incoming>, talk: Arc<Talk>) -> Result<Response<Full<Bytes>>, Infallible> {
     talk.place.used();
+    talk.take_turn(Turn::Answering);
     let (head, mut body) = request.into_parts();
     let response = match talk.exchange(&head, &mut body).await {
         Ok(response) => response,
@@ -222,6 +308,7 @@ async fn respond(request: Request<Incoming>, talk: Arc<Talk>) -> Result<Response
             refusal.response()
         }
     };
+    talk.take_turn(Turn::Waiting);
     Ok(if head.method == Method::HEAD { bodiless(response) } else { response })
 }
 
