@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 
 use super::CONNECTIONS;
+use super::clients::Clients;
 use super::connection::{Closed, Connection};
 use crate::config::Answering;
 use crate::edge::nameserver::Worker;
@@ -23,27 +25,30 @@ use crate::time::Moment;
 const COARSE: Duration = Duration::from_millis(50);
 
 /// One thread's part of the caps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::edge) struct Share {
     /// Which of the threads.
     pub number: usize,
     pub threads: usize,
     /// Connections that all threads together have descriptors for.
     pub affordable: usize,
+    /// What each client has on all threads.
+    pub clients: Arc<Clients>,
 }
 
 impl Share {
+    /// The only thread.
+    pub(in crate::edge) fn alone(affordable: usize) -> Self {
+        Self { number: 0, threads: 1, affordable, clients: Arc::default() }
+    }
+
     /// The parts of all threads add up to `whole`; none is without.
-    fn of(self, whole: usize) -> usize {
+    fn of(&self, whole: usize) -> usize {
         (whole / self.threads + usize::from(self.number < whole % self.threads)).max(1)
     }
 
-    fn connections(self, by: &Answering) -> usize {
+    fn connections(&self, by: &Answering) -> usize {
         self.of(by.streams.connections.min(self.affordable))
-    }
-
-    fn per_client(self, by: &Answering) -> usize {
-        self.of(by.streams.per_client)
     }
 }
 
@@ -95,11 +100,12 @@ impl Room {
         self.due.first().map(|&(moment, _)| moment)
     }
 
-    /// Makes sure that there is room for one more of `client`: of too many of its own it loses one itself.
+    /// Makes sure that there is room for one more of `client`: of too many of its own it loses one itself. If none of
+    /// them is on this thread it may have one more, which is the first to go here.
     pub(super) fn make_room(&mut self, client: IpAddr, snapshot: &Snapshot, worker: &mut Worker) {
         let by = &snapshot.answering;
         while let Some(own) = self.clients.get(&client)
-            && own.len() >= self.share.per_client(by)
+            && self.share.clients.count(client) >= by.streams.per_client
             && let Some(&(_, at)) = own.first()
         {
             self.close(at, Closed::ClientFull, worker);
@@ -144,6 +150,7 @@ impl Room {
         self.used.insert((used, at));
         self.clients.entry(client).or_default().insert((used, at));
         self.due.insert((due, at));
+        self.share.clients.add(client);
         self.places[at as usize] = Some(Place { connection: Some(connection), client, used, due, interest });
     }
 
@@ -272,6 +279,7 @@ impl Room {
             }
         }
         self.due.remove(&(place.due, at));
+        self.share.clients.remove(place.client);
         self.empty.push(at);
         worker.sockets.closed(why);
     }
@@ -284,21 +292,18 @@ mod tests {
 
     #[test]
     fn the_parts_of_all_threads_add_up_and_none_is_without() {
-        let by = |connections, per_client| Answering {
-            streams: Streams { connections, per_client, ..Streams::default() },
-            ..Answering::default()
-        };
-        for (threads, affordable, by, all, of_client) in [
-            (1, usize::MAX, by(4000, 1000), 4000, 1000),
-            (3, usize::MAX, by(4000, 1000), 4000, 1000),
-            (7, 500, by(4000, 1000), 500, 1000),
+        let by =
+            |connections| Answering { streams: Streams { connections, ..Streams::default() }, ..Answering::default() };
+        for (threads, affordable, by, all) in [
+            (1, usize::MAX, by(4000), 4000),
+            (3, usize::MAX, by(4000), 4000),
+            (7, 500, by(4000), 500),
             // Of less than one for each thread, each has one.
-            (4, usize::MAX, by(256, 2), 256, 4),
-            (2, 0, by(256, 1), 2, 2),
+            (2, 0, by(256), 2),
         ] {
-            let shares: Vec<_> = (0..threads).map(|number| Share { number, threads, affordable }).collect();
+            let share = |number| Share { number, threads, ..Share::alone(affordable) };
+            let shares: Vec<_> = (0..threads).map(share).collect();
             assert_eq!(shares.iter().map(|share| share.connections(&by)).sum::<usize>(), all, "{threads} threads");
-            assert_eq!(shares.iter().map(|share| share.per_client(&by)).sum::<usize>(), of_client, "{threads} threads");
         }
     }
 }
