@@ -54,6 +54,10 @@ impl Share {
 
 /// By moment, then by place.
 type Order = BTreeSet<(Moment, u32)>;
+/// By use, then by place.
+type Uses = BTreeSet<(Use, u32)>;
+/// Whether it is open, and when it was last of use: who is still shaking hands makes room before all who are not.
+type Use = (bool, Moment);
 
 /// The connections of one thread.
 pub(super) struct Room {
@@ -62,9 +66,9 @@ pub(super) struct Room {
     /// Numbers of places that are empty.
     empty: Vec<u32>,
     /// Who was last of use longest ago first.
-    used: Order,
+    used: Uses,
     /// The same, client by client.
-    clients: BTreeMap<IpAddr, Order>,
+    clients: BTreeMap<IpAddr, Uses>,
     /// Who is to be looked at next, whatever happens.
     due: Order,
 }
@@ -73,7 +77,7 @@ struct Place {
     /// `None` while it is worked on: should the engine panic, it is gone, and its place falls due.
     connection: Option<Connection>,
     client: IpAddr,
-    used: Moment,
+    used: Use,
     due: Moment,
     interest: EventFlags,
 }
@@ -84,7 +88,7 @@ impl Room {
             share,
             places: Vec::new(),
             empty: Vec::new(),
-            used: Order::new(),
+            used: Uses::new(),
             clients: BTreeMap::new(),
             due: Order::new(),
         }
@@ -145,7 +149,7 @@ impl Room {
             worker.sockets.trouble += 1;
             return worker.sockets.closed(Closed::Broken);
         }
-        let (client, used) = (connection.client(), connection.active());
+        let (client, used) = (connection.client(), connection.used());
         let (due, _) = connection.deadline(&snapshot.answering);
         self.used.insert((used, at));
         self.clients.entry(client).or_default().insert((used, at));
@@ -195,8 +199,8 @@ impl Room {
             }
             place.interest = interest;
         }
-        let used = connection.active();
-        if used.since(place.used) >= COARSE {
+        let used = connection.used();
+        if used.0 != place.used.0 || used.1.since(place.used.1) >= COARSE {
             self.used.remove(&(place.used, at));
             self.used.insert((used, at));
             if let Some(own) = self.clients.get_mut(&place.client) {
