@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
@@ -17,6 +18,9 @@ const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 /// Send buffer of a TCP connection, in bytes; the kernel takes the double for its own needs. Of a client that does not
 /// read, this is what stays in the kernel: left to itself it grows it to megabytes.
 const SEND_BUFFER: usize = 128 * 1024;
+/// How long the kernel offers answers that the client does not take, also after we have closed the connection: at least
+/// as long as `send` of [server.tcp] may be. Left to itself it goes on for as long as the client says that it is alive.
+const OFFERED: Duration = Duration::from_secs(60);
 /// Connections that may wait to be accepted. The kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 /// How often a port is drawn again that is free for UDP and taken for TCP.
@@ -140,9 +144,10 @@ fn bind_tcp(mut address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListen
         socket.bind(&address.into())?;
         socket.set_reuse_port(workers > 1)?;
         socket.set_nonblocking(true)?;
-        // Connections have both from their listener.
+        // Connections have these from their listener.
         socket.set_tcp_nodelay(true)?;
         socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.set_tcp_user_timeout(Some(OFFERED))?;
         if let Some(bound) = socket.local_addr()?.as_socket() {
             address = bound;
         }
@@ -242,6 +247,7 @@ mod tests {
             assert_eq!(bound.udp.len(), 3);
             assert!(bound.udp.iter().all(|socket| socket.local_addr().unwrap().port() == port));
             assert_eq!(bound.tcp.len(), 3);
+            assert_eq!(socket2::SockRef::from(&bound.tcp[2]).tcp_user_timeout().unwrap(), Some(OFFERED));
             assert_eq!(bound.tcp[2].local_addr().unwrap().port(), port);
         }
     }

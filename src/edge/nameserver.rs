@@ -83,10 +83,10 @@ impl Bound {
         let transports = [!listeners.is_empty(), over_tcp(Scheme::Tls), over_tcp(Scheme::Https)];
         let transports = transports.into_iter().filter(|is_served| *is_served).count();
         let affordable = descriptors::affordable(&reader.load().answering.streams, transports);
-        let threads = listeners.len();
+        let (threads, clients) = (listeners.len(), Arc::<tcp::Clients>::default());
         for (number, listeners) in listeners.into_iter().enumerate() {
             let answering = nameserver.worker(reader, &ear);
-            let share = Share { number, threads, affordable };
+            let share = Share { number, threads, affordable, clients: Arc::clone(&clients) };
             nameserver.spawn(format!("tcp-{number}"), move || tcp::serve(listeners, None, share, answering))?;
         }
         for (name, serve) in self.encrypted.map(encrypted::Bound::parts).transpose()?.unwrap_or_default() {
@@ -554,6 +554,23 @@ mod tests {
             assert_refused(&read_reply(stream), 2);
         }
         assert_eq!(nameserver.sockets().open, 9);
+    }
+
+    #[test]
+    fn one_client_has_its_cap_whatever_threads_its_connections_are_on() {
+        let streams = Streams { per_client: 8, ..Streams::default() };
+        let (nameserver, _publisher) = start_with(&["127.0.0.1:0"], 8, streams);
+        let mut own: Vec<_> = (0..8).map(|_| connect(port(&nameserver))).collect();
+        until("all are in", || nameserver.sockets().open == 8);
+        for stream in &mut own {
+            stream.write_all(&framed(&query(2))).unwrap();
+            assert_refused(&read_reply(stream), 2);
+        }
+        assert_eq!(closed(&nameserver, "client-full"), 0);
+        // A thread that has none of its own to close lets it in, and threads may do so at the same moment.
+        own.extend((0..100).map(|_| connect(port(&nameserver))));
+        until("all are accepted", || nameserver.sockets().accepted == 108);
+        until("the rest is gone", || nameserver.sockets().open <= 8 + 2 * 8);
     }
 
     #[test]

@@ -542,6 +542,18 @@ fn a_slow_head_ends_its_connection_and_a_pause_between_requests_does_not() {
     ask();
 }
 
+#[test]
+fn who_only_begins_to_shake_hands_puts_out_nobody_who_is_in() {
+    let world = World::with("[server.tcp]\nconnections = 256\n");
+    let mut open = connect(world.tls, &world.client("dot")).expect("connected");
+    ask(&mut open, 1).expect("an answer");
+    let half: Vec<_> = (0..400).map(|_| TcpStream::connect(world.tls).expect("connected")).collect();
+    let full = "failoverd_connections_closed_total{reason=\"client-full\"}";
+    wait("some had to go", LONG, || (world.metric(full) >= 100).then_some(()));
+    ask(&mut open, 2).expect("an answer");
+    drop(half);
+}
+
 /// A connection of DNS over QUIC, and what it takes.
 struct Quic {
     runtime: tokio::runtime::Runtime,

@@ -108,7 +108,7 @@ impl Bound {
             let tls = Arc::new(config(Scheme::Tls, &self.certificates)?);
             let serve = move |worker, affordable| {
                 give_way();
-                tcp::serve(listeners, Some(tls), Share { number: 0, threads: 1, affordable }, worker);
+                tcp::serve(listeners, Some(tls), Share::alone(affordable), worker);
             };
             parts.push(("tls", Box::new(serve)));
         }

@@ -146,9 +146,9 @@ impl Connection {
         self.client
     }
 
-    /// When it last was of use.
-    pub(super) fn active(&self) -> Moment {
-        self.stream.active()
+    /// Whether it is open, which over TLS takes a handshake, and when it last was of use.
+    pub(super) fn used(&self) -> (bool, Moment) {
+        (!self.wire.wants_read(), self.stream.active())
     }
 
     /// What is waited for.

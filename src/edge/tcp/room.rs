@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 
 use super::CONNECTIONS;
+use super::clients::Clients;
 use super::connection::{Closed, Connection};
 use crate::config::Answering;
 use crate::edge::nameserver::Worker;
@@ -23,32 +25,39 @@ use crate::time::Moment;
 const COARSE: Duration = Duration::from_millis(50);
 
 /// One thread's part of the caps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::edge) struct Share {
     /// Which of the threads.
     pub number: usize,
     pub threads: usize,
     /// Connections that all threads together have descriptors for.
     pub affordable: usize,
+    /// What each client has on all threads.
+    pub clients: Arc<Clients>,
 }
 
 impl Share {
+    /// The only thread.
+    pub(in crate::edge) fn alone(affordable: usize) -> Self {
+        Self { number: 0, threads: 1, affordable, clients: Arc::default() }
+    }
+
     /// The parts of all threads add up to `whole`; none is without.
-    fn of(self, whole: usize) -> usize {
+    fn of(&self, whole: usize) -> usize {
         (whole / self.threads + usize::from(self.number < whole % self.threads)).max(1)
     }
 
-    fn connections(self, by: &Answering) -> usize {
+    fn connections(&self, by: &Answering) -> usize {
         self.of(by.streams.connections.min(self.affordable))
-    }
-
-    fn per_client(self, by: &Answering) -> usize {
-        self.of(by.streams.per_client)
     }
 }
 
 /// By moment, then by place.
 type Order = BTreeSet<(Moment, u32)>;
+/// By use, then by place.
+type Uses = BTreeSet<(Use, u32)>;
+/// Whether it is open, and when it was last of use: who is still shaking hands makes room before all who are not.
+type Use = (bool, Moment);
 
 /// The connections of one thread.
 pub(super) struct Room {
@@ -57,9 +66,9 @@ pub(super) struct Room {
     /// Numbers of places that are empty.
     empty: Vec<u32>,
     /// Who was last of use longest ago first.
-    used: Order,
+    used: Uses,
     /// The same, client by client.
-    clients: BTreeMap<IpAddr, Order>,
+    clients: BTreeMap<IpAddr, Uses>,
     /// Who is to be looked at next, whatever happens.
     due: Order,
 }
@@ -68,7 +77,7 @@ struct Place {
     /// `None` while it is worked on: should the engine panic, it is gone, and its place falls due.
     connection: Option<Connection>,
     client: IpAddr,
-    used: Moment,
+    used: Use,
     due: Moment,
     interest: EventFlags,
 }
@@ -79,7 +88,7 @@ impl Room {
             share,
             places: Vec::new(),
             empty: Vec::new(),
-            used: Order::new(),
+            used: Uses::new(),
             clients: BTreeMap::new(),
             due: Order::new(),
         }
@@ -95,11 +104,12 @@ impl Room {
         self.due.first().map(|&(moment, _)| moment)
     }
 
-    /// Makes sure that there is room for one more of `client`: of too many of its own it loses one itself.
+    /// Makes sure that there is room for one more of `client`: of too many of its own it loses one itself. If none of
+    /// them is on this thread it may have one more, which is the first to go here.
     pub(super) fn make_room(&mut self, client: IpAddr, snapshot: &Snapshot, worker: &mut Worker) {
         let by = &snapshot.answering;
         while let Some(own) = self.clients.get(&client)
-            && own.len() >= self.share.per_client(by)
+            && self.share.clients.count(client) >= by.streams.per_client
             && let Some(&(_, at)) = own.first()
         {
             self.close(at, Closed::ClientFull, worker);
@@ -139,11 +149,12 @@ impl Room {
             worker.sockets.trouble += 1;
             return worker.sockets.closed(Closed::Broken);
         }
-        let (client, used) = (connection.client(), connection.active());
+        let (client, used) = (connection.client(), connection.used());
         let (due, _) = connection.deadline(&snapshot.answering);
         self.used.insert((used, at));
         self.clients.entry(client).or_default().insert((used, at));
         self.due.insert((due, at));
+        self.share.clients.add(client);
         self.places[at as usize] = Some(Place { connection: Some(connection), client, used, due, interest });
     }
 
@@ -188,8 +199,8 @@ impl Room {
             }
             place.interest = interest;
         }
-        let used = connection.active();
-        if used.since(place.used) >= COARSE {
+        let used = connection.used();
+        if used.0 != place.used.0 || used.1.since(place.used.1) >= COARSE {
             self.used.remove(&(place.used, at));
             self.used.insert((used, at));
             if let Some(own) = self.clients.get_mut(&place.client) {
@@ -272,6 +283,7 @@ impl Room {
             }
         }
         self.due.remove(&(place.due, at));
+        self.share.clients.remove(place.client);
         self.empty.push(at);
         worker.sockets.closed(why);
     }
@@ -284,21 +296,18 @@ mod tests {
 
     #[test]
     fn the_parts_of_all_threads_add_up_and_none_is_without() {
-        let by = |connections, per_client| Answering {
-            streams: Streams { connections, per_client, ..Streams::default() },
-            ..Answering::default()
-        };
-        for (threads, affordable, by, all, of_client) in [
-            (1, usize::MAX, by(4000, 1000), 4000, 1000),
-            (3, usize::MAX, by(4000, 1000), 4000, 1000),
-            (7, 500, by(4000, 1000), 500, 1000),
+        let by =
+            |connections| Answering { streams: Streams { connections, ..Streams::default() }, ..Answering::default() };
+        for (threads, affordable, by, all) in [
+            (1, usize::MAX, by(4000), 4000),
+            (3, usize::MAX, by(4000), 4000),
+            (7, 500, by(4000), 500),
             // Of less than one for each thread, each has one.
-            (4, usize::MAX, by(256, 2), 256, 4),
-            (2, 0, by(256, 1), 2, 2),
+            (2, 0, by(256), 2),
         ] {
-            let shares: Vec<_> = (0..threads).map(|number| Share { number, threads, affordable }).collect();
+            let share = |number| Share { number, threads, ..Share::alone(affordable) };
+            let shares: Vec<_> = (0..threads).map(share).collect();
             assert_eq!(shares.iter().map(|share| share.connections(&by)).sum::<usize>(), all, "{threads} threads");
-            assert_eq!(shares.iter().map(|share| share.per_client(&by)).sum::<usize>(), of_client, "{threads} threads");
         }
     }
 }
