@@ -12,6 +12,7 @@ use crate::answer::signed::Refused;
 use crate::answer::{Client, Transport};
 use crate::config::Answering;
 use crate::dns::message::{ExtendedError, option};
+use crate::zone::table::OPTIONS_MAX;
 
 /// Code and length, which go before an option's data (RFC 6891 §6.1.2).
 pub(super) const OPTION_HEAD: usize = 4;
@@ -25,6 +26,7 @@ const ADDRESS_MAX: usize = 16;
 const SUBNET_HEAD: usize = 4;
 /// The options that room is set aside for, at their longest.
 const SET_ASIDE_MAX: usize = 4 * OPTION_HEAD + NSID_MAX + COOKIES + SUBNET_HEAD + ADDRESS_MAX + 2;
+const _: () = assert!(SET_ASIDE_MAX == OPTIONS_MAX);
 
 /// What the options of a query ask for. Of an option that comes twice, the first counts.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -15,7 +15,8 @@ use crate::dns::name::{NAME_MAX, wire_length};
 use crate::snapshot::{Snapshot, ZoneVersion};
 use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
 
-/// Aliases followed for one query: Knot follows 5, BIND 11, NSD any number. What was found so far is the answer then.
+/// Aliases followed for one query: Knot follows 5, BIND 11, NSD any number. The one behind them is shown, and the answer
+/// ends there.
 pub(super) const ALIASES_MAX: usize = 64;
 
 /// The name that is looked for: at first the question's, then the target of each alias.
@@ -217,8 +218,7 @@ fn follow<'s>(
                 }
                 let rest = Owner { at: target_at, name: target };
                 let written = out.put_alias(sought.suffix(0), records.ttl(), &prefix[..front], rest)?;
-                // An alias that was asked for is the answer.
-                // So is one that leads below its own DNAME, and so on for ever.
+                // An alias that was asked for is the answer, and one that leads below its own DNAME leads on for ever.
                 if matches!(ask.qtype, Type::CNAME | Type::ANY) || is_within(target, sought.suffix(front).name) {
                     return Ok(Disposition::Send);
                 }

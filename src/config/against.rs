@@ -100,9 +100,8 @@ impl<'v> View<'v> {
                 .error(at, what)
                 .label("a steered answer would have no signature: validating resolvers would refuse it as bogus")
                 .help(format!(
-                    "steer a name in an unsigned zone of its own, delegated from {} without DS, and let a CNAME point \
-                     at it; or serve this zone unsigned",
-                    zone
+                    "steer a name in an unsigned zone of its own, delegated from {zone} without DS, and let a CNAME \
+                     point at it; or serve this zone unsigned"
                 ));
         }
     }

@@ -61,8 +61,11 @@ pub use node::{RECORD_HEAD, Records, front_of, tails_of};
 use node::Raw;
 use shard::Shard;
 
-/// The most bytes the records of one RRset may have in wire form: with any question and an OPT they fill a message.
-pub const RRSET_MAX: usize = 65_535 - 12 - (255 + 4) - 11;
+/// The most bytes the records of one RRset may have in wire form: with any question and an OPT of all the options we
+/// send they fill a message. Its signature, if it has one, may be what does not fit any more.
+pub const RRSET_MAX: usize = 65_535 - 12 - (255 + 4) - 11 - OPTIONS_MAX;
+/// The most bytes of options that room is set aside for in a reply.
+pub const OPTIONS_MAX: usize = 4 * 4 + 64 + 24 + 4 + 16 + 2;
 
 /// All RRsets of a zone. Cloning shares everything.
 #[derive(Clone)]

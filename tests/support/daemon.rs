@@ -204,6 +204,8 @@ impl Daemon {
     /// # Panics
     /// If it does not end well.
     pub(crate) fn say(&self, words: &[&str]) -> String {
+        // It is ready a moment before its API has its token.
+        self.wait_api();
         let output = self.verb(words);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);

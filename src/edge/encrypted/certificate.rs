@@ -385,7 +385,7 @@ mod tests {
     fn a_key_that_may_not_be_read_is_told_as_such() {
         let (good, key) = pair(2020, 2090);
         let folder = Folder::new(&good, &key);
-        fs::set_permissions(folder.tls().key, fs::Permissions::from_mode(0)).expect("set");
+        fs::set_permissions(folder.tls().key, fs::Permissions::from_mode(0o0)).expect("set");
         // Root may read everything.
         if let Err(unfit) = folder.check() {
             assert!(unfit.report().contains("the user that failoverd runs as"), "{unfit}");

@@ -148,10 +148,11 @@ async fn attend(
         tokio::select! {
             biased;
             why = place.evicted() => return (why, EXCESSIVE_LOAD, b"too many connections"),
-            Some(ended) = streams.join_next() => match ended {
-                Ok(Err(Misuse(what))) => return (Closed::Malformed, PROTOCOL_ERROR, what),
-                Ok(Ok(())) | Err(_) => {}
-            },
+            Some(ended) = streams.join_next() => {
+                if let Ok(Err(Misuse(what))) = ended {
+                    return (Closed::Malformed, PROTOCOL_ERROR, what);
+                }
+            }
             stream = connection.accept_bi() => {
                 let Ok((send, receive)) = stream else {
                     return (Closed::Done, NO_ERROR, b"");

@@ -306,7 +306,9 @@ fn moves_denial(change: &Change) -> bool {
         Change::Remove { rtype, .. } => *rtype,
         Change::Silence { .. } => return false,
     };
-    matches!(rtype, Type::RRSIG | Type::NSEC | Type::NSEC3 | Type::NSEC3PARAM)
+    // NS and DNAME: which names are covered.
+    let covers = matches!(rtype, Type::NS | Type::DNAME);
+    covers || matches!(rtype, Type::RRSIG | Type::NSEC | Type::NSEC3 | Type::NSEC3PARAM)
 }
 
 /// The leftmost label with its length byte, and the name above it; `None` for the apex.
