@@ -39,6 +39,7 @@ const EXPIRE: u16 = 9;
 const COOKIE: u16 = 10;
 const KEEPALIVE: u16 = 11;
 const PADDING: u16 = 12;
+const EXTENDED_ERROR: u16 = 15;
 const UNKNOWN_OPTION: u16 = 100;
 
 /// What is sent.
@@ -135,6 +136,18 @@ struct ReplyOpt {
     options: Vec<(u16, Vec<u8>)>,
 }
 
+/// Whole options of an OPT, and what is behind them.
+fn options(rdata: &[u8]) -> (Vec<(u16, Vec<u8>)>, &[u8]) {
+    let (mut options, mut rest) = (Vec::new(), rdata);
+    while let Some((head, after)) = rest.split_first_chunk::<4>() {
+        let [code, length] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_be_bytes);
+        let Some((data, behind)) = after.split_at_checked(usize::from(length)) else { break };
+        options.push((code, data.to_vec()));
+        rest = behind;
+    }
+    (options, rest)
+}
+
 /// # Panics
 /// If the reply is malformed.
 fn read(bytes: &[u8]) -> Reply {
@@ -163,13 +176,7 @@ fn read(bytes: &[u8]) -> Reply {
             if view.rtype.0 == 41 {
                 assert!(reply.opt.is_none() && section == 2 && bytes[view.owner] == 0, "an OPT out of place");
                 reply.rcode |= (view.ttl >> 24 << 4) as u16;
-                let mut options = Vec::new();
-                let mut rest = &bytes[view.rdata];
-                while let Some((head, after)) = rest.split_first_chunk::<4>() {
-                    let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-                    options.push((u16::from_be_bytes([head[0], head[1]]), after[..length].to_vec()));
-                    rest = &after[length..];
-                }
+                let (options, rest) = options(&bytes[view.rdata]);
                 assert!(rest.is_empty(), "options do not fill the RDATA");
                 reply.opt = Some(ReplyOpt { version: (view.ttl >> 16) as u8, flags: view.ttl as u16, options });
             }
@@ -193,10 +200,11 @@ enum Want {
 /// Of OPT and options in the reply. An option comes back only if asked for, and no flag but DO.
 #[derive(Clone, Copy)]
 enum Edns {
+    /// Not there.
     None,
     /// There, without options but perhaps an extended error.
     Bare,
-    /// There, with DO.
+    /// There, with DO and what was asked for.
     Do,
     /// With this option, of a length in these bounds.
     Option(u16, usize, usize),
@@ -339,19 +347,19 @@ fn verdict(check: &Check, reply: Option<&Reply>, is_tcp: bool) -> Vec<String> {
     let flags = QR | aa | check.query.flags & copied;
     want(reply.flags == flags, format!("flags {:04x}, not {flags:04x}", reply.flags));
     let Some(opt) = &reply.opt else {
-        // Of a query whose OPT cannot be read, the reply may have one or not.
         want(matches!(check.edns, Edns::None), "no OPT".into());
         return faults;
     };
-    want(!check.query.opts.is_empty(), "an OPT nobody asked for".into());
+    // Nor of a query whose OPT cannot be read.
+    want(!matches!(check.edns, Edns::None), "an OPT nobody asked for".into());
     want(opt.version == 0, format!("EDNS version {}", opt.version));
     let dnssec = check.query.opts.first().map_or(0, |opt| opt.flags) & 0x8000;
     want(opt.flags == dnssec, format!("EDNS flags {:04x}, not {dnssec:04x}", opt.flags));
-    let asked =
-        |code: u16| check.query.opts.iter().any(|opt| opt.rdata.windows(2).any(|two| two == code.to_be_bytes()));
+    let asked: Vec<u16> = check.query.opts.iter().flat_map(|opt| options(&opt.rdata).0).map(|(code, _)| code).collect();
+    let is_bare = matches!(check.edns, Edns::Bare);
     for (code, _) in &opt.options {
         // RFC 8914: an error may be explained unasked.
-        want(*code == 15 || asked(*code), format!("option {code} was not asked for"));
+        want(*code == EXTENDED_ERROR || !is_bare && asked.contains(code), format!("option {code} was not asked for"));
         want(*code != UNKNOWN_OPTION && *code != 0 && *code != 65_535, format!("option {code} is echoed"));
     }
     let length = |code: u16| opt.options.iter().find(|(known, _)| *known == code).map(|(_, data)| data.len());
