@@ -283,8 +283,7 @@ pub(super) fn faults(question: &Question, bytes: &[u8], known: &Known) -> Vec<St
         return faults;
     }
     let size = question.message.get(end..end + 5).map(|opt| usize::from(u16::from_be_bytes([opt[3], opt[4]])));
-    let limit = if question.is_tcp { 65_535 } else { size.unwrap_or(512).clamp(512, 1232) };
-    want(reply.length <= limit, "too long");
+    want(reply.length <= question.room(), "too long");
     want(reply.opt.is_some() == size.is_some(), "OPT must be there if it was there, and only then");
     want(reply.opt.is_none_or(|dnssec| dnssec == question.dnssec), "DO is not as it came");
     let mut seen = BTreeSet::new();

@@ -83,6 +83,22 @@ impl Question {
         Self { is_tcp: true, ..self.clone() }
     }
 
+    /// The name it asks for, in lower case; of odd ones the root, if it cannot be read.
+    pub(super) fn qname(&self) -> Name {
+        let name = self.message.get(12..).and_then(|rest| {
+            let length = failoverd::dns::name::wire_length(rest).ok()?;
+            Name::from_wire(rest.get(..length)?).ok()
+        });
+        name.unwrap_or_else(Name::root).folded()
+    }
+
+    /// Bytes that a reply may have.
+    pub(super) fn room(&self) -> usize {
+        let end = 12 + self.qname().as_wire().len() + 4;
+        let size = self.message.get(end..end + 5).map(|opt| usize::from(u16::from_be_bytes([opt[3], opt[4]])));
+        if self.is_tcp { 65_535 } else { size.unwrap_or(512).clamp(512, 1232) }
+    }
+
     fn odd(what: &str, message: Vec<u8>, is_tcp: bool) -> Self {
         let text = format!("{what}{}", if is_tcp { " +tcp" } else { "" });
         Self { text, message, is_tcp, is_odd: true, qtype: Type(0), dnssec: false }
