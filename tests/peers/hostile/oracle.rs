@@ -66,9 +66,11 @@ pub(super) fn fault(packet: &[u8], reply: &[u8], is_udp: bool) -> Option<&'stati
     }
     match word(reply, 4) {
         Some(0) => {
-            // RFC 1035 §4.1.1: a query that can be read has its question echoed.
-            let is_error = reply[3] & 0xf != 0;
-            if !is_error {
+            // RFC 1035 §4.1.1: a query that can be read has its question echoed. The upper bits of the rcode stand in OPT,
+            // which follows the header then (RFC 6891 §6.1.3).
+            let is_error = reply[3] & 0xf != 0 || reply.get(HEADER + 5).is_some_and(|&upper| upper != 0);
+            let had_question = word(packet, 4) != Some(0);
+            if had_question && !is_error {
                 return Some("no question");
             }
         }
