@@ -27,23 +27,10 @@ fn of_name<'s>(name: &[u8], hash: u64, from: &'s Snapshot) -> Option<&'s str> {
     let (zone, _) = from.zones.find(name)?;
     match find(&zone.table, name, hash, Type::A) {
         Found::Exact(_) => from.status.explanation(name, hash),
-        // RFC 4592 §3.3.1: the source of synthesis is `*` below the closest encloser; a `*` that exists has an encloser
-        // that exists, so it is the first on the way up.
-        Found::Wildcard { .. } => {
-            let mut above = name;
-            while let Some(label) = above.first().filter(|&&label| label > 0) {
-                above = above.get(usize::from(*label) + 1..)?;
-                let mut star = [0; NAME_MAX + 2];
-                star[..2].copy_from_slice(b"\x01*");
-                star.get_mut(2..2 + above.len())?.copy_from_slice(above);
-                let star = &star[..2 + above.len()];
-                let hash = hash_folded(star);
-                let relative = star.len().checked_sub(zone.table.apex_wire().len())?;
-                if zone.table.find(&star[..relative], hash).is_some() {
-                    return from.status.explanation(star, hash);
-                }
-            }
-            None
+        Found::Wildcard { node, .. } => {
+            let mut name = [0; NAME_MAX];
+            let star = node.full_name(&mut name);
+            from.status.explanation(star, hash_folded(star))
         }
         _ => None,
     }

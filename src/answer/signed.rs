@@ -2,6 +2,7 @@
 
 use crate::dns::Class;
 use crate::dns::message::{RecordView, record, skip_name};
+use crate::dns::name::wire_length;
 use crate::time::Wall;
 
 /// The error of a key that is not known (RFC 8945 §5.2.1).
@@ -77,12 +78,5 @@ impl Refused<'_> {
 
 /// The name, if no pointer is in it.
 fn uncompressed(name: &[u8]) -> Option<&[u8]> {
-    let mut at = 0;
-    loop {
-        match usize::from(*name.get(at)?) {
-            0 => return (at + 1 == name.len()).then_some(name),
-            label @ 1..=63 => at += label + 1,
-            _ => return None,
-        }
-    }
+    (wire_length(name) == Ok(name.len())).then_some(name)
 }
