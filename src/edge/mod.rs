@@ -20,6 +20,7 @@ pub mod prober; //      one probe from the first packet to the facts
 pub mod publication; // the one cell of the one snapshot
 pub mod sdnotify; //    words to the service manager
 pub mod secrets; //     made at the first start
+mod shelf; //  counters of the answering threads
 pub mod signals; //     reload and stop
 pub mod storage; //     journal, decisions, orders, durable
 mod tcp; //             an answering thread over TCP
