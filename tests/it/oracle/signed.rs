@@ -100,7 +100,8 @@ pub fn check(zones: &[Zone], asked: &Asked, sections: &[Vec<Set>; 3], rcode: u16
 /// Does this signature stand at the name, or at a wildcard that covers it?
 fn signs_at(zones: &[Zone], owner: &Name, rdata: &[u8]) -> bool {
     let labels = usize::from(rdata[3]);
-    let source = if labels < owner.label_count() && !owner.is_wildcard() {
+    // RFC 4592 §2.3: a wildcard covers names that begin with an asterisk too.
+    let source = if labels < owner.label_count() - usize::from(owner.is_wildcard()) {
         let above = std::iter::successors(Some(owner.clone()), Name::parent).find(|name| name.label_count() == labels);
         above.and_then(|above| above.child(b"*").ok())
     } else {
