@@ -30,6 +30,10 @@ impl Desk {
 pub struct Draw(u64);
 
 impl Draw {
+    pub fn from_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next number, any of 64 bits.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

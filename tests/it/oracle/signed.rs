@@ -75,10 +75,12 @@ pub fn check(zones: &[Zone], asked: &Asked, sections: &[Vec<Set>; 3], rcode: u16
         };
         assert!(stands, "nothing of ours: {set:?}");
     }
-    if is_truncated {
-        return Vec::new();
-    }
     let [answer, authority, _] = sections;
+    let cuts = authority.iter().filter(|set| set.rtype == Type::NS);
+    let referred = cuts.filter_map(|cut| zone_of(zones, &cut.owner, Type::DS)?.set(&cut.owner, Type::DS)).collect();
+    if is_truncated {
+        return referred;
+    }
     for section in [answer, authority] {
         for set in section.iter().filter(|set| set.rtype != Type::RRSIG) {
             let is_synthesized = set.rtype == Type::CNAME
@@ -93,8 +95,7 @@ pub fn check(zones: &[Zone], asked: &Asked, sections: &[Vec<Set>; 3], rcode: u16
         }
     }
     check_proofs(zones, asked, sections, rcode);
-    let cuts = authority.iter().filter(|set| set.rtype == Type::NS);
-    cuts.filter_map(|cut| zone_of(zones, &cut.owner, Type::DS)?.set(&cut.owner, Type::DS)).collect()
+    referred
 }
 
 /// Does this signature stand at the name, or at a wildcard that covers it?
