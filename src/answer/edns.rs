@@ -97,6 +97,7 @@ impl Subnet {
 }
 
 /// What the query's cookie proves of its sender.
+#[inline]
 pub(super) fn proof(ask: &Ask, via: &Client, by: &Answering, at: &Desk) -> Proof {
     match &ask.options.cookie {
         Some(cookie) => cookie.proof(by.cookies.secrets(), via.address.ip(), clock(at)),
@@ -119,7 +120,8 @@ impl SetAside {
     /// Those that were asked for; `None` if none was.
     #[inline]
     pub(super) fn new(ask: &Ask, proof: Proof, via: &Client, by: &Answering, at: &Desk) -> Option<Self> {
-        (ask.options != Options::default()).then(|| Self::written(&ask.options, proof, via, by, at))
+        let has_options = ask.opt.as_ref().is_some_and(|opt| !opt.options.is_empty());
+        (has_options && ask.options != Options::default()).then(|| Self::written(&ask.options, proof, via, by, at))
     }
 
     fn written(options: &Options, proof: Proof, via: &Client, by: &Answering, at: &Desk) -> Self {

@@ -14,19 +14,20 @@ pub mod lookup; //  the node of one zone that governs a name
 mod proof; //       that something is not there: NSEC, NSEC3
 pub mod query; //   the question of a message
 mod rate; //        how much of it a prefix of clients gets
+mod reach; //       what answers will read, asked for ahead
 pub mod reply; //   sections into bytes
 mod resolve; //     RFC 1034 §4.3.2 over all zones
 mod signed; //      queries with a signature
 mod squeeze; //     names compressed as far as they go, where room is short
 pub mod stream; //  a TCP connection as a pure machine
 
-use std::hint::black_box;
 use std::net::SocketAddr;
 
 pub use desk::{Desk, Draw, Tally};
 pub use edns::Options;
 pub use query::{Ask, Defect, read};
 pub use rate::Limiter;
+pub use reach::reach;
 pub use reply::Reply;
 pub use stream::Stream;
 
@@ -72,29 +73,6 @@ pub enum Disposition {
     Send,
     /// Nothing is sent.
     Drop,
-}
-
-/// Tables of fewer names, which take about 512 KiB, are in the cache anyway.
-const REACH_FROM: usize = 10_000;
-/// Queries whose memory is fetched at the same time: more than a processor has loads under way.
-const REACHED: usize = 64;
-
-/// Touches the memory that [`answer`] will read for these queries, so that what one of them needs is on its way while
-/// the others' is asked for. Changes nothing.
-pub fn reach(from: &Snapshot, asks: &[Ask]) {
-    if from.zones.largest() < REACH_FROM {
-        return;
-    }
-    for asks in asks.chunks(REACHED) {
-        let mut spots = [None; REACHED];
-        for (spot, ask) in spots.iter_mut().zip(asks) {
-            *spot = from.zones.find(ask.name()).and_then(|(zone, _)| zone.table.spot(ask.hash));
-        }
-        // None of these loads depends on another one of the same loop: the processor makes them all at once.
-        let buckets = spots.iter().flatten().fold(0, |sum, spot| sum ^ spot.touch_bucket());
-        let nodes = spots.iter().flatten().fold(0, |sum, spot| sum ^ spot.touch_node());
-        black_box((buckets, nodes));
-    }
 }
 
 /// Answers the query that `ask` was read from.
@@ -187,7 +165,7 @@ fn respond(
             }
         }
     }
-    writer.finish(ask, closing);
+    writer.finish(ask, &closing);
     Disposition::Send
 }
 

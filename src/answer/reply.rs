@@ -423,7 +423,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Writes OPT, TSIG and the header. The reply is then ready to be sent.
-    pub(super) fn finish(mut self, ask: &Ask, closing: Closing<'_>) {
+    pub(super) fn finish(&mut self, ask: &Ask, closing: &Closing<'_>) {
         let mut additional = self.counts[Section::Additional as usize];
         if let Some(opt) = &ask.opt {
             // RFC 6891 §6.1.3: the upper bits of the rcode, version 0; §6.1.4: DO as it came, all other flags 0.
@@ -434,10 +434,10 @@ impl<'r> Writer<'r> {
             let at = self.at;
             if self.push(&record).is_ok() {
                 additional += 1;
-                self.push_options(at + OPT_LENGTH, &closing);
+                self.push_options(at + OPT_LENGTH, closing);
             }
         }
-        if let Some(tsig) = closing.tsig {
+        if let Some(tsig) = &closing.tsig {
             let start = self.at;
             match tsig.parts().into_iter().try_for_each(|part| self.push(part)) {
                 Ok(()) => additional += 1,

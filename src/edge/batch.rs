@@ -43,6 +43,8 @@ pub struct Batch {
     received: usize,
     replies: Box<[u8]>,
     outgoing: Vec<Outgoing>,
+    /// Where to send each of `outgoing` from, if it says so.
+    sources: Box<[Control]>,
 }
 
 /// A control message as the system has it (cmsg(3)), aligned as it wants it.
@@ -56,9 +58,8 @@ struct Outgoing {
     to: libc::sockaddr_in6,
     /// Bytes of `to` that count.
     to_length: libc::socklen_t,
-    /// Where to send it from.
-    control: Control,
-    control_length: usize,
+    /// Bytes of the control message that says where to send it from.
+    source_length: usize,
     length: usize,
 }
 
@@ -90,6 +91,7 @@ impl Batch {
             received: 0,
             replies: vec![0; BATCH * REPLY_STRIDE].into(),
             outgoing: Vec::with_capacity(BATCH),
+            sources: vec![Control([0; CONTROL]); BATCH].into(),
         })
     }
 
@@ -170,15 +172,17 @@ impl Batch {
     #[inline]
     pub fn push(&mut self, number: usize, reply: &[u8]) -> bool {
         let to_length = self.incoming[number].msg_hdr.msg_namelen;
-        let (control, control_length) = self.asked(number).map_or((Control([0; CONTROL]), 0), |asked| source(asked));
-        self.pile(reply, Outgoing { to: self.clients[number], to_length, control, control_length, length: reply.len() })
+        let mut source_length = 0;
+        if let (Some(asked), Some(control)) = (self.asked(number), self.sources.get_mut(self.outgoing.len())) {
+            (*control, source_length) = source(asked);
+        }
+        self.pile(reply, Outgoing { to: self.clients[number], to_length, source_length, length: reply.len() })
     }
 
     /// Puts a datagram to anyone on the pile, as [`Batch::push`] does: what a client needs.
     pub fn push_to(&mut self, to: SocketAddr, datagram: &[u8]) -> bool {
         let (to, to_length) = raw(to);
-        let control = Control([0; CONTROL]);
-        self.pile(datagram, Outgoing { to, to_length, control, control_length: 0, length: datagram.len() })
+        self.pile(datagram, Outgoing { to, to_length, source_length: 0, length: datagram.len() })
     }
 
     #[inline]
@@ -197,9 +201,8 @@ impl Batch {
         let mut heads = [MaybeUninit::<libc::mmsghdr>::uninit(); BATCH];
         let count = self.outgoing.len();
         let replies = self.replies.chunks_exact_mut(REPLY_STRIDE);
-        for ((head, vector), (outgoing, reply)) in
-            heads.iter_mut().zip(&mut vectors).zip(self.outgoing.iter_mut().zip(replies))
-        {
+        let piled = self.outgoing.iter_mut().zip(&mut self.sources).zip(replies);
+        for ((head, vector), ((outgoing, source), reply)) in heads.iter_mut().zip(&mut vectors).zip(piled) {
             vector.write(libc::iovec { iov_base: reply.as_mut_ptr().cast(), iov_len: outgoing.length });
             // SAFETY: all bits zero is a value of it; not all C libraries let us name its fields alone.
             let mut wanted = unsafe { zeroed::<libc::mmsghdr>() };
@@ -207,9 +210,9 @@ impl Batch {
             wanted.msg_hdr.msg_namelen = outgoing.to_length;
             wanted.msg_hdr.msg_iov = vector.as_mut_ptr();
             wanted.msg_hdr.msg_iovlen = 1;
-            if outgoing.control_length > 0 {
-                wanted.msg_hdr.msg_control = outgoing.control.0.as_mut_ptr().cast();
-                wanted.msg_hdr.msg_controllen = outgoing.control_length as _;
+            if outgoing.source_length > 0 {
+                wanted.msg_hdr.msg_control = source.0.as_mut_ptr().cast();
+                wanted.msg_hdr.msg_controllen = outgoing.source_length as _;
             }
             head.write(wanted);
         }

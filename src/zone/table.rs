@@ -174,7 +174,7 @@ impl Table {
     /// Where the name of this hash would be found.
     #[inline]
     pub fn spot(&self, hash: u64) -> Option<Spot<'_>> {
-        Some(Spot { shard: self.shard(hash)?, hash })
+        Some(Spot { table: self, shard: self.shard(hash)?, hash })
     }
 
     /// All names, in no useful order.
@@ -278,11 +278,12 @@ fn shard_index(hash: u64, bits: u8) -> usize {
 /// that of the node, which takes the bucket to be known.
 #[derive(Clone, Copy)]
 pub struct Spot<'t> {
+    table: &'t Table,
     shard: &'t Shard,
     hash: u64,
 }
 
-impl Spot<'_> {
+impl<'t> Spot<'t> {
     /// Reads from the bucket line; what it returns means nothing.
     #[inline]
     pub fn touch_bucket(&self) -> u8 {
@@ -293,6 +294,11 @@ impl Spot<'_> {
     #[inline]
     pub fn touch_node(&self) -> u8 {
         self.shard.touch_node(self.hash)
+    }
+
+    /// The node, if its name relative to the apex is this.
+    pub fn node(&self, relative: &[u8]) -> Option<Node<'t>> {
+        Some(Node { table: self.table, raw: self.shard.find(relative, self.hash)? })
     }
 }
 

@@ -132,6 +132,10 @@ pub(super) fn print(wire: &[u8], out: &mut String) -> Option<()> {
     let sign = if height < 0 { "-" } else { "" };
     write!(out, "{sign}{}.{:02}m", height.abs() / 100, height.abs() % 100).ok()?;
     for &size in &head[1..] {
+        // Text cannot tell nothing from nothing times a power of ten.
+        if size >> 4 == 0 && size & 15 > 0 {
+            return None;
+        }
         let centimetres = u64::from(size >> 4) * 10_u64.pow(u32::from(size & 15));
         write!(out, " {}.{:02}m", centimetres / 100, centimetres % 100).ok()?;
     }

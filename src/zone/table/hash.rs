@@ -25,6 +25,22 @@ pub fn hash_folded(wire: &[u8]) -> u64 {
     mix(hash, STEP)
 }
 
+/// True if both are the same bytes: names are too short for a call to the C library to pay.
+#[inline]
+pub(super) fn equal(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    if one.len() < 8 {
+        return one.iter().zip(other).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0;
+    }
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    let differs =
+        words.fold(0, |differs, (&one, &other)| differs | (u64::from_ne_bytes(one) ^ u64::from_ne_bytes(other)));
+    // The last 8 bytes, some of them a second time.
+    differs == 0 && one.last_chunk::<8>() == other.last_chunk::<8>()
+}
+
 /// Multiplies into 128 bits and folds the halves. The old hash is added back, so that no word can wipe it out.
 #[inline]
 fn mix(hash: u64, word: u64) -> u64 {
@@ -43,6 +59,20 @@ mod tests {
         let name = b"\x03www\x07example\x03com\0";
         assert_eq!(hash_folded(&name[4..]), hash_folded(b"\x07example\x03com\0"));
         assert_ne!(hash_folded(b"\0"), hash_folded(b"\0\0"));
+    }
+
+    #[test]
+    fn equality_is_that_of_slices() {
+        let name: Vec<u8> = (0..40).collect();
+        for length in 0..name.len() {
+            let one = &name[..length];
+            assert!(equal(one, &one.to_vec()) && !equal(one, &name[..length + 1]));
+            for place in 0..length {
+                let mut other = one.to_vec();
+                other[place] ^= 1;
+                assert!(!equal(one, &other), "{place} of {length}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::zone::table::hash::equal;
 use crate::zone::table::node::Raw;
 
 /// One cache line of a shard.
@@ -49,6 +50,8 @@ const UNIT_SHIFT_MAX: u8 = 31;
 pub(super) struct Shard {
     lines: Arc<[Line]>,
     names: u32,
+    /// Lines of buckets, of which there are always fewer than nodes.
+    buckets: u16,
     unit_shift: u8,
 }
 
@@ -79,15 +82,16 @@ impl Shard {
                 .copy_from_slice(&data[range.clone()]);
             at += range.len();
         }
-        Self { lines: lines.into(), names: nodes.len() as u32, unit_shift }
+        Self { lines: lines.into(), names: nodes.len() as u32, buckets: buckets as u16, unit_shift }
     }
 
     fn bytes(&self) -> &[u8] {
         bytemuck::must_cast_slice(&self.lines)
     }
 
+    #[inline]
     fn buckets(&self) -> usize {
-        bucket_count(self.names as usize)
+        usize::from(self.buckets)
     }
 
     /// The node of this relative name, whose full name has this hash; its bytes go on to the shard's end.
@@ -101,7 +105,7 @@ impl Shard {
             while alike != 0 {
                 let slot = alike.trailing_zeros() as usize % SLOTS;
                 let node = Raw(self.bytes().get(usize::from(line.offsets[slot]) << self.unit_shift..)?);
-                if node.relative() == relative {
+                if equal(node.relative(), relative) {
                     return Some(node);
                 }
                 alike &= alike - 1;
