@@ -51,6 +51,8 @@ pub struct Request {
     pub watch: WatchId,
     pub epoch: Epoch,
     pub purpose: Purpose,
+    /// When it was to start.
+    pub due: Moment,
     pub target: Target,
     pub port: u16,
     /// SNI and Host.

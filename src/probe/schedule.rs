@@ -76,6 +76,15 @@ impl Timing {
     }
 }
 
+/// One probe to start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    pub watch: WatchId,
+    pub purpose: Purpose,
+    /// When it was to start; whoever asks late for what is due starts it late.
+    pub due: Moment,
+}
+
 /// The timer of all watches. Starts and observations cost the logarithm of their number.
 #[derive(Clone, Debug, Default)]
 pub struct Schedule {
@@ -208,7 +217,7 @@ impl Schedule {
     }
 
     /// What is to be started now. Marks it in flight.
-    pub fn due(&mut self, now: Moment) -> Vec<(WatchId, Purpose)> {
+    pub fn due(&mut self, now: Moment) -> Vec<Start> {
         let mut ripe = Vec::new();
         while let Some(&(deadline, index)) = self.queue.first() {
             if deadline > now {
@@ -221,7 +230,8 @@ impl Schedule {
         for index in ripe {
             let entry = &mut self.entries[index as usize];
             entry.queued = None;
-            starts.extend(entry.due(now).into_iter().map(|purpose| (WatchId(index), purpose)));
+            let ready = entry.due(now).into_iter();
+            starts.extend(ready.map(|(purpose, due)| Start { watch: WatchId(index), purpose, due }));
             self.requeue(index);
         }
         starts
@@ -329,7 +339,7 @@ impl Entry {
             .then(|| open.start + patience.max(self.timing.confirm).min(self.timing.race_span()))
     }
 
-    fn due(&mut self, now: Moment) -> Vec<Purpose> {
+    fn due(&mut self, now: Moment) -> Vec<(Purpose, Moment)> {
         self.give_up_lost(now);
         let mut starts = Vec::new();
         if let Some(open) = self.scheduled {
@@ -339,8 +349,8 @@ impl Entry {
             }
         } else if self.next <= now {
             self.scheduled = Some(Open { start: now, raced: false });
+            starts.push((Purpose::Scheduled, self.next));
             self.next = grid(&self.key, self.timing.every, now);
-            starts.push(Purpose::Scheduled);
         }
         while self.has_room()
             && let Some(race) = &mut self.race
@@ -349,7 +359,7 @@ impl Entry {
         {
             race.plan.pop_front();
             self.confirmations.push((number, now));
-            starts.push(Purpose::Confirm(number));
+            starts.push((Purpose::Confirm(number), at));
         }
         if !starts.is_empty() {
             self.last_start = Some(now);
@@ -362,7 +372,7 @@ impl Entry {
             if self.last_start.is_none_or(|start| start < since) {
                 self.witness = Some(now);
                 self.last_start = Some(now);
-                starts.push(Purpose::Witness);
+                starts.push((Purpose::Witness, since));
             }
         }
         starts

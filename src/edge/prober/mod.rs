@@ -18,6 +18,7 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -28,7 +29,7 @@ use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
 use crate::edge::clock;
 use crate::probe::judge::{Judged, judge};
-use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Request, Target, Trouble, TroubleKind};
+use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind};
 use crate::time::Moment;
 
 use race::{RUNNERS, Race};
@@ -38,6 +39,8 @@ pub use tls::Roots;
 /// Connections of probes open at once. Half of the 1,024 descriptors a process may have by default; at a timeout of
 /// 2 s it still starts 256 probes a second of origins that swallow every packet.
 const CONNECTIONS: usize = 512;
+/// A probe that starts later than this after its due moment is late: the host, or our share of it, is too small.
+const LATE: Duration = Duration::from_millis(100);
 /// One race of a host name takes the permits of all its runners at once, so that it never waits in the middle.
 const _: () = assert!(RUNNERS <= CONNECTIONS);
 
@@ -49,6 +52,14 @@ struct Inner {
     anchors: tls::Anchors,
     names: resolve::Names,
     connections: Semaphore,
+    starts: Starts,
+}
+
+/// Probes of the schedule that were started, counted.
+#[derive(Default)]
+struct Starts {
+    on_time: AtomicU64,
+    late: AtomicU64,
 }
 
 impl Prober {
@@ -59,6 +70,7 @@ impl Prober {
             anchors: tls::Anchors::load(),
             names: resolve::Names::new(resolvers),
             connections: Semaphore::new(CONNECTIONS),
+            starts: Starts::default(),
         }))
     }
 
@@ -76,6 +88,14 @@ impl Prober {
     /// Why host names cannot be resolved at all, if so.
     pub fn resolver_trouble(&self) -> Option<String> {
         self.0.names.trouble()
+    }
+
+    /// What has been counted: rows of name, label and count.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let Starts { on_time, late } = &self.0.starts;
+        [("on-time", on_time), ("late", late)]
+            .map(|(when, count)| ("probe_starts", when, count.load(Ordering::Relaxed)))
+            .into_iter()
     }
 
     /// Current addresses of a host name, sorted.
@@ -105,6 +125,9 @@ impl Prober {
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
         let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
         let started = clock::moment() - resolving;
+        if request.purpose != Purpose::Manual {
+            self.0.starts.count(started.since(request.due));
+        }
         let attempt = match (field, &turn) {
             (Err(fault), _) => Attempt::none(&request, phases, Phase::Resolve, unresolved(fault)),
             (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
@@ -144,6 +167,14 @@ impl Prober {
         let mut facts = Facts { phases, ..Facts::default() };
         facts.trouble = self.0.ask(request, address, deadline, &mut facts).await.err();
         Attempt::of(request, Some(address), facts)
+    }
+}
+
+impl Starts {
+    /// One more, so long after its due moment.
+    fn count(&self, delay: Duration) {
+        let kind = if delay > LATE { &self.late } else { &self.on_time };
+        kind.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -18,7 +18,7 @@ use super::*;
 use crate::config::Check;
 use crate::config::expect::Expression;
 use crate::probe::judge::BODY_MAX;
-use crate::probe::{Cause, Epoch, LocalFault, Purpose, WatchId};
+use crate::probe::{Cause, Epoch, LocalFault, WatchId};
 
 const HOST: &str = "www.example.com";
 /// Far longer than anything on loopback takes.
@@ -53,7 +53,8 @@ fn https() -> Ask {
 }
 
 fn request(target: Target, port: u16, check: Arc<Check>) -> Request {
-    Request { watch: WatchId(3), epoch: Epoch(7), purpose: Purpose::Scheduled, target, port, host: HOST.into(), check }
+    let (watch, epoch, purpose, due) = (WatchId(3), Epoch(7), Purpose::Scheduled, clock::moment());
+    Request { watch, epoch, purpose, due, target, port, host: HOST.into(), check }
 }
 
 fn loopback() -> Target {

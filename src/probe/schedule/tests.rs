@@ -58,8 +58,13 @@ fn started(timing: Timing) -> (Schedule, Moment) {
     let mut schedule = Schedule::new();
     schedule.arrange(&[(key(1), timing)], at(60_000));
     let now = schedule.next_deadline().unwrap();
-    assert_eq!(schedule.due(now), [(WatchId(0), Purpose::Scheduled)]);
+    assert_eq!(due(&mut schedule, now), [(WatchId(0), Purpose::Scheduled)]);
     (schedule, now)
+}
+
+/// What is to be started now.
+fn due(schedule: &mut Schedule, now: Moment) -> Vec<(WatchId, Purpose)> {
+    schedule.due(now).into_iter().map(|start| (start.watch, start.purpose)).collect()
 }
 
 /// What starts until `until`, as (milliseconds after `from`, purpose).
@@ -67,7 +72,7 @@ fn starts(schedule: &mut Schedule, from: Moment, until: Duration) -> Vec<(u128, 
     let mut starts = Vec::new();
     while let Some(now) = schedule.next_deadline().filter(|&next| next <= from + until) {
         let now = now.max(from);
-        starts.extend(schedule.due(now).into_iter().map(|(_, purpose)| (now.since(from).as_millis(), purpose)));
+        starts.extend(due(schedule, now).into_iter().map(|(_, purpose)| (now.since(from).as_millis(), purpose)));
     }
     starts
 }
@@ -177,7 +182,7 @@ fn an_inconclusive_race_leaves_it_to_the_schedule_which_may_race_again() {
         schedule.observed(&ours, Class::Suspect, first + ms(after + 5));
     }
     let second = schedule.next_deadline().unwrap();
-    assert_eq!(schedule.due(second), [(WatchId(0), Purpose::Scheduled)]);
+    assert_eq!(due(&mut schedule, second), [(WatchId(0), Purpose::Scheduled)]);
     let failed = saw(&schedule, Purpose::Scheduled, second, second + ms(5), REFUSED);
     schedule.observed(&failed, Class::Suspect, second + ms(5));
     assert_eq!(starts(&mut schedule, second, ms(600)), [(500, Purpose::Confirm(1))]);
@@ -203,16 +208,16 @@ fn a_witness_is_asked_once_and_not_if_someone_else_asks_anyway() {
     let since = first + ms(10);
     schedule.witness(WatchId(0), since);
     schedule.witness(WatchId(0), since);
-    assert_eq!(schedule.due(since), [(WatchId(0), Purpose::Witness)]);
+    assert_eq!(due(&mut schedule, since), [(WatchId(0), Purpose::Witness)]);
     schedule.witness(WatchId(0), since);
-    assert_eq!(schedule.due(since), []);
+    assert_eq!(due(&mut schedule, since), []);
     // Another question while the witness is out is asked when it is back.
     let later = since + ms(20);
     schedule.witness(WatchId(0), later);
-    assert_eq!(schedule.due(later), []);
+    assert_eq!(due(&mut schedule, later), []);
     let passed = saw(&schedule, Purpose::Witness, since, later, Outcome::Passed);
     schedule.observed(&passed, Class::Up, later);
-    assert_eq!(schedule.due(later), [(WatchId(0), Purpose::Witness)]);
+    assert_eq!(due(&mut schedule, later), [(WatchId(0), Purpose::Witness)]);
 }
 
 #[test]
@@ -314,7 +319,7 @@ fn ten_thousand_watches_are_spread_and_each_is_asked_in_every_interval() {
         if tick > 101 {
             most = most.max(due.len());
         }
-        for (WatchId(watch), purpose) in due {
+        for Start { watch: WatchId(watch), purpose, .. } in due {
             assert_eq!(purpose, Purpose::Scheduled);
             counts[watch as usize] += 1;
             let passed = Observation {
@@ -391,7 +396,7 @@ impl World {
                 }
                 self.schedule.observed(&observation, self.verdict.class(), self.now);
             }
-            for (_, purpose) in self.schedule.due(self.now) {
+            for Start { purpose, .. } in self.schedule.due(self.now) {
                 let start = self.now + lag;
                 let (outcome, took) = match weather(start) {
                     Weather::Fine => (Outcome::Passed, takes),
