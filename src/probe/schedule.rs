@@ -27,6 +27,8 @@ use crate::verdict::Class;
 /// First probes after a start or reload are spread over this, or over `every` if that is less: a name without a
 /// remembered decision waits for them.
 const FIRST_ROUND: Duration = Duration::from_secs(1);
+/// Where they are many, they are this far apart on average: a herd of them would be slow by itself.
+const FIRST_APART: Duration = Duration::from_millis(1);
 /// A probe that has not come back this long after twice its timeout never will: the watch is asked again.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 /// The last confirmation of a race that began before the first probe came back starts this much later, since that
@@ -156,11 +158,14 @@ impl Schedule {
         }
         self.queue.clear();
         self.by_epoch.clear();
+        let found: Vec<_> = watches.iter().map(|(key, _)| former.get_mut(key).and_then(VecDeque::pop_front)).collect();
+        let new = u32::try_from(found.iter().filter(|found| found.is_none()).count()).unwrap_or(u32::MAX);
+        let first_round = FIRST_ROUND.max(FIRST_APART.saturating_mul(new));
         let mut continued = Vec::new();
-        for (index, &(ref key, timing)) in (0..).zip(watches) {
-            let (before, mut entry) = match former.get_mut(key).and_then(VecDeque::pop_front) {
+        for ((index, &(ref key, timing)), found) in (0..).zip(watches).zip(found) {
+            let (before, mut entry) = match found {
                 Some((before, entry)) => (Some(WatchId(before)), entry),
-                None => (None, self.fresh(key.clone(), timing, now)),
+                None => (None, self.fresh(key.clone(), timing, first_round, now)),
             };
             if timing.every < entry.timing.every {
                 entry.next = entry.next.min(grid(key, timing.every, now));
@@ -175,15 +180,19 @@ impl Schedule {
         continued
     }
 
-    fn fresh(&mut self, key: Key, timing: Timing, now: Moment) -> Entry {
+    fn fresh(&mut self, key: Key, timing: Timing, first_round: Duration, now: Moment) -> Entry {
         self.last_epoch += 1;
-        let within = u64::try_from(timing.every.min(FIRST_ROUND).as_nanos()).unwrap_or(u64::MAX).max(1);
-        let wait = Duration::from_nanos(key.spread().rotate_left(32) % within);
+        let within = u64::try_from(first_round.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let next = if first_round < timing.every {
+            now + Duration::from_nanos(key.spread().rotate_left(32) % within)
+        } else {
+            grid(&key, timing.every, now)
+        };
         Entry {
             key,
             timing,
             epoch: Epoch(self.last_epoch),
-            next: now + wait,
+            next,
             scheduled: None,
             witness: None,
             wanted: None,
@@ -395,7 +404,11 @@ impl Entry {
         let started = observation.started;
         match observation.purpose {
             Purpose::Manual => return,
-            Purpose::Scheduled => self.scheduled = self.scheduled.filter(|open| open.start > started),
+            Purpose::Scheduled => {
+                self.scheduled = self.scheduled.filter(|open| open.start > started);
+                // One that outlasted its interval made the next one wait, not late.
+                self.next = self.next.max(now);
+            }
             Purpose::Witness => self.witness = self.witness.filter(|&start| start > started),
             Purpose::Confirm(number) => {
                 let mine = |&(open, start): &(u8, Moment)| open == number && start <= started;

@@ -8,15 +8,22 @@
 //! ```
 //!
 //! It never waits for a disk, a person or a network: storage takes what it is given, replies go to whoever still
-//! listens, and probes are tasks of their own. Their number is bounded by the controller, which has one scheduled
-//! probe of a watch in flight and its confirmations.
+//! listens, and probes are tasks of their own, on a thread of their own: a thousand handshakes at once delay no order.
+//! Their number is bounded by the controller, which has one scheduled probe of a watch in flight and its
+//! confirmations.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::Config;
@@ -34,6 +41,9 @@ use crate::time::Moment;
 
 /// Events of one kind taken in before a snapshot is published: a flood of them delays nothing longer than this.
 const BATCH: usize = 256;
+/// Probes that come back thick, and those that are due thick, are taken together: between two rounds of the loop is so
+/// much time, unless a person asks for something.
+const GATHER: Duration = Duration::from_millis(5);
 /// The longest sleep. The timer does not count a suspend of the machine; this ends it soon after.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How long a stop waits for the disk.
@@ -55,6 +65,8 @@ pub(super) struct Control {
     publisher: Publisher,
     storage: Storage,
     prober: Prober,
+    /// Where probes run.
+    probing: runtime::Handle,
     calls: mpsc::Receiver<Call>,
     /// Probes, canary and lookups under way; each ends in an event.
     work: JoinSet<Event>,
@@ -72,11 +84,12 @@ pub(super) struct Control {
 }
 
 impl Control {
+    #[expect(clippy::too_many_arguments, reason = "the daemon wires it once, of exactly these parts")]
     pub(super) fn new(
         controller: Controller,
         publisher: Publisher,
         storage: Storage,
-        prober: Prober,
+        (prober, probing): (Prober, runtime::Handle),
         calls: mpsc::Receiver<Call>,
         config: watch::Sender<Arc<Config>>,
         notifier: Notifier,
@@ -87,6 +100,7 @@ impl Control {
             publisher,
             storage,
             prober,
+            probing,
             calls,
             work: JoinSet::new(),
             manual: JoinSet::new(),
@@ -104,18 +118,29 @@ impl Control {
     pub(super) async fn run(mut self, first: Effects, mut stop: watch::Receiver<bool>) {
         self.carry_out(first);
         let mut batch = Vec::new();
+        let mut gathered = clock::moment();
         loop {
-            let nap = self.nap(clock::moment());
+            let now = clock::moment();
+            let pause = (gathered + GATHER).since(now);
+            let nap = self.nap(now).max(pause);
+            let is_probing = !self.work.is_empty();
+            let back = async {
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+                self.work.join_next().await
+            };
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|&stop| stop) => break,
                 Some(call) = self.calls.recv() => self.take(call, &mut batch),
-                Some(done) = self.work.join_next(), if !self.work.is_empty() => batch.extend(done.ok()),
+                Some(done) = back, if is_probing => batch.extend(done.ok()),
                 () = self.storage.moved() => {}
                 () = sleep(nap) => {}
             }
             self.drain(&mut batch);
             self.turn(&mut batch);
+            gathered = clock::moment();
         }
         self.end();
     }
@@ -177,7 +202,7 @@ impl Control {
         let config = Arc::clone(self.controller.config());
         let (prober, resolvers) = (self.prober.clone(), config.server.resolvers.clone());
         // It reads the system's roots and resolvers from disk.
-        drop(spawn_blocking(move || prober.reload(&resolvers)));
+        drop(self.probing.spawn_blocking(move || prober.reload(&resolvers)));
         self.storage.steered(config.steers.iter().map(|steer| &steer.name));
         self.config.send_replace(config);
     }
@@ -201,7 +226,8 @@ impl Control {
                 batch.push(Event::Inspect { ticket });
             }
             Call::Probe { requests, reply } => {
-                self.manual.spawn(probe_all(self.prober.clone(), requests, reply));
+                let probing = probe_all(self.prober.clone(), requests, reply);
+                self.manual.spawn_on(probing, &self.probing);
             }
             Call::Reloading { under_way } => {
                 self.reload = Some(Reload { under_way, ticket: None });
@@ -228,21 +254,23 @@ impl Control {
     fn carry_out(&mut self, effects: Effects) {
         let Effects { probes, canary, resolve, record, reserve, replies, refused: _ } = effects;
         for request in probes {
-            self.work.spawn(probe(self.prober.clone(), request));
+            self.work.spawn_on(probe(self.prober.clone(), request), &self.probing);
         }
         if canary {
             let prober = self.prober.clone();
-            self.work.spawn(async move {
+            let asking = async move {
                 let started = clock::moment();
                 Event::Canary { started, passed: prober.canary().await }
-            });
+            };
+            self.work.spawn_on(asking, &self.probing);
         }
         for hostname in resolve {
             let prober = self.prober.clone();
-            self.work.spawn(async move {
+            let asking = async move {
                 let outcome = prober.resolve(&hostname).await;
                 Event::Resolved { hostname, outcome }
-            });
+            };
+            self.work.spawn_on(asking, &self.probing);
         }
         for entry in record {
             headline::log(&entry);
@@ -292,13 +320,10 @@ async fn probe(prober: Prober, request: Request) -> Event {
 async fn guarded(prober: &Prober, request: Request) -> Observation {
     let started = clock::moment();
     let Request { watch, epoch, purpose, .. } = request;
-    let mut task = JoinSet::new();
-    let prober = prober.clone();
-    task.spawn(async move { prober.probe(request).await });
-    match task.join_next().await {
-        Some(Ok(seen)) => seen,
-        broken => {
-            tracing::error!(?broken, "a probe broke down; this is a defect of failoverd");
+    match contained(prober.probe(request)).await {
+        Ok(seen) => seen,
+        Err(_) => {
+            tracing::error!("a probe broke down; this is a defect of failoverd");
             Observation {
                 watch,
                 epoch,
@@ -314,6 +339,17 @@ async fn guarded(prober: &Prober, request: Request) -> Observation {
             }
         }
     }
+}
+
+/// What comes of `work`, or its panic.
+async fn contained<T>(work: impl Future<Output = T>) -> thread::Result<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }
 
 /// Some at a time, so that a person's question never crowds out the schedule.

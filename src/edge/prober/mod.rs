@@ -7,6 +7,7 @@
 //! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. Only
 //! connections take turns: who waits for a resolver holds up nobody.
 
+mod chains;
 mod http;
 mod race;
 mod resolve;
@@ -27,7 +28,7 @@ use tokio::time::timeout;
 use crate::config::{Ask, Resolvers};
 use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
-use crate::edge::clock;
+use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
 use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind};
 use crate::time::Moment;
@@ -36,13 +37,10 @@ use race::{RUNNERS, Race};
 pub(super) use resolve::system_servers;
 pub use tls::Roots;
 
-/// Connections of probes open at once. Half of the 1,024 descriptors a process may have by default; at a timeout of
-/// 2 s it still starts 256 probes a second of origins that swallow every packet.
-const CONNECTIONS: usize = 512;
 /// A probe that starts later than this after its due moment is late: the host, or our share of it, is too small.
 const LATE: Duration = Duration::from_millis(100);
 /// One race of a host name takes the permits of all its runners at once, so that it never waits in the middle.
-const _: () = assert!(RUNNERS <= CONNECTIONS);
+const _: () = assert!(RUNNERS <= descriptors::PROBES_MIN);
 
 /// Makes probes. Cheap to clone.
 #[derive(Clone)]
@@ -69,7 +67,7 @@ impl Prober {
         Self(Arc::new(Inner {
             anchors: tls::Anchors::load(),
             names: resolve::Names::new(resolvers),
-            connections: Semaphore::new(CONNECTIONS),
+            connections: Semaphore::new(descriptors::probes()),
             starts: Starts::default(),
         }))
     }
@@ -215,6 +213,9 @@ impl Inner {
             Ask::Https { path, headers } => (Some(path), &headers[..], true),
         };
         let stream = step(Phase::Connect, deadline, &mut phases.connect, tcp::connect(to)).await?;
+        if !is_tls {
+            tcp::close_at_once(&stream);
+        }
         let Some(path) = path else { return Ok(()) };
         let asked = http::request(&request.host, path, headers).map_err(in_phase(Phase::FirstByte))?;
         let mut reply = if is_tls {
@@ -222,7 +223,9 @@ impl Inner {
             let handshake = self.anchors.prepare(&request.host, ca).map_err(in_phase(Phase::Tls))?;
             let secured = step(Phase::Tls, deadline, &mut phases.tls, handshake.run(stream, address)).await;
             *certificate = handshake.certificate();
-            let asking = http::ask(secured?, asked, address);
+            let secured = secured?;
+            tcp::close_at_once(secured.get_ref().0);
+            let asking = http::ask(secured, asked, address);
             step(Phase::FirstByte, deadline, &mut phases.first_byte, asking).await?
         } else {
             let asking = http::ask(stream, asked, address);

@@ -690,7 +690,7 @@ async fn the_canary_sings_at_any_answer_but_one_of_a_blind_forwarder() {
 async fn waiting_for_a_turn_is_no_part_of_a_probe() {
     let port = web(OK, true).await;
     let prober = prober();
-    let all = prober.0.connections.acquire_many(u32::try_from(CONNECTIONS).unwrap()).await.unwrap();
+    let all = prober.0.connections.acquire_many(u32::try_from(descriptors::probes()).unwrap()).await.unwrap();
     let mut waiting = std::pin::pin!(prober.probe(request(loopback(), port, check(http(), LONG, None))));
     assert!(timeout(SHORT, waiting.as_mut()).await.is_err(), "it has no turn yet");
     drop(all);
@@ -703,7 +703,7 @@ async fn waiting_for_a_turn_is_no_part_of_a_probe() {
 #[tokio::test]
 async fn who_gets_no_turn_within_the_timeout_says_nothing_of_the_origin() {
     let prober = prober();
-    let all = prober.0.connections.acquire_many(u32::try_from(CONNECTIONS).unwrap()).await.unwrap();
+    let all = prober.0.connections.acquire_many(u32::try_from(descriptors::probes()).unwrap()).await.unwrap();
     let seen = prober.probe(request(loopback(), 80, check(http(), SHORT, None))).await;
     assert_eq!((seen.outcome, seen.address), (Outcome::Inconclusive(LocalFault::Busy), None));
     drop(all);
@@ -721,7 +721,7 @@ async fn a_thousand_probes_that_wait_for_a_resolver_hold_up_no_other() {
         std::task::Poll::Ready(())
     })
     .await;
-    assert_eq!(prober.0.connections.available_permits(), CONNECTIONS);
+    assert_eq!(prober.0.connections.available_permits(), descriptors::probes());
     let seen = prober.probe(request(loopback(), port, check(http(), LONG, None))).await;
     assert_eq!(seen.outcome, Outcome::Passed);
 }
