@@ -7,7 +7,7 @@
 //!  tls,
 //!  encrypted  the same over TLS, HTTPS, QUIC; they give way    (encrypted)
 //!  control    the one loop that decides and publishes          (daemon/control)
-//!  probes     asks origins and resolvers                       (prober)
+//!  probes     asks origins and resolvers                       (daemon/probes)
 //!  people     HTTP API, metrics, alerts, signals, file watch   (here)
 //!  storage    the state file                                   (storage)
 //!  retire     frees old snapshots                              (publication)
@@ -17,6 +17,7 @@
 
 mod control;
 mod people;
+mod probes;
 
 use std::fmt;
 use std::io;
@@ -48,6 +49,7 @@ use crate::snapshot::Refused;
 
 use control::Control;
 use people::People;
+use probes::Probes;
 
 /// How long the first numbers may take to be reserved. Then answers begin without: a dead disk must not silence us.
 const RESERVE_PATIENCE: Duration = Duration::from_secs(2);
@@ -171,7 +173,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         let _inside = probing.enter();
         Prober::new(&config.server.resolvers)
     };
-    let asks = (prober.clone(), probing.handle().clone());
+    let probes = Probes::new(prober.clone());
     let (calls, called) = mpsc::channel(CALLS);
     let (stop, stopped) = watch::channel(false);
     let (in_force, configs) = watch::channel(Arc::clone(&config));
@@ -201,10 +203,15 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         people: None,
         nameserver: Arc::clone(&nameserver),
     };
-    let control = Control::new(controller, publisher, storage.clone(), asks, called, in_force, notifier);
+    let control = Control::new(controller, publisher, storage.clone(), probes.clone(), called, in_force, notifier);
     daemon.control = Some(spawn("control", runtime, control.run(effects, stopped.clone()))?);
     let mut no_longer = stopped.clone();
-    let until_stopped = async move { drop(no_longer.wait_for(|&stop| stop).await) };
+    let until_stopped = async move {
+        tokio::select! {
+            _ = no_longer.wait_for(|&stop| stop) => {}
+            () = probes.run() => {}
+        }
+    };
     daemon.probes = Some(spawn("probes", probing, until_stopped)?);
     let people = People { handle, config, storage, undelivered, nameserver, certificates, admin, ops };
     let signals = signals.map(|signals| (signals, stop));

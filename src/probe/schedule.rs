@@ -29,6 +29,9 @@ use crate::verdict::Class;
 const FIRST_ROUND: Duration = Duration::from_secs(1);
 /// Where they are many, they are this far apart on average: a herd of them would be slow by itself.
 const FIRST_APART: Duration = Duration::from_millis(1);
+/// Scheduled probes that start at once, at most. More are due together only after a machine slept or stood still; the
+/// others wait for their next place on the grid: a herd would be slow by itself, and confirmed for it.
+const AT_ONCE: usize = 256;
 /// A probe that has not come back this long after twice its timeout never will: the watch is asked again.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 /// The last confirmation of a race that began before the first probe came back starts this much later, since that
@@ -239,7 +242,7 @@ impl Schedule {
         for index in ripe {
             let entry = &mut self.entries[index as usize];
             entry.queued = None;
-            let ready = entry.due(now).into_iter();
+            let ready = entry.due(now, starts.len() < AT_ONCE).into_iter();
             starts.extend(ready.map(|(purpose, due)| Start { watch: WatchId(index), purpose, due }));
             self.requeue(index);
         }
@@ -348,7 +351,8 @@ impl Entry {
             .then(|| open.start + patience.max(self.timing.confirm).min(self.timing.race_span()))
     }
 
-    fn due(&mut self, now: Moment) -> Vec<(Purpose, Moment)> {
+    /// What starts now; a scheduled probe only if there `is_room`, else it waits for its next turn.
+    fn due(&mut self, now: Moment, is_room: bool) -> Vec<(Purpose, Moment)> {
         self.give_up_lost(now);
         let mut starts = Vec::new();
         if let Some(open) = self.scheduled {
@@ -357,8 +361,10 @@ impl Entry {
                 self.begin_race(open.start, START_SLACK);
             }
         } else if self.next <= now {
-            self.scheduled = Some(Open { start: now, raced: false });
-            starts.push((Purpose::Scheduled, self.next));
+            if is_room {
+                self.scheduled = Some(Open { start: now, raced: false });
+                starts.push((Purpose::Scheduled, self.next));
+            }
             self.next = grid(&self.key, self.timing.every, now);
         }
         while self.has_room()

@@ -8,22 +8,13 @@
 //! ```
 //!
 //! It never waits for a disk, a person or a network: storage takes what it is given, replies go to whoever still
-//! listens, and probes are tasks of their own, on a thread of their own: a thousand handshakes at once delay no order.
-//! Their number is bounded by the controller, which has one scheduled probe of a watch in flight and its
-//! confirmations.
+//! listens, and probes run on a thread of their own ([`super::probes`]).
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
-use std::thread;
 use std::time::Duration;
 
-use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::Config;
@@ -31,13 +22,13 @@ use crate::control::{Controller, Effects, Event, Reply, Ticket};
 use crate::edge::clock;
 use crate::edge::handle::Call;
 use crate::edge::headline;
-use crate::edge::prober::Prober;
 use crate::edge::publication::Publisher;
 use crate::edge::sdnotify::Notifier;
 use crate::edge::storage::Storage;
-use crate::probe::{LocalFault, Observation, Outcome, Phases, Request};
 use crate::snapshot::Snapshot;
 use crate::time::Moment;
+
+use super::probes::{Probes, Work};
 
 /// Events of one kind taken in before a snapshot is published: a flood of them delays nothing longer than this.
 const BATCH: usize = 256;
@@ -48,8 +39,6 @@ const GATHER: Duration = Duration::from_millis(5);
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How long a stop waits for the disk.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
-/// Probes of one person's call under way at once.
-const MANUAL: usize = 16;
 
 /// A reload that has begun.
 struct Reload {
@@ -64,14 +53,8 @@ pub(super) struct Control {
     controller: Controller,
     publisher: Publisher,
     storage: Storage,
-    prober: Prober,
-    /// Where probes run.
-    probing: runtime::Handle,
+    probes: Probes,
     calls: mpsc::Receiver<Call>,
-    /// Probes, canary and lookups under way; each ends in an event.
-    work: JoinSet<Event>,
-    /// Probes that people asked for.
-    manual: JoinSet<()>,
     askers: BTreeMap<Ticket, oneshot::Sender<Reply>>,
     last_ticket: u64,
     config: watch::Sender<Arc<Config>>,
@@ -84,12 +67,11 @@ pub(super) struct Control {
 }
 
 impl Control {
-    #[expect(clippy::too_many_arguments, reason = "the daemon wires it once, of exactly these parts")]
     pub(super) fn new(
         controller: Controller,
         publisher: Publisher,
         storage: Storage,
-        (prober, probing): (Prober, runtime::Handle),
+        probes: Probes,
         calls: mpsc::Receiver<Call>,
         config: watch::Sender<Arc<Config>>,
         notifier: Notifier,
@@ -99,11 +81,8 @@ impl Control {
             controller,
             publisher,
             storage,
-            prober,
-            probing,
+            probes,
             calls,
-            work: JoinSet::new(),
-            manual: JoinSet::new(),
             askers: BTreeMap::new(),
             last_ticket: 0,
             config,
@@ -123,18 +102,18 @@ impl Control {
             let now = clock::moment();
             let pause = (gathered + GATHER).since(now);
             let nap = self.nap(now).max(pause);
-            let is_probing = !self.work.is_empty();
-            let back = async {
+            let probes = &self.probes;
+            let back = async move {
                 if !pause.is_zero() {
                     sleep(pause).await;
                 }
-                self.work.join_next().await
+                probes.back().await;
             };
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|&stop| stop) => break,
                 Some(call) = self.calls.recv() => self.take(call, &mut batch),
-                Some(done) = back, if is_probing => batch.extend(done.ok()),
+                () = back => {}
                 () = self.storage.moved() => {}
                 () = sleep(nap) => {}
             }
@@ -151,11 +130,7 @@ impl Control {
             let Ok(call) = self.calls.try_recv() else { break };
             self.take(call, batch);
         }
-        for _ in 0..BATCH {
-            let Some(done) = self.work.try_join_next() else { break };
-            batch.extend(done.ok());
-        }
-        while self.manual.try_join_next().is_some() {}
+        self.probes.take(BATCH, batch);
         let progress = self.storage.progress(clock::moment());
         if progress.durable != self.durable {
             self.durable = progress.durable;
@@ -200,9 +175,7 @@ impl Control {
     /// Another configuration is in force.
     fn configured(&mut self) {
         let config = Arc::clone(self.controller.config());
-        let (prober, resolvers) = (self.prober.clone(), config.server.resolvers.clone());
-        // It reads the system's roots and resolvers from disk.
-        drop(self.probing.spawn_blocking(move || prober.reload(&resolvers)));
+        self.probes.ask([Work::Reload(config.server.resolvers.clone())]);
         self.storage.steered(config.steers.iter().map(|steer| &steer.name));
         self.config.send_replace(config);
     }
@@ -225,10 +198,7 @@ impl Control {
                 let ticket = self.ticket(reply);
                 batch.push(Event::Inspect { ticket });
             }
-            Call::Probe { requests, reply } => {
-                let probing = probe_all(self.prober.clone(), requests, reply);
-                self.manual.spawn_on(probing, &self.probing);
-            }
+            Call::Probe { requests, reply } => self.probes.ask([Work::Manual { requests, reply }]),
             Call::Reloading { under_way } => {
                 self.reload = Some(Reload { under_way, ticket: None });
                 self.notifier.reloading();
@@ -253,25 +223,9 @@ impl Control {
 
     fn carry_out(&mut self, effects: Effects) {
         let Effects { probes, canary, resolve, record, reserve, replies, refused: _ } = effects;
-        for request in probes {
-            self.work.spawn_on(probe(self.prober.clone(), request), &self.probing);
-        }
-        if canary {
-            let prober = self.prober.clone();
-            let asking = async move {
-                let started = clock::moment();
-                Event::Canary { started, passed: prober.canary().await }
-            };
-            self.work.spawn_on(asking, &self.probing);
-        }
-        for hostname in resolve {
-            let prober = self.prober.clone();
-            let asking = async move {
-                let outcome = prober.resolve(&hostname).await;
-                Event::Resolved { hostname, outcome }
-            };
-            self.work.spawn_on(asking, &self.probing);
-        }
+        let probes = probes.into_iter().map(Work::Probe);
+        let canary = canary.then_some(Work::Canary);
+        self.probes.ask(probes.chain(canary).chain(resolve.into_iter().map(Work::Resolve)));
         for entry in record {
             headline::log(&entry);
             self.storage.push(entry);
@@ -310,63 +264,6 @@ impl Control {
             tracing::error!("the disk did not take all of the journal in time; the next serials will leap ahead");
         }
     }
-}
-
-async fn probe(prober: Prober, request: Request) -> Event {
-    Event::Observed(guarded(&prober, request).await)
-}
-
-/// One probe, and an observation of it whatever happens: the schedule waits for it.
-async fn guarded(prober: &Prober, request: Request) -> Observation {
-    let started = clock::moment();
-    let Request { watch, epoch, purpose, .. } = request;
-    match contained(prober.probe(request)).await {
-        Ok(seen) => seen,
-        Err(_) => {
-            tracing::error!("a probe broke down; this is a defect of failoverd");
-            Observation {
-                watch,
-                epoch,
-                purpose,
-                started,
-                finished: clock::moment(),
-                outcome: Outcome::Inconclusive(LocalFault::Broken),
-                address: None,
-                phases: Phases::default(),
-                warnings: Vec::new(),
-                certificate: None,
-                status: None,
-            }
-        }
-    }
-}
-
-/// What comes of `work`, or its panic.
-async fn contained<T>(work: impl Future<Output = T>) -> thread::Result<T> {
-    let mut work = pin!(work);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
-}
-
-/// Some at a time, so that a person's question never crowds out the schedule.
-async fn probe_all(prober: Prober, requests: Vec<Request>, reply: oneshot::Sender<Vec<Observation>>) {
-    let mut seen = Vec::new();
-    let mut under_way = JoinSet::new();
-    for request in requests {
-        if under_way.len() >= MANUAL {
-            seen.extend(under_way.join_next().await.and_then(Result::ok));
-        }
-        let prober = prober.clone();
-        under_way.spawn(async move { guarded(&prober, request).await });
-    }
-    while let Some(one) = under_way.join_next().await {
-        seen.extend(one.ok());
-    }
-    let _ = reply.send(seen);
 }
 
 fn status_line(snapshot: &Snapshot) -> String {

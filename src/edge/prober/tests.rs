@@ -686,6 +686,41 @@ async fn the_canary_sings_at_any_answer_but_one_of_a_blind_forwarder() {
     assert!(!prober().canary().await, "no resolver at all");
 }
 
+/// What an origin reads after its response, or at once of a connection that asks nothing.
+#[tokio::test]
+async fn a_finished_probe_resets_its_connection_and_leaves_no_port_waiting() {
+    for ask in [http(), Ask::Tcp] {
+        let is_http = ask != Ask::Tcp;
+        let (ended, mut was_ended) = tokio::sync::mpsc::channel(1);
+        let port = origin(move |mut stream| {
+            let ended = ended.clone();
+            async move {
+                if is_http {
+                    read_request(&mut stream).await;
+                    stream.write_all(OK.as_bytes()).await.unwrap();
+                }
+                ended.send(stream.read_u8().await.unwrap_err().kind()).await.unwrap();
+            }
+        })
+        .await;
+        assert_eq!(probe(port, check(ask, LONG, None)).await.outcome, Outcome::Passed);
+        assert_eq!(was_ended.recv().await, Some(ErrorKind::ConnectionReset));
+    }
+}
+
+#[tokio::test]
+async fn starts_are_counted_by_whether_they_were_late() {
+    let port = web(OK, true).await;
+    let prober = prober();
+    let asked = || request(loopback(), port, check(http(), LONG, None));
+    let long_ago = || Request { due: clock::moment() - Duration::from_secs(1), ..asked() };
+    for request in [asked(), long_ago(), asked(), Request { purpose: Purpose::Manual, ..long_ago() }] {
+        assert_eq!(prober.probe(request).await.outcome, Outcome::Passed);
+    }
+    let rows: Vec<_> = prober.rows().collect();
+    assert_eq!(rows, [("probe_starts", "on-time", 2), ("probe_starts", "late", 1)]);
+}
+
 #[tokio::test]
 async fn waiting_for_a_turn_is_no_part_of_a_probe() {
     let port = web(OK, true).await;

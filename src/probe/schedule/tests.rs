@@ -353,6 +353,26 @@ fn first_probes_come_within_a_second_and_a_herd_of_them_does_not() {
     }
 }
 
+#[test]
+fn after_a_sleep_there_is_no_herd() {
+    let timing = Timing { every: Duration::from_secs(10), ..USUAL };
+    let watches: Vec<_> = (0..10_000).map(|number| (key(number), timing)).collect();
+    let mut schedule = Schedule::new();
+    schedule.arrange(&watches, at(0));
+    let awake = at(3_600_000);
+    assert_eq!(schedule.due(awake).len(), AT_ONCE);
+    let mut seconds = [0; 10];
+    for (second, starts) in (0..).zip(&mut seconds) {
+        for tick in 1..=100 {
+            let due = due(&mut schedule, awake + ms(second * 1000 + tick * 10));
+            *starts += due.iter().filter(|(_, purpose)| *purpose == Purpose::Scheduled).count();
+        }
+    }
+    // Those that started at once stay open here, and are asked no second time.
+    assert!(seconds.iter().all(|starts| (850..1150).contains(starts)), "{seconds:?}");
+    assert_eq!(seconds.iter().sum::<usize>(), 10_000 - AT_ONCE);
+}
+
 /// A little world: watches of origins that die and come back, on simulated time.
 struct World {
     schedule: Schedule,
