@@ -697,7 +697,7 @@ async fn a_finished_probe_resets_its_connection_and_leaves_no_port_waiting() {
             async move {
                 if is_http {
                     read_request(&mut stream).await;
-                    stream.write_all(OK.as_bytes()).await.unwrap();
+                    stream.write_all(OK).await.unwrap();
                 }
                 ended.send(stream.read_u8().await.unwrap_err().kind()).await.unwrap();
             }
