@@ -157,6 +157,7 @@ fn name_of(name: &GeneralName<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::slice;
     use std::time::Duration;
 
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -220,11 +221,11 @@ mod tests {
         let bench = Bench::new();
         let (one, two) = (certificate(2090), certificate(2090));
         for (chain, name) in [
-            (&[one.clone()][..], "www.example.com"),
-            (&[one.clone()], "example.com"),
-            (&[two.clone()], "www.example.com"),
+            (slice::from_ref(&one), "www.example.com"),
+            (slice::from_ref(&one), "example.com"),
+            (slice::from_ref(&two), "www.example.com"),
             (&[one.clone(), two.clone()], "www.example.com"),
-            (&[two, one], "www.example.com"),
+            (&[two.clone(), one.clone()], "www.example.com"),
         ] {
             assert!(bench.look(chain, name, STARTS + 9, true));
         }
