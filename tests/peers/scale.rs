@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::nginx::{Authority, Manner, Nginx};
 use crate::support::daemon::{Daemon, get, usage};
 use crate::support::resolver::Resolver;
-use crate::support::{free_port, hold, rounds};
+use crate::support::{free_port, hold, rounds, wait};
 
 /// Kilobytes that the daemon may hold with 10,000 watches.
 const MEMORY: u64 = 300_000;
@@ -128,7 +128,8 @@ impl<'a> Looks<'a> {
 
 /// Probes started on time and late, of the daemon's own metrics.
 fn starts(daemon: &Daemon) -> (u64, u64) {
-    let (_, text) = get(daemon.ops, "/metrics").expect("metrics");
+    // A page of some 20 MB.
+    let (_, text) = wait("metrics", Duration::from_secs(30), || get(daemon.ops, "/metrics")).0;
     let count = |when: &str| {
         let series = format!("failoverd_probe_starts_total{{when=\"{when}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&series)).and_then(|count| count.parse().ok()).expect("a count")
