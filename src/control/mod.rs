@@ -37,7 +37,7 @@ use crate::decision::Sight;
 use crate::decision::order::What;
 use crate::dns::Name;
 use crate::dns::Serial;
-use crate::probe::schedule::Schedule;
+use crate::probe::schedule::{Schedule, Start};
 use crate::probe::trust::Trust;
 use crate::probe::{Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
@@ -434,12 +434,13 @@ impl Controller {
             let evidence = doubt.evidence.clone();
             self.record(journal::What::DoubtBegan { evidence }, now, fx);
         }
-        for (watch, purpose) in self.schedule.due(now.moment) {
+        for Start { watch, purpose, due } in self.schedule.due(now.moment) {
             let state = &self.watches[watch.0 as usize];
             fx.probes.push(Request {
                 watch,
                 epoch: self.schedule.epoch(watch),
                 purpose,
+                due,
                 target: state.watch.target.clone(),
                 port: state.watch.port,
                 host: Arc::clone(&state.watch.host),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{CheckId, Config, Failback, OriginId, Place};
 use crate::decision::{OriginView, RungView, Sight, Standing, decide};
-use crate::probe::schedule::{Schedule, Timing};
+use crate::probe::schedule::{Schedule, Start, Timing};
 use crate::probe::trust::Trust;
 use crate::probe::watch::Watch;
 use crate::probe::{Cause, Epoch, Observation, Outcome, Phase, Phases, Purpose, Target, WatchId, fixture};
@@ -193,7 +193,7 @@ impl World {
 
     fn start(&mut self, weather: &Weather) {
         let now = self.now;
-        for (watch, purpose) in self.schedule.due(now) {
+        for Start { watch, purpose, .. } in self.schedule.due(now) {
             let answer = weather.origins[watch.0 as usize];
             let (outcome, took) = match answer {
                 _ if !weather.uplink => (Outcome::Failed(Cause::Timeout(Phase::Tls)), Duration::from_secs(2)),

@@ -6,16 +6,18 @@
 //!  tcp-N      answers, from the published snapshot             (nameserver)
 //!  tls,
 //!  encrypted  the same over TLS, HTTPS, QUIC; they give way    (encrypted)
-//!  control    the one loop that decides and publishes; probes  (daemon/control)
+//!  control    the one loop that decides and publishes          (daemon/control)
+//!  probes     asks origins and resolvers                       (daemon/probes)
 //!  people     HTTP API, metrics, alerts, signals, file watch   (here)
 //!  storage    the state file                                   (storage)
 //!  retire     frees old snapshots                              (publication)
 //! ```
 //!
-//! Nothing on `people` or `storage` can hold up `control`, and nothing at all holds up the answers.
+//! Nothing on `probes`, `people` or `storage` can hold up `control`, and nothing at all holds up the answers.
 
 mod control;
 mod people;
+mod probes;
 
 use std::fmt;
 use std::io;
@@ -47,6 +49,7 @@ use crate::snapshot::Refused;
 
 use control::Control;
 use people::People;
+use probes::Probes;
 
 /// How long the first numbers may take to be reserved. Then answers begin without: a dead disk must not silence us.
 const RESERVE_PATIENCE: Duration = Duration::from_secs(2);
@@ -71,6 +74,7 @@ pub struct Daemon {
     warnings: Vec<String>,
     stop: watch::Sender<bool>,
     control: Option<JoinHandle<()>>,
+    probes: Option<JoinHandle<()>>,
     people: Option<JoinHandle<()>>,
 }
 
@@ -164,10 +168,12 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     notifier.ready();
 
     let runtime = runtime()?;
+    let probing = self::runtime()?;
     let prober = {
-        let _inside = runtime.enter();
+        let _inside = probing.enter();
         Prober::new(&config.server.resolvers)
     };
+    let probes = Probes::new(prober.clone());
     let (calls, called) = mpsc::channel(CALLS);
     let (stop, stopped) = watch::channel(false);
     let (in_force, configs) = watch::channel(Arc::clone(&config));
@@ -177,7 +183,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         reader,
         config: configs,
         storage: storage.clone(),
-        prober: prober.clone(),
+        prober,
         undelivered: undelivered.clone(),
         certificates: certificates.clone(),
         path,
@@ -193,11 +199,20 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         warnings,
         stop: stop.clone(),
         control: None,
+        probes: None,
         people: None,
         nameserver: Arc::clone(&nameserver),
     };
-    let control = Control::new(controller, publisher, storage.clone(), prober, called, in_force, notifier);
+    let control = Control::new(controller, publisher, storage.clone(), probes.clone(), called, in_force, notifier);
     daemon.control = Some(spawn("control", runtime, control.run(effects, stopped.clone()))?);
+    let mut no_longer = stopped.clone();
+    let until_stopped = async move {
+        tokio::select! {
+            _ = no_longer.wait_for(|&stop| stop) => {}
+            () = probes.run() => {}
+        }
+    };
+    daemon.probes = Some(spawn("probes", probing, until_stopped)?);
     let people = People { handle, config, storage, undelivered, nameserver, certificates, admin, ops };
     let signals = signals.map(|signals| (signals, stop));
     daemon.people = Some(spawn("people", serving, people.run(signals, stopped))?);
@@ -279,7 +294,7 @@ impl std::error::Error for Broken {}
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        for thread in [self.control.take(), self.people.take()].into_iter().flatten() {
+        for thread in [self.control.take(), self.probes.take(), self.people.take()].into_iter().flatten() {
             // One that panicked has been reported by the panic itself.
             let _ = thread.join();
         }

@@ -4,8 +4,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Streams;
 
-/// Descriptors for all else: listeners, probes, the API, files.
-const OTHERS: u64 = 1024;
+/// Descriptors for all else: listeners, the API, files.
+const OTHERS: u64 = 512;
+/// Connections of probes open at once where descriptors are few: half of the 1,024 a process may have by default. At a
+/// timeout of 2 s they still start 256 probes a second of origins that swallow every packet.
+pub(super) const PROBES_MIN: usize = 512;
+/// Where there are enough. In the worst case each holds the buffers of a TLS session, some 30 kB.
+const PROBES_MAX: usize = 4096;
+/// Probes get this part of the descriptors, within these bounds.
+const PROBES_SHARE: u64 = 16;
+
+/// How many connections of probes may be open at once.
+pub(super) fn probes() -> usize {
+    for_probes(getrlimit(Resource::Nofile).current)
+}
 
 /// How many connections there are descriptors for on each of so many `transports` over TCP (plain, TLS, HTTPS), after
 /// the soft limit was raised to the hard one. Tells if they are fewer than configured.
@@ -31,7 +43,14 @@ fn for_connections(limit: Option<u64>, transports: usize) -> usize {
     let Some(limit) = limit else {
         return usize::MAX;
     };
-    usize::try_from(limit - OTHERS.min(limit / 2)).unwrap_or(usize::MAX) / transports.max(1)
+    let others = OTHERS + for_probes(Some(limit)) as u64;
+    usize::try_from(limit - others.min(limit / 2)).unwrap_or(usize::MAX) / transports.max(1)
+}
+
+/// Of a limit; `None` is no limit.
+fn for_probes(limit: Option<u64>) -> usize {
+    let share = limit.map_or(PROBES_MAX, |limit| usize::try_from(limit / PROBES_SHARE).unwrap_or(usize::MAX));
+    share.clamp(PROBES_MIN, PROBES_MAX)
 }
 
 #[cfg(test)]
@@ -44,12 +63,20 @@ mod tests {
             (Some(0), 1, 0),
             (Some(256), 1, 128),
             (Some(1024), 1, 512),
-            (Some(20_000), 0, 18_976),
-            (Some(20_000), 1, 18_976),
-            (Some(20_000), 3, 6_325),
+            (Some(20_000), 0, 18_238),
+            (Some(20_000), 1, 18_238),
+            (Some(20_000), 3, 6_079),
             (None, 3, usize::MAX),
         ] {
             assert_eq!(for_connections(limit, transports), connections, "{limit:?} for {transports}");
+        }
+    }
+    #[test]
+    fn probes_get_their_part() {
+        for (limit, probes) in
+            [(Some(0), 512), (Some(1024), 512), (Some(20_000), 1250), (Some(1 << 20), 4096), (None, 4096)]
+        {
+            assert_eq!(for_probes(limit), probes, "{limit:?}");
         }
     }
 }

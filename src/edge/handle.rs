@@ -14,10 +14,10 @@ use crate::control::{Asked, Figures, Loaded, Reply, waits_for_restart};
 use crate::edge::alerts::Undelivered;
 use crate::edge::encrypted::certificate::Certificates;
 use crate::edge::files::{Disk, Looks};
-use crate::edge::load;
 use crate::edge::prober::Prober;
 use crate::edge::publication::Reader;
 use crate::edge::storage::Storage;
+use crate::edge::{clock, load};
 use crate::probe::{Epoch, Observation, Purpose, Request, WatchId};
 use crate::snapshot::{Generation, Snapshot};
 use crate::time::Wall;
@@ -202,6 +202,11 @@ impl Handle {
         self.0.looks.lock().await.clone()
     }
 
+    /// What the prober has counted: rows of name, label and count.
+    pub fn counted(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        self.0.prober.rows()
+    }
+
     /// Probes now, beside the schedule: all watches, or those of one origin. Moves nothing.
     pub async fn probe(&self, origin: Option<&str>) -> Vec<(WatchId, Observation)> {
         let (snapshot, config) = (self.snapshot(), self.config());
@@ -212,6 +217,7 @@ impl Handle {
                 watch: watch.id,
                 epoch: Epoch(0),
                 purpose: Purpose::Manual,
+                due: clock::moment(),
                 target: watch.target.clone(),
                 port: watch.port,
                 host: Arc::clone(&watch.host),

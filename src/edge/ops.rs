@@ -99,7 +99,7 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> Response {
         config: ops.handle.config(),
         readiness: ops.handle.readiness(),
         figures,
-        queries: (ops.queries)(),
+        queries: (ops.queries)().into_iter().chain(ops.handle.counted()).collect(),
         certificate_ends: ops.handle.certificate_ends(),
         started: ops.started,
         now: clock::now(),

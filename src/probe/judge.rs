@@ -94,6 +94,7 @@ fn blame(trouble: &Trouble) -> Outcome {
 mod tests {
     use super::*;
     use crate::probe::{Certificate, Phases, fixture};
+    use std::sync::Arc;
     use std::time::Duration;
 
     const NOW: Wall = Wall::from_millis(1_795_257_127_512);
@@ -108,14 +109,14 @@ mod tests {
             phases: Phases { connect: Some(Duration::from_millis(40)), ..Phases::default() },
             status: Some(status),
             body: body.into(),
-            certificate: Some(Certificate {
+            certificate: Some(Arc::new(Certificate {
                 subject: "CN=www.example.com".into(),
                 issuer: "CN=R1".into(),
                 names: vec!["www.example.com".into()],
                 not_before: 0,
                 not_after: NOW.seconds() + 9 * 86_400 + 5,
                 chain: 2,
-            }),
+            })),
             trouble: None,
         }
     }

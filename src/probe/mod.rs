@@ -51,6 +51,8 @@ pub struct Request {
     pub watch: WatchId,
     pub epoch: Epoch,
     pub purpose: Purpose,
+    /// When it was to start.
+    pub due: Moment,
     pub target: Target,
     pub port: u16,
     /// SNI and Host.
@@ -86,7 +88,7 @@ pub struct Observation {
     /// `warn` expressions that did not hold, as they stand in the file, with what was seen.
     pub warnings: Vec<String>,
     /// The certificate the origin showed, even when it did not hold.
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Arc<Certificate>>,
     /// HTTP status, where one came.
     pub status: Option<u16>,
 }
@@ -296,7 +298,7 @@ pub struct Facts {
     pub phases: Phases,
     /// Where and how it ended, if before the end of the body.
     pub trouble: Option<Trouble>,
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Arc<Certificate>>,
     /// HTTP status.
     pub status: Option<u16>,
     /// The first 64 KiB of the body.

@@ -27,6 +27,11 @@ use crate::verdict::Class;
 /// First probes after a start or reload are spread over this, or over `every` if that is less: a name without a
 /// remembered decision waits for them.
 const FIRST_ROUND: Duration = Duration::from_secs(1);
+/// Where they are many, they are this far apart on average: a herd of them would be slow by itself.
+const FIRST_APART: Duration = Duration::from_millis(1);
+/// Scheduled probes that start at once, at most. More are due together only after a machine slept or stood still; the
+/// others wait for their next place on the grid: a herd would be slow by itself, and confirmed for it.
+const AT_ONCE: usize = 256;
 /// A probe that has not come back this long after twice its timeout never will: the watch is asked again.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 /// The last confirmation of a race that began before the first probe came back starts this much later, since that
@@ -74,6 +79,15 @@ impl Timing {
     fn lost(&self) -> Duration {
         self.timeout.saturating_mul(2).saturating_add(LOST_AFTER)
     }
+}
+
+/// One probe to start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    pub watch: WatchId,
+    pub purpose: Purpose,
+    /// When it was to start; whoever asks late for what is due starts it late.
+    pub due: Moment,
 }
 
 /// The timer of all watches. Starts and observations cost the logarithm of their number.
@@ -147,11 +161,14 @@ impl Schedule {
         }
         self.queue.clear();
         self.by_epoch.clear();
+        let found: Vec<_> = watches.iter().map(|(key, _)| former.get_mut(key).and_then(VecDeque::pop_front)).collect();
+        let new = u32::try_from(found.iter().filter(|found| found.is_none()).count()).unwrap_or(u32::MAX);
+        let first_round = FIRST_ROUND.max(FIRST_APART.saturating_mul(new));
         let mut continued = Vec::new();
-        for (index, &(ref key, timing)) in (0..).zip(watches) {
-            let (before, mut entry) = match former.get_mut(key).and_then(VecDeque::pop_front) {
+        for ((index, &(ref key, timing)), found) in (0..).zip(watches).zip(found) {
+            let (before, mut entry) = match found {
                 Some((before, entry)) => (Some(WatchId(before)), entry),
-                None => (None, self.fresh(key.clone(), timing, now)),
+                None => (None, self.fresh(key.clone(), timing, first_round, now)),
             };
             if timing.every < entry.timing.every {
                 entry.next = entry.next.min(grid(key, timing.every, now));
@@ -166,15 +183,19 @@ impl Schedule {
         continued
     }
 
-    fn fresh(&mut self, key: Key, timing: Timing, now: Moment) -> Entry {
+    fn fresh(&mut self, key: Key, timing: Timing, first_round: Duration, now: Moment) -> Entry {
         self.last_epoch += 1;
-        let within = u64::try_from(timing.every.min(FIRST_ROUND).as_nanos()).unwrap_or(u64::MAX).max(1);
-        let wait = Duration::from_nanos(key.spread().rotate_left(32) % within);
+        let within = u64::try_from(first_round.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let next = if first_round < timing.every {
+            now + Duration::from_nanos(key.spread().rotate_left(32) % within)
+        } else {
+            grid(&key, timing.every, now)
+        };
         Entry {
             key,
             timing,
             epoch: Epoch(self.last_epoch),
-            next: now + wait,
+            next,
             scheduled: None,
             witness: None,
             wanted: None,
@@ -208,7 +229,7 @@ impl Schedule {
     }
 
     /// What is to be started now. Marks it in flight.
-    pub fn due(&mut self, now: Moment) -> Vec<(WatchId, Purpose)> {
+    pub fn due(&mut self, now: Moment) -> Vec<Start> {
         let mut ripe = Vec::new();
         while let Some(&(deadline, index)) = self.queue.first() {
             if deadline > now {
@@ -221,7 +242,8 @@ impl Schedule {
         for index in ripe {
             let entry = &mut self.entries[index as usize];
             entry.queued = None;
-            starts.extend(entry.due(now).into_iter().map(|purpose| (WatchId(index), purpose)));
+            let ready = entry.due(now, starts.len() < AT_ONCE).into_iter();
+            starts.extend(ready.map(|(purpose, due)| Start { watch: WatchId(index), purpose, due }));
             self.requeue(index);
         }
         starts
@@ -329,7 +351,8 @@ impl Entry {
             .then(|| open.start + patience.max(self.timing.confirm).min(self.timing.race_span()))
     }
 
-    fn due(&mut self, now: Moment) -> Vec<Purpose> {
+    /// What starts now; a scheduled probe only if there `is_room`, else it waits for its next turn.
+    fn due(&mut self, now: Moment, is_room: bool) -> Vec<(Purpose, Moment)> {
         self.give_up_lost(now);
         let mut starts = Vec::new();
         if let Some(open) = self.scheduled {
@@ -338,9 +361,11 @@ impl Entry {
                 self.begin_race(open.start, START_SLACK);
             }
         } else if self.next <= now {
-            self.scheduled = Some(Open { start: now, raced: false });
+            if is_room {
+                self.scheduled = Some(Open { start: now, raced: false });
+                starts.push((Purpose::Scheduled, self.next));
+            }
             self.next = grid(&self.key, self.timing.every, now);
-            starts.push(Purpose::Scheduled);
         }
         while self.has_room()
             && let Some(race) = &mut self.race
@@ -349,7 +374,7 @@ impl Entry {
         {
             race.plan.pop_front();
             self.confirmations.push((number, now));
-            starts.push(Purpose::Confirm(number));
+            starts.push((Purpose::Confirm(number), at));
         }
         if !starts.is_empty() {
             self.last_start = Some(now);
@@ -362,7 +387,7 @@ impl Entry {
             if self.last_start.is_none_or(|start| start < since) {
                 self.witness = Some(now);
                 self.last_start = Some(now);
-                starts.push(Purpose::Witness);
+                starts.push((Purpose::Witness, since));
             }
         }
         starts
@@ -385,7 +410,11 @@ impl Entry {
         let started = observation.started;
         match observation.purpose {
             Purpose::Manual => return,
-            Purpose::Scheduled => self.scheduled = self.scheduled.filter(|open| open.start > started),
+            Purpose::Scheduled => {
+                self.scheduled = self.scheduled.filter(|open| open.start > started);
+                // One that outlasted its interval made the next one wait, not late.
+                self.next = self.next.max(now);
+            }
             Purpose::Witness => self.witness = self.witness.filter(|&start| start > started),
             Purpose::Confirm(number) => {
                 let mine = |&(open, start): &(u8, Moment)| open == number && start <= started;

@@ -20,5 +20,6 @@ mod nginx; //     real origins with certificates
 mod reloads; //   no query lost
 mod resolver; //  a real resolver follows
 mod resolvers; // everything in a tree of zones, through every resolver
+mod scale; //     ten thousand watches
 mod tree; //      root, TLD and zones on an island
 mod zone_files; // the same zone file means the same to other parsers

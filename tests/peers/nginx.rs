@@ -9,7 +9,8 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{tool, wait};
+use crate::support::daemon::get;
+use crate::support::{free_port, tool, wait};
 
 /// An authority of our own, and what it signs.
 pub(crate) struct Authority {
@@ -81,6 +82,8 @@ pub(crate) struct Nginx {
     wrapper: Vec<String>,
     pub(crate) address: IpAddr,
     pub(crate) port: u16,
+    /// The same without TLS.
+    pub(crate) plain_port: u16,
     child: Option<Child>,
 }
 
@@ -89,7 +92,7 @@ impl Nginx {
     pub(crate) fn start(wrapper: &[&str], address: Ipv4Addr, port: u16, identity: &Identity, manner: Manner) -> Self {
         let folder = tempfile::Builder::new().prefix("failoverd-nginx-").tempdir().expect("a scratch folder");
         let wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
-        let mut nginx = Self { folder, wrapper, address: address.into(), port, child: None };
+        let mut nginx = Self { folder, wrapper, address: address.into(), port, plain_port: free_port(), child: None };
         nginx.set(identity, manner);
         nginx.run();
         nginx
@@ -115,13 +118,13 @@ impl Nginx {
         let here = self.folder.path().display();
         let text = format!(
             "daemon off; master_process off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;\n\
-             user root; worker_rlimit_nofile 4096;\n\
-             events {{ worker_connections 1024; }}\n\
+             user root; worker_rlimit_nofile 8192;\n\
+             events {{ worker_connections 4096; }}\n\
              http {{\n access_log off; client_body_temp_path {here}/b; proxy_temp_path {here}/p;\n \
              fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n \
-             server {{ listen {}:{} ssl; ssl_certificate {here}/certificate.pem; ssl_certificate_key {here}/key.pem;\n  \
-             location /healthz {{ {location} }} }} }}\n",
-            self.address, self.port
+             server {{ listen {}:{} ssl backlog=4096; listen {}:{} backlog=4096;\n  ssl_certificate {here}/certificate.pem; ssl_certificate_key {here}/key.pem;\n  \
+             location /healthz {{ {location} }}\n  location /requests {{ stub_status; }} }} }}\n",
+            self.address, self.port, self.address, self.plain_port
         );
         write("nginx.conf", &text);
     }
@@ -142,6 +145,16 @@ impl Nginx {
             assert!(ended.is_none(), "nginx: {}", fs::read_to_string(self.path("error.log")).unwrap_or_default());
             std::net::TcpStream::connect_timeout(&(self.address, self.port).into(), Duration::from_millis(200)).ok()
         });
+    }
+
+    /// How many requests it has answered, the questions for it left out. `asked` of them came before this one.
+    pub(crate) fn requests(&self, asked: u64) -> u64 {
+        let server = (self.address, self.plain_port).into();
+        let (_, text) = wait("nginx's counters", Duration::from_secs(10), || get(server, "/requests")).0;
+        // The line below "server accepts handled requests".
+        let row = text.lines().nth(2).expect("a row of counters");
+        let requests: u64 = row.split_whitespace().nth(2).and_then(|word| word.parse().ok()).expect("a counter");
+        requests - asked - 1
     }
 
     /// Kills it at once: connections are refused from now on.

@@ -218,14 +218,14 @@ pub(crate) fn passed() -> Observation {
         watch: WatchId(1),
         purpose: Purpose::Scheduled,
         outcome: Outcome::Passed,
-        certificate: Some(Certificate {
+        certificate: Some(Arc::new(Certificate {
             subject: "CN=www.example.com".to_owned(),
             issuer: "CN=Test".to_owned(),
             names: vec!["www.example.com".to_owned()],
             not_before: 1_790_000_000,
             not_after: now().wall.seconds() + 9 * 86_400 + 1,
             chain: 2,
-        }),
+        })),
         status: Some(200),
         ..refused()
     }

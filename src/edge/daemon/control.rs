@@ -8,15 +8,13 @@
 //! ```
 //!
 //! It never waits for a disk, a person or a network: storage takes what it is given, replies go to whoever still
-//! listens, and probes are tasks of their own. Their number is bounded by the controller, which has one scheduled
-//! probe of a watch in flight and its confirmations.
+//! listens, and probes run on a thread of their own ([`super::probes`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::config::Config;
@@ -24,22 +22,23 @@ use crate::control::{Controller, Effects, Event, Reply, Ticket};
 use crate::edge::clock;
 use crate::edge::handle::Call;
 use crate::edge::headline;
-use crate::edge::prober::Prober;
 use crate::edge::publication::Publisher;
 use crate::edge::sdnotify::Notifier;
 use crate::edge::storage::Storage;
-use crate::probe::{LocalFault, Observation, Outcome, Phases, Request};
 use crate::snapshot::Snapshot;
 use crate::time::Moment;
 
+use super::probes::{Probes, Work};
+
 /// Events of one kind taken in before a snapshot is published: a flood of them delays nothing longer than this.
 const BATCH: usize = 256;
+/// Probes that come back thick, and those that are due thick, are taken together: between two rounds of the loop is so
+/// much time, unless a person asks for something.
+const GATHER: Duration = Duration::from_millis(5);
 /// The longest sleep. The timer does not count a suspend of the machine; this ends it soon after.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How long a stop waits for the disk.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
-/// Probes of one person's call under way at once.
-const MANUAL: usize = 16;
 
 /// A reload that has begun.
 struct Reload {
@@ -54,12 +53,8 @@ pub(super) struct Control {
     controller: Controller,
     publisher: Publisher,
     storage: Storage,
-    prober: Prober,
+    probes: Probes,
     calls: mpsc::Receiver<Call>,
-    /// Probes, canary and lookups under way; each ends in an event.
-    work: JoinSet<Event>,
-    /// Probes that people asked for.
-    manual: JoinSet<()>,
     askers: BTreeMap<Ticket, oneshot::Sender<Reply>>,
     last_ticket: u64,
     config: watch::Sender<Arc<Config>>,
@@ -76,7 +71,7 @@ impl Control {
         controller: Controller,
         publisher: Publisher,
         storage: Storage,
-        prober: Prober,
+        probes: Probes,
         calls: mpsc::Receiver<Call>,
         config: watch::Sender<Arc<Config>>,
         notifier: Notifier,
@@ -86,10 +81,8 @@ impl Control {
             controller,
             publisher,
             storage,
-            prober,
+            probes,
             calls,
-            work: JoinSet::new(),
-            manual: JoinSet::new(),
             askers: BTreeMap::new(),
             last_ticket: 0,
             config,
@@ -104,18 +97,29 @@ impl Control {
     pub(super) async fn run(mut self, first: Effects, mut stop: watch::Receiver<bool>) {
         self.carry_out(first);
         let mut batch = Vec::new();
+        let mut gathered = clock::moment();
         loop {
-            let nap = self.nap(clock::moment());
+            let now = clock::moment();
+            let pause = (gathered + GATHER).since(now);
+            let nap = self.nap(now).max(pause);
+            let probes = &self.probes;
+            let back = async move {
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+                probes.back().await;
+            };
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|&stop| stop) => break,
                 Some(call) = self.calls.recv() => self.take(call, &mut batch),
-                Some(done) = self.work.join_next(), if !self.work.is_empty() => batch.extend(done.ok()),
+                () = back => {}
                 () = self.storage.moved() => {}
                 () = sleep(nap) => {}
             }
             self.drain(&mut batch);
             self.turn(&mut batch);
+            gathered = clock::moment();
         }
         self.end();
     }
@@ -126,11 +130,7 @@ impl Control {
             let Ok(call) = self.calls.try_recv() else { break };
             self.take(call, batch);
         }
-        for _ in 0..BATCH {
-            let Some(done) = self.work.try_join_next() else { break };
-            batch.extend(done.ok());
-        }
-        while self.manual.try_join_next().is_some() {}
+        self.probes.take(BATCH, batch);
         let progress = self.storage.progress(clock::moment());
         if progress.durable != self.durable {
             self.durable = progress.durable;
@@ -175,9 +175,7 @@ impl Control {
     /// Another configuration is in force.
     fn configured(&mut self) {
         let config = Arc::clone(self.controller.config());
-        let (prober, resolvers) = (self.prober.clone(), config.server.resolvers.clone());
-        // It reads the system's roots and resolvers from disk.
-        drop(spawn_blocking(move || prober.reload(&resolvers)));
+        self.probes.ask([Work::Reload(config.server.resolvers.clone())]);
         self.storage.steered(config.steers.iter().map(|steer| &steer.name));
         self.config.send_replace(config);
     }
@@ -200,9 +198,7 @@ impl Control {
                 let ticket = self.ticket(reply);
                 batch.push(Event::Inspect { ticket });
             }
-            Call::Probe { requests, reply } => {
-                self.manual.spawn(probe_all(self.prober.clone(), requests, reply));
-            }
+            Call::Probe { requests, reply } => self.probes.ask([Work::Manual { requests, reply }]),
             Call::Reloading { under_way } => {
                 self.reload = Some(Reload { under_way, ticket: None });
                 self.notifier.reloading();
@@ -227,23 +223,9 @@ impl Control {
 
     fn carry_out(&mut self, effects: Effects) {
         let Effects { probes, canary, resolve, record, reserve, replies, refused: _ } = effects;
-        for request in probes {
-            self.work.spawn(probe(self.prober.clone(), request));
-        }
-        if canary {
-            let prober = self.prober.clone();
-            self.work.spawn(async move {
-                let started = clock::moment();
-                Event::Canary { started, passed: prober.canary().await }
-            });
-        }
-        for hostname in resolve {
-            let prober = self.prober.clone();
-            self.work.spawn(async move {
-                let outcome = prober.resolve(&hostname).await;
-                Event::Resolved { hostname, outcome }
-            });
-        }
+        let probes = probes.into_iter().map(Work::Probe);
+        let canary = canary.then_some(Work::Canary);
+        self.probes.ask(probes.chain(canary).chain(resolve.into_iter().map(Work::Resolve)));
         for entry in record {
             headline::log(&entry);
             self.storage.push(entry);
@@ -282,55 +264,6 @@ impl Control {
             tracing::error!("the disk did not take all of the journal in time; the next serials will leap ahead");
         }
     }
-}
-
-async fn probe(prober: Prober, request: Request) -> Event {
-    Event::Observed(guarded(&prober, request).await)
-}
-
-/// One probe, and an observation of it whatever happens: the schedule waits for it.
-async fn guarded(prober: &Prober, request: Request) -> Observation {
-    let started = clock::moment();
-    let Request { watch, epoch, purpose, .. } = request;
-    let mut task = JoinSet::new();
-    let prober = prober.clone();
-    task.spawn(async move { prober.probe(request).await });
-    match task.join_next().await {
-        Some(Ok(seen)) => seen,
-        broken => {
-            tracing::error!(?broken, "a probe broke down; this is a defect of failoverd");
-            Observation {
-                watch,
-                epoch,
-                purpose,
-                started,
-                finished: clock::moment(),
-                outcome: Outcome::Inconclusive(LocalFault::Broken),
-                address: None,
-                phases: Phases::default(),
-                warnings: Vec::new(),
-                certificate: None,
-                status: None,
-            }
-        }
-    }
-}
-
-/// Some at a time, so that a person's question never crowds out the schedule.
-async fn probe_all(prober: Prober, requests: Vec<Request>, reply: oneshot::Sender<Vec<Observation>>) {
-    let mut seen = Vec::new();
-    let mut under_way = JoinSet::new();
-    for request in requests {
-        if under_way.len() >= MANUAL {
-            seen.extend(under_way.join_next().await.and_then(Result::ok));
-        }
-        let prober = prober.clone();
-        under_way.spawn(async move { guarded(&prober, request).await });
-    }
-    while let Some(one) = under_way.join_next().await {
-        seen.extend(one.ok());
-    }
-    let _ = reply.send(seen);
 }
 
 fn status_line(snapshot: &Snapshot) -> String {

@@ -26,7 +26,7 @@ pub struct Scrape {
     pub readiness: Readiness,
     /// `None` if the control loop did not tell in time.
     pub figures: Option<Figures>,
-    /// Rows of name, label and count of the nameserver.
+    /// Rows of name, label and count of the nameserver and the prober.
     pub queries: Vec<(&'static str, &'static str, u64)>,
     /// When the certificate of encrypted transports ends, if there are any.
     pub certificate_ends: Option<Wall>,
@@ -139,6 +139,7 @@ impl Scrape {
                 "reply_bytes" => ("kind", "Bytes of replies"),
                 "connections_open" => ("kind", "Connections of clients that are open now: TCP, TLS, HTTPS and QUIC"),
                 "connections_closed" => ("reason", "Connections of clients that were closed, by reason"),
+                "probe_starts" => ("when", "Probes started, on time or late: more than 100 ms after their due moment"),
                 "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),
             };
@@ -324,6 +325,7 @@ mod tests {
                 ("replies_truncated", "", 2),
                 ("connections_open", "", 3),
                 ("connections_closed", "idle", 4),
+                ("probe_starts", "late", 1),
             ],
             certificate_ends: None,
             started: ago(60),
@@ -347,6 +349,7 @@ mod tests {
             "failoverd_replies_truncated_total 2",
             "failoverd_connections_open 3",
             "failoverd_connections_closed_total{reason=\"idle\"} 4",
+            "failoverd_probe_starts_total{when=\"late\"} 1",
             "failoverd_rung_served{name=\"www.example.com\",rung=\"primary\"} 0",
             "failoverd_rung_served{name=\"www.example.com\",rung=\"backup\"} 1",
             "failoverd_serving_info{name=\"www.example.com\",rung=\"backup\",origins=\"netlify\",reason=\"failed-over\"} 1",

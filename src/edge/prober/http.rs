@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -16,7 +16,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::tls;
 use crate::probe::TroubleKind;
@@ -64,11 +64,48 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| trouble(&error, address))?;
+        http1::handshake(TokioIo::new(Abrupt(stream))).await.map_err(|error| trouble(&error, address))?;
     let mut reply = Reply { connection: Some(Box::pin(connection)), response: None, address };
     let response = reply.beside(sender.send_request(request)).await.map_err(|error| trouble(&error, address))?;
     reply.response = Some(response);
     Ok(reply)
+}
+
+/// A stream whose end is not announced. hyper says goodbye when the response is whole: over TLS with a record of its
+/// own, to an origin that was asked to close and has mostly done so. The drop of the socket says it all, see
+/// [`super::tcp::close_at_once`].
+struct Abrupt<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Abrupt<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, to)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Abrupt<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A response whose body is still on its way, with the connection that brings it.

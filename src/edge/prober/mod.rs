@@ -7,6 +7,7 @@
 //! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. Only
 //! connections take turns: who waits for a resolver holds up nobody.
 
+mod chains;
 mod http;
 mod race;
 mod resolve;
@@ -18,6 +19,7 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -26,20 +28,19 @@ use tokio::time::timeout;
 use crate::config::{Ask, Resolvers};
 use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
-use crate::edge::clock;
+use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
-use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Request, Target, Trouble, TroubleKind};
+use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind};
 use crate::time::Moment;
 
 use race::{RUNNERS, Race};
 pub(super) use resolve::system_servers;
 pub use tls::Roots;
 
-/// Connections of probes open at once. Half of the 1,024 descriptors a process may have by default; at a timeout of
-/// 2 s it still starts 256 probes a second of origins that swallow every packet.
-const CONNECTIONS: usize = 512;
+/// A probe that starts later than this after its due moment is late: the host, or our share of it, is too small.
+const LATE: Duration = Duration::from_millis(100);
 /// One race of a host name takes the permits of all its runners at once, so that it never waits in the middle.
-const _: () = assert!(RUNNERS <= CONNECTIONS);
+const _: () = assert!(RUNNERS <= descriptors::PROBES_MIN);
 
 /// Makes probes. Cheap to clone.
 #[derive(Clone)]
@@ -49,6 +50,14 @@ struct Inner {
     anchors: tls::Anchors,
     names: resolve::Names,
     connections: Semaphore,
+    starts: Starts,
+}
+
+/// Probes of the schedule that were started, counted.
+#[derive(Default)]
+struct Starts {
+    on_time: AtomicU64,
+    late: AtomicU64,
 }
 
 impl Prober {
@@ -58,7 +67,8 @@ impl Prober {
         Self(Arc::new(Inner {
             anchors: tls::Anchors::load(),
             names: resolve::Names::new(resolvers),
-            connections: Semaphore::new(CONNECTIONS),
+            connections: Semaphore::new(descriptors::probes()),
+            starts: Starts::default(),
         }))
     }
 
@@ -76,6 +86,14 @@ impl Prober {
     /// Why host names cannot be resolved at all, if so.
     pub fn resolver_trouble(&self) -> Option<String> {
         self.0.names.trouble()
+    }
+
+    /// What has been counted: rows of name, label and count.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let Starts { on_time, late } = &self.0.starts;
+        [("on-time", on_time), ("late", late)]
+            .map(|(when, count)| ("probe_starts", when, count.load(Ordering::Relaxed)))
+            .into_iter()
     }
 
     /// Current addresses of a host name, sorted.
@@ -105,6 +123,9 @@ impl Prober {
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
         let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
         let started = clock::moment() - resolving;
+        if request.purpose != Purpose::Manual {
+            self.0.starts.count(started.since(request.due));
+        }
         let attempt = match (field, &turn) {
             (Err(fault), _) => Attempt::none(&request, phases, Phase::Resolve, unresolved(fault)),
             (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
@@ -147,6 +168,14 @@ impl Prober {
     }
 }
 
+impl Starts {
+    /// One more, so long after its due moment.
+    fn count(&self, delay: Duration) {
+        let kind = if delay > LATE { &self.late } else { &self.on_time };
+        kind.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// What came of one address.
 struct Attempt {
     address: Option<IpAddr>,
@@ -184,6 +213,9 @@ impl Inner {
             Ask::Https { path, headers } => (Some(path), &headers[..], true),
         };
         let stream = step(Phase::Connect, deadline, &mut phases.connect, tcp::connect(to)).await?;
+        if !is_tls {
+            tcp::close_at_once(&stream);
+        }
         let Some(path) = path else { return Ok(()) };
         let asked = http::request(&request.host, path, headers).map_err(in_phase(Phase::FirstByte))?;
         let mut reply = if is_tls {
@@ -191,7 +223,9 @@ impl Inner {
             let handshake = self.anchors.prepare(&request.host, ca).map_err(in_phase(Phase::Tls))?;
             let secured = step(Phase::Tls, deadline, &mut phases.tls, handshake.run(stream, address)).await;
             *certificate = handshake.certificate();
-            let asking = http::ask(secured?, asked, address);
+            let secured = secured?;
+            tcp::close_at_once(secured.get_ref().0);
+            let asking = http::ask(secured, asked, address);
             step(Phase::FirstByte, deadline, &mut phases.first_byte, asking).await?
         } else {
             let asking = http::ask(stream, asked, address);

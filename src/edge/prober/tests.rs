@@ -18,7 +18,7 @@ use super::*;
 use crate::config::Check;
 use crate::config::expect::Expression;
 use crate::probe::judge::BODY_MAX;
-use crate::probe::{Cause, Epoch, LocalFault, Purpose, WatchId};
+use crate::probe::{Cause, Epoch, LocalFault, WatchId};
 
 const HOST: &str = "www.example.com";
 /// Far longer than anything on loopback takes.
@@ -53,7 +53,8 @@ fn https() -> Ask {
 }
 
 fn request(target: Target, port: u16, check: Arc<Check>) -> Request {
-    Request { watch: WatchId(3), epoch: Epoch(7), purpose: Purpose::Scheduled, target, port, host: HOST.into(), check }
+    let (watch, epoch, purpose, due) = (WatchId(3), Epoch(7), Purpose::Scheduled, clock::moment());
+    Request { watch, epoch, purpose, due, target, port, host: HOST.into(), check }
 }
 
 fn loopback() -> Target {
@@ -685,11 +686,46 @@ async fn the_canary_sings_at_any_answer_but_one_of_a_blind_forwarder() {
     assert!(!prober().canary().await, "no resolver at all");
 }
 
+/// What an origin reads after its response, or at once of a connection that asks nothing.
+#[tokio::test]
+async fn a_finished_probe_resets_its_connection_and_leaves_no_port_waiting() {
+    for ask in [http(), Ask::Tcp] {
+        let is_http = ask != Ask::Tcp;
+        let (ended, mut was_ended) = tokio::sync::mpsc::channel(1);
+        let port = origin(move |mut stream| {
+            let ended = ended.clone();
+            async move {
+                if is_http {
+                    read_request(&mut stream).await;
+                    stream.write_all(OK).await.unwrap();
+                }
+                ended.send(stream.read_u8().await.unwrap_err().kind()).await.unwrap();
+            }
+        })
+        .await;
+        assert_eq!(probe(port, check(ask, LONG, None)).await.outcome, Outcome::Passed);
+        assert_eq!(was_ended.recv().await, Some(ErrorKind::ConnectionReset));
+    }
+}
+
+#[tokio::test]
+async fn starts_are_counted_by_whether_they_were_late() {
+    let port = web(OK, true).await;
+    let prober = prober();
+    let asked = || request(loopback(), port, check(http(), LONG, None));
+    let long_ago = || Request { due: clock::moment() - Duration::from_secs(1), ..asked() };
+    for request in [asked(), long_ago(), asked(), Request { purpose: Purpose::Manual, ..long_ago() }] {
+        assert_eq!(prober.probe(request).await.outcome, Outcome::Passed);
+    }
+    let rows: Vec<_> = prober.rows().collect();
+    assert_eq!(rows, [("probe_starts", "on-time", 2), ("probe_starts", "late", 1)]);
+}
+
 #[tokio::test]
 async fn waiting_for_a_turn_is_no_part_of_a_probe() {
     let port = web(OK, true).await;
     let prober = prober();
-    let all = prober.0.connections.acquire_many(u32::try_from(CONNECTIONS).unwrap()).await.unwrap();
+    let all = prober.0.connections.acquire_many(u32::try_from(descriptors::probes()).unwrap()).await.unwrap();
     let mut waiting = std::pin::pin!(prober.probe(request(loopback(), port, check(http(), LONG, None))));
     assert!(timeout(SHORT, waiting.as_mut()).await.is_err(), "it has no turn yet");
     drop(all);
@@ -702,7 +738,7 @@ async fn waiting_for_a_turn_is_no_part_of_a_probe() {
 #[tokio::test]
 async fn who_gets_no_turn_within_the_timeout_says_nothing_of_the_origin() {
     let prober = prober();
-    let all = prober.0.connections.acquire_many(u32::try_from(CONNECTIONS).unwrap()).await.unwrap();
+    let all = prober.0.connections.acquire_many(u32::try_from(descriptors::probes()).unwrap()).await.unwrap();
     let seen = prober.probe(request(loopback(), 80, check(http(), SHORT, None))).await;
     assert_eq!((seen.outcome, seen.address), (Outcome::Inconclusive(LocalFault::Busy), None));
     drop(all);
@@ -720,7 +756,7 @@ async fn a_thousand_probes_that_wait_for_a_resolver_hold_up_no_other() {
         std::task::Poll::Ready(())
     })
     .await;
-    assert_eq!(prober.0.connections.available_permits(), CONNECTIONS);
+    assert_eq!(prober.0.connections.available_permits(), descriptors::probes());
     let seen = prober.probe(request(loopback(), port, check(http(), LONG, None))).await;
     assert_eq!(seen.outcome, Outcome::Passed);
 }

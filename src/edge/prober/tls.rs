@@ -1,8 +1,11 @@
 //! The TLS handshake of a probe: whom it trusts, and the certificate it was shown.
 //!
-//! Certificates are verified by webpki as any client would. The verifier also writes down the chain before it
-//! judges, so that the certificate of a failed handshake can be shown to a person. Sessions are never resumed: each
-//! probe sees the certificate of today.
+//! Certificates are verified by webpki as any client would. The verifier also writes down what the leaf says, so that
+//! the certificate of a failed handshake can be shown to a person.
+//!
+//! Sessions are never resumed. A resumed handshake shows no certificate and asks for no signature: one that has ended
+//! or was exchanged for a wrong one, or a key that is gone, would stay unseen for as long as a ticket lasts. What a
+//! full handshake costs instead is bounded by remembering chains that hold ([`super::chains`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,8 +23,9 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::chains::{Chain, Chains};
 use super::tcp;
 use crate::probe::{Certificate, TroubleKind};
 
@@ -65,6 +69,9 @@ struct Trust {
     webpki: Arc<WebPkiServerVerifier>,
     /// Certificates trusted as such, not as an authority: a check may name an origin's self-signed one.
     pinned: Vec<CertificateDer<'static>>,
+    chains: Chains,
+    /// Of every handshake, but for its verifier.
+    client: ClientConfig,
 }
 
 impl Anchors {
@@ -104,16 +111,10 @@ impl Anchors {
         };
         let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
             .map_err(|_| TroubleKind::Tls(format!("`{host}` cannot be the name of a server")))?;
+        let mut client = trust.client.clone();
         let recorder = Arc::new(Recorder { trust, shown: Mutex::new(None) });
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TroubleKind::Tls(error.to_string()))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
-            .with_no_client_auth();
-        config.resumption = Resumption::disabled();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Handshake { connector: TlsConnector::from(Arc::new(config)), name, recorder })
+        client.dangerous().set_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>);
+        Ok(Handshake { connector: TlsConnector::from(Arc::new(client)), name, recorder })
     }
 }
 
@@ -144,7 +145,15 @@ impl AnchorSet {
 impl Trust {
     fn new(store: RootCertStore, pinned: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Option<Self> {
         let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
-        Some(Self { webpki: builder.build().ok()?, pinned })
+        let webpki = builder.build().ok()?;
+        let mut client = ClientConfig::builder_with_provider(Arc::clone(provider))
+            .with_safe_default_protocol_versions()
+            .ok()?
+            .with_webpki_verifier(Arc::clone(&webpki))
+            .with_no_client_auth();
+        client.resumption = Resumption::disabled();
+        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Some(Self { webpki, pinned, chains: Chains::default(), client })
     }
 
     fn from_pem(pem: &str, provider: &Arc<CryptoProvider>) -> Option<Self> {
@@ -211,7 +220,7 @@ impl Handshake {
     }
 
     /// The certificate that was shown, if the handshake came that far; whether it held or not.
-    pub(super) fn certificate(&self) -> Option<Certificate> {
+    pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
         self.recorder.shown.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -220,7 +229,7 @@ impl Handshake {
 #[derive(Debug)]
 struct Recorder {
     trust: Arc<Trust>,
-    shown: Mutex<Option<Certificate>>,
+    shown: Mutex<Option<Arc<Certificate>>>,
 }
 
 impl ServerCertVerifier for Recorder {
@@ -232,9 +241,12 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = describe(leaf, intermediates.len() + 1);
+        let chain = Chain { leaf, intermediates, name };
+        let judge = || self.trust.verify(leaf, intermediates, name, ocsp, now).map(drop);
+        let (says, judged) = self.trust.chains.look(&chain, now, judge);
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = says;
         // An error ends the handshake with the alert that names it: nothing is ever asked of whom we do not trust.
-        self.trust.verify(leaf, intermediates, name, ocsp, now)
+        judged.map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -257,35 +269,6 @@ impl ServerCertVerifier for Recorder {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.trust.webpki.supported_verify_schemes()
-    }
-}
-
-/// What the leaf of a chain of `chain` certificates says.
-fn describe(leaf: &CertificateDer<'_>, chain: usize) -> Option<Certificate> {
-    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
-    let names = match certificate.subject_alternative_name() {
-        Ok(Some(extension)) => extension.value.general_names.iter().filter_map(name_of).collect(),
-        Ok(None) | Err(_) => Vec::new(),
-    };
-    Some(Certificate {
-        subject: certificate.subject().to_string(),
-        issuer: certificate.issuer().to_string(),
-        names,
-        not_before: certificate.validity().not_before.timestamp(),
-        not_after: certificate.validity().not_after.timestamp(),
-        chain,
-    })
-}
-
-fn name_of(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-            let v6 = <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
-            v4.or(v6).ok().map(|address| address.to_string())
-        }
-        _ => None,
     }
 }
 

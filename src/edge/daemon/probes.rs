@@ -1,0 +1,224 @@
+//! Where probes run: on a thread of their own, so that a thousand handshakes at once delay no order and no turn.
+//!
+//! Work goes in and events come out by the round: either side is woken once for all that has gathered, since waking a
+//! thread costs as much as a tenth of a probe. What may gather is bounded by the controller, which has one scheduled
+//! probe of a watch in flight, its confirmations and a witness; and by the number of people who may ask at once.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::thread;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::config::Resolvers;
+use crate::control::Event;
+use crate::dns::Name;
+use crate::edge::clock;
+use crate::edge::prober::Prober;
+use crate::probe::{LocalFault, Observation, Outcome, Phases, Request};
+
+/// Probes of one person's call under way at once.
+const MANUAL: usize = 16;
+
+/// Something to ask the world.
+pub(super) enum Work {
+    Probe(Request),
+    /// Do the resolvers answer?
+    Canary,
+    Resolve(Name),
+    /// A person asks; the observations go to the person alone.
+    Manual {
+        requests: Vec<Request>,
+        reply: oneshot::Sender<Vec<Observation>>,
+    },
+    /// The system's roots and these resolvers are to be read again.
+    Reload(Resolvers),
+}
+
+/// Both ends: what is to be asked, and what came back. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Probes(Arc<Shared>);
+
+struct Shared {
+    prober: Prober,
+    asked: Mutex<Vec<Work>>,
+    /// Rings when something is asked.
+    begin: Notify,
+    done: Mutex<Vec<Event>>,
+    /// Rings when something is done.
+    back: Notify,
+}
+
+impl Probes {
+    pub(super) fn new(prober: Prober) -> Self {
+        let (asked, done) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { prober, asked, begin: Notify::new(), done, back: Notify::new() }))
+    }
+
+    /// Asks all of this.
+    pub(super) fn ask(&self, work: impl IntoIterator<Item = Work>) {
+        let mut asked = locked(&self.0.asked);
+        asked.extend(work);
+        if !asked.is_empty() {
+            self.0.begin.notify_one();
+        }
+    }
+
+    /// Waits until something has come back.
+    pub(super) async fn back(&self) {
+        while locked(&self.0.done).is_empty() {
+            self.0.back.notified().await;
+        }
+    }
+
+    /// Takes what has come back, `most` of it.
+    pub(super) fn take(&self, most: usize, batch: &mut Vec<Event>) {
+        let mut done = locked(&self.0.done);
+        let count = done.len().min(most);
+        batch.extend(done.drain(..count));
+    }
+
+    /// Does what is asked, for as long as this is awaited.
+    pub(super) async fn run(self) {
+        let mut running = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = self.0.begin.notified() => {
+                    let asked = std::mem::take(&mut *locked(&self.0.asked));
+                    for work in asked {
+                        running.spawn(self.clone().do_one(work));
+                    }
+                }
+                // One that broke down has been reported by the panic itself.
+                Some(_) = running.join_next(), if !running.is_empty() => {
+                    while running.try_join_next().is_some() {}
+                }
+            }
+        }
+    }
+
+    async fn do_one(self, work: Work) {
+        let prober = &self.0.prober;
+        let event = match work {
+            Work::Probe(request) => Event::Observed(guarded(prober, request).await),
+            Work::Canary => {
+                let started = clock::moment();
+                Event::Canary { started, passed: prober.canary().await }
+            }
+            Work::Resolve(hostname) => {
+                let outcome = prober.resolve(&hostname).await;
+                Event::Resolved { hostname, outcome }
+            }
+            Work::Manual { requests, reply } => return probe_all(prober, requests, reply).await,
+            Work::Reload(resolvers) => {
+                let prober = prober.clone();
+                // It reads files.
+                return drop(spawn_blocking(move || prober.reload(&resolvers)).await);
+            }
+        };
+        locked(&self.0.done).push(event);
+        self.0.back.notify_one();
+    }
+}
+
+/// Nothing is done under a lock that could leave it half done.
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One probe, and an observation of it whatever happens: the schedule waits for it.
+async fn guarded(prober: &Prober, request: Request) -> Observation {
+    let started = clock::moment();
+    let Request { watch, epoch, purpose, .. } = request;
+    let seen = contained(prober.probe(request)).await;
+    seen.unwrap_or_else(|_| {
+        tracing::error!("a probe broke down; this is a defect of failoverd");
+        Observation {
+            watch,
+            epoch,
+            purpose,
+            started,
+            finished: clock::moment(),
+            outcome: Outcome::Inconclusive(LocalFault::Broken),
+            address: None,
+            phases: Phases::default(),
+            warnings: Vec::new(),
+            certificate: None,
+            status: None,
+        }
+    })
+}
+
+/// What comes of `work`, or its panic.
+async fn contained<T>(work: impl Future<Output = T>) -> thread::Result<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+/// Some at a time, so that a person's question never crowds out the schedule.
+async fn probe_all(prober: &Prober, requests: Vec<Request>, reply: oneshot::Sender<Vec<Observation>>) {
+    let mut seen = Vec::new();
+    let mut under_way = JoinSet::new();
+    for request in requests {
+        if under_way.len() >= MANUAL {
+            seen.extend(under_way.join_next().await.and_then(Result::ok));
+        }
+        let prober = prober.clone();
+        under_way.spawn(async move { guarded(&prober, request).await });
+    }
+    while let Some(one) = under_way.join_next().await {
+        seen.extend(one.ok());
+    }
+    // Whoever asked may have gone.
+    let _ = reply.send(seen);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::Context;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_contained_wherever_it_strikes() {
+        assert_eq!(contained(async { 7 }).await.unwrap(), 7);
+        assert!(contained(async { panic!("at once") }).await.is_err());
+        let later = async {
+            tokio::task::yield_now().await;
+            panic!("later")
+        };
+        assert!(contained(later).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn all_that_is_asked_in_a_round_comes_back() {
+        let probes = Probes::new(Prober::new(&Resolvers::Addresses(Vec::new())));
+        probes.ask([Work::Canary, Work::Canary]);
+        probes.ask([Work::Canary]);
+        let mut events = Vec::new();
+        let running = probes.clone().run();
+        let gathering = async {
+            while events.len() < 3 {
+                probes.back().await;
+                probes.take(2, &mut events);
+            }
+        };
+        tokio::select! {
+            () = running => unreachable!("it runs for ever"),
+            () = gathering => {}
+        }
+        assert!(events.iter().all(|event| matches!(event, Event::Canary { passed: false, .. })), "no resolver");
+        let mut back: Pin<Box<dyn Future<Output = ()>>> = Box::pin(probes.back());
+        assert!(back.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending(), "all is taken");
+    }
+}
