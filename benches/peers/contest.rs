@@ -14,7 +14,7 @@ use crate::servers::{self, Kind, Place, Server};
 use crate::world::Question;
 
 /// Asked before each measurement, without counting.
-const WARM_UP: Duration = Duration::from_millis(150);
+pub const WARM_UP: Duration = Duration::from_millis(150);
 /// Threads of connections that are closed end in this time.
 const SETTLE: Duration = Duration::from_millis(50);
 /// Asking every question once takes no longer.

@@ -9,7 +9,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// Clock ticks per second in `/proc/PID/stat` (USER_HZ).
 const TICKS: f64 = 100.0;
 /// Ahead of what else runs; only root may ask for it.
-const NICE: i32 = -10;
+const NICE: i32 = -20;
 
 /// CPU time used so far, in seconds.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]

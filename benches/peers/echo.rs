@@ -8,12 +8,14 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::io::retry_on_intr;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::datagrams::Batch;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// Room for datagrams that come while we do not run, if the system gives as much.
+const ROOM: usize = 2 << 20;
 /// What a connection may send at once.
 const INBOX: usize = 1 << 16;
 /// The listener among the connections.
@@ -31,6 +33,7 @@ pub fn serve(port: u16) -> io::Result<()> {
     listener.listen(BACKLOG)?;
     listener.set_nonblocking(true)?;
     let socket = UdpSocket::bind(here)?;
+    let _ = SockRef::from(&socket).set_recv_buffer_size(ROOM);
     socket.set_nonblocking(true)?;
     let connections = thread::spawn(move || streams(&listener.into()));
     datagrams(&socket)?;

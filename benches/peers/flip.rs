@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use failoverd::dns::Type;
 
-use crate::contest::{Asked, Setting};
+use crate::contest::{Asked, Setting, WARM_UP};
 use crate::load::{Judged, Outcome, udp};
 use crate::report::{median, table, thousands};
 use crate::running::{Running, free_port};
@@ -109,14 +109,17 @@ pub fn run(setting: &Setting, world: &World, zone: &Path, rounds: usize, time: D
 
     let (mut echoes, mut quiet, mut turning) = (Vec::new(), Vec::new(), Vec::new());
     let plan = udp::Plan::paced(rate, time);
+    let warm_up = udp::Plan::paced(rate, WARM_UP);
     for _ in 0..rounds {
         if let Some(echo) = &echo {
             ours.pause();
             echo.resume();
+            udp::run(echo.server, &mut asked.queries, &warm_up, &mut |_, _| Judged::Right)?;
             echoes.push(udp::run(echo.server, &mut asked.queries, &plan, &mut |_, _| Judged::Right)?);
             echo.pause();
             ours.resume();
         }
+        udp::run(ours.server, &mut asked.queries, &warm_up, &mut |_, _| Judged::Right)?;
         quiet.push(half_load(&ours, &mut asked, &plan, &mut legal)?);
         turning.push(turn_under_load(&ours, &mut asked, &plan, &mut origins, &api)?);
     }

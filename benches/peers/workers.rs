@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::contest::{Asked, Sample, Setting, measure};
+use crate::contest::{Asked, Sample, Setting, WARM_UP, measure};
+use crate::load::Judged;
 use crate::load::udp::{self, Plan};
 use crate::report::{median, table, thousands};
 use crate::running::Running;
@@ -48,7 +49,6 @@ pub fn run(setting: &Setting, zone: &Path, asked: &mut Asked, rounds: usize, tim
             let closed = one(setting, side, asked, plan)?;
             let rate = closed.outcome.per_second() * SHARE;
             let plan = Plan { sockets: SOCKETS, yields: is_shared, ..Plan::paced(rate, time) };
-            // The window is divided among the sockets; at a fixed rate it is what the servers' sockets hold.
             let paced = one(setting, side, asked, plan)?;
             side.running.pause();
             side.closed.push(closed);
@@ -62,6 +62,8 @@ fn one(setting: &Setting, side: &Side, asked: &mut Asked, plan: Plan) -> io::Res
     let cores = [setting.cores.of(side.workers), vec![setting.cores.client]].concat();
     let Asked { queries, expected } = asked;
     let server = side.running.server;
+    let warm_up = Plan { time: WARM_UP, ..plan.clone() };
+    udp::run(server, queries, &warm_up, &mut |_, _| Judged::Right)?;
     measure(&side.running, &cores, || {
         udp::run(server, queries, &plan, &mut |question, reply| expected.judge(question, reply))
     })

@@ -1,5 +1,6 @@
 //! Load over UDP: a closed loop with so many in flight, or a fixed rate whatever the server does.
 
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -131,7 +132,22 @@ pub fn run(
         }
     }
     count.outcome.lost += clients.iter_mut().map(|client| client.flight.forget()).sum::<u64>();
+    // What the server has sent, and we were too slow to take in, it has not lost.
+    count.outcome.lost = count.outcome.lost.saturating_sub(overflowed(&clients));
     Ok(count.outcome)
+}
+
+/// Datagrams that found no room in our sockets.
+fn overflowed(clients: &[Client]) -> u64 {
+    let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
+    let ports = clients.iter().filter_map(|client| client.socket.local_addr().ok()).map(|address| address.port());
+    let ends: Vec<String> = ports.map(|port| format!(":{port:04X}")).collect();
+    let dropped = |line: &str| {
+        let local = line.split_whitespace().nth(1)?;
+        let is_ours = ends.iter().any(|end| local.ends_with(end.as_str()));
+        line.split_whitespace().last()?.parse::<u64>().ok().filter(|_| is_ours)
+    };
+    table.lines().filter_map(dropped).sum()
 }
 
 /// Takes in what is there; how many.
