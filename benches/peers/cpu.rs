@@ -8,6 +8,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Clock ticks per second in `/proc/PID/stat` (USER_HZ).
 const TICKS: f64 = 100.0;
+/// Where the kernel tells and takes the priority of our session, if it groups processes by it.
+const AUTOGROUP: &str = "/proc/self/autogroup";
 /// Ahead of what else runs; only root may ask for it.
 const NICE: i32 = -20;
 
@@ -154,9 +156,34 @@ pub fn pin(cores: &[usize]) {
     let _ = sched_setaffinity(None, &set);
 }
 
-/// Whether we, and what we start, now go ahead of what else runs.
-pub fn go_ahead() -> bool {
-    setpriority_process(None, NICE).is_ok()
+/// Our session goes ahead of what else runs, until this is dropped.
+pub struct Priority {
+    /// What the session had: where the kernel groups by session, the priority of a process counts inside its own only.
+    session: Option<i32>,
+}
+
+impl Priority {
+    /// Takes it for us and what we start; `None` if only root may.
+    pub fn take() -> Option<Self> {
+        setpriority_process(None, NICE).ok()?;
+        let told = fs::read_to_string(AUTOGROUP).unwrap_or_default();
+        let session = told.trim().rsplit_once(' ').and_then(|(_, nice)| nice.parse().ok());
+        let is_taken = fs::write(AUTOGROUP, NICE.to_string()).is_ok();
+        Some(Self { session: session.filter(|_| is_taken) })
+    }
+
+    /// Gives back what outlives us.
+    pub fn give_back(&self) {
+        if let Some(nice) = self.session {
+            let _ = fs::write(AUTOGROUP, nice.to_string());
+        }
+    }
+}
+
+impl Drop for Priority {
+    fn drop(&mut self) {
+        self.give_back();
+    }
 }
 
 /// Of this process itself.

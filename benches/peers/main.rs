@@ -28,13 +28,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{self, Command};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
 use contest::{Asked, Contest, Setting, Way};
-use cpu::Cores;
+use cpu::{Cores, Priority};
 use load::tcp::Pace;
 use report::{Extra, Summary};
 use servers::{Kind, SERVERS, Server};
@@ -138,10 +139,11 @@ fn main() -> io::Result<()> {
     let mut absent = Vec::new();
     let entrants = entrants(&arguments.servers, &mut absent)?;
     let folder = tempfile::Builder::new().prefix("failoverd-peers-").tempdir()?;
-    end_with_us(folder.path().to_owned());
+    let priority = Arc::new(Priority::take());
+    end_with_us(folder.path().to_owned(), Arc::clone(&priority));
     let cores = Cores::choose();
     cpu::pin(&[cores.client]);
-    if !cpu::go_ahead() {
+    if priority.is_none() {
         absent.push("Not root: servers and load run at the priority of everybody else.".to_owned());
     }
     if cores.client == cores.server {
@@ -294,7 +296,7 @@ fn build() -> io::Result<PathBuf> {
 }
 
 /// Interrupted, we take all that runs with us, and the scratch folder.
-fn end_with_us(folder: PathBuf) {
+fn end_with_us(folder: PathBuf, priority: Arc<Option<Priority>>) {
     thread::spawn(move || {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -309,6 +311,9 @@ fn end_with_us(folder: PathBuf) {
         if interrupted.is_ok() {
             running::end_all();
             let _ = fs::remove_dir_all(folder);
+            if let Some(priority) = &*priority {
+                priority.give_back();
+            }
             process::exit(130);
         }
     });
