@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cpu::{self, Cores, Times};
 use crate::load::{Expected, Judged, Outcome, Queries, connects, tcp, udp};
@@ -134,13 +134,14 @@ impl Sample {
 pub fn measure(running: &Running, cores: &[usize], run: impl FnOnce() -> io::Result<Outcome>) -> io::Result<Sample> {
     let look = || (running.times(), cpu::own_time(), cpu::busy(cores));
     let before = look();
+    let began = Instant::now();
     let outcome = run()?;
     // Threads of connections, if it has them, are still on their way out.
     thread::sleep(SETTLE);
     let after = look();
     let used = Times { total: after.0.total - before.0.total, user: after.0.user - before.0.user };
     let others = after.2 - before.2 - used.total - (after.1 - before.1);
-    let (busy, others) = (used.total / outcome.seconds, (others / outcome.seconds).max(0.0));
+    let (busy, others) = (used.total / outcome.seconds, (others / began.elapsed().as_secs_f64()).max(0.0));
     Ok(Sample { outcome, used, busy, others })
 }
 

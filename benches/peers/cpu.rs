@@ -157,6 +157,7 @@ pub fn pin(cores: &[usize]) {
 }
 
 /// Our session goes ahead of what else runs, until this is dropped.
+#[derive(Clone)]
 pub struct Priority {
     /// What the session had: where the kernel groups by session, the priority of a process counts inside its own only.
     session: Option<i32>,

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench peers` takes about five minutes and prints Markdown. `cargo bench --bench peers -- --help` tells
 //! what can be chosen. The others are those of Debian's packages; one that is not installed is left out, with the line
-//! that installs it. It runs without root, a little noisier.
+//! that installs it. It runs without root, a little noisier. All that are installed run at once, most of them stopped:
+//! with a million names they take about 4 GB of memory.
 //!
 //! Each server has one worker thread on one core, the load another core, both on loopback. Servers are measured in
 //! rounds, one after the other, while the others are stopped; what is to be believed are the ratios within rounds, not
@@ -27,8 +28,7 @@ use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::{self, Command};
-use std::sync::Arc;
+use std::process::{self, Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
@@ -125,22 +125,31 @@ fn names(text: &str) -> Result<usize, String> {
 /// `1k` for 1,000.
 fn size(names: usize) -> String {
     match names {
-        _ if names % 1_000_000 == 0 => format!("{}M", names / 1_000_000),
-        _ if names % 1_000 == 0 => format!("{}k", names / 1_000),
+        _ if names.is_multiple_of(1_000_000) => format!("{}M", names / 1_000_000),
+        _ if names.is_multiple_of(1_000) => format!("{}k", names / 1_000),
         _ => names.to_string(),
     }
 }
 
-fn main() -> io::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> io::Result<()> {
     if let Some(port) = arguments.echo {
         return echo::serve(port);
     }
     let mut absent = Vec::new();
     let entrants = entrants(&arguments.servers, &mut absent)?;
     let folder = tempfile::Builder::new().prefix("failoverd-peers-").tempdir()?;
-    let priority = Arc::new(Priority::take());
-    end_with_us(folder.path().to_owned(), Arc::clone(&priority));
+    let priority = Priority::take();
+    end_with_us(folder.path().to_owned(), priority.clone());
     let cores = Cores::choose();
     cpu::pin(&[cores.client]);
     if priority.is_none() {
@@ -153,11 +162,11 @@ fn main() -> io::Result<()> {
     say(&heading(&setting, &absent));
 
     let mut summaries = Vec::new();
-    let mut sizes: Vec<usize> = PROGRAMME.iter().flat_map(|row| planned(&arguments, row)).collect();
+    let mut sizes: Vec<usize> = PROGRAMME.iter().flat_map(|row| planned(arguments, row)).collect();
     sizes.sort_unstable();
     sizes.dedup();
     for names in sizes {
-        of_size(&setting, &arguments, names, &mut summaries)?;
+        of_size(&setting, arguments, names, &mut summaries)?;
     }
     if !summaries.is_empty() {
         say(&format!("\n## In short\n\nCPU per answer; above 1 is cheaper.\n\n{}", report::summary(&summaries)));
@@ -186,62 +195,88 @@ fn of_size(setting: &Setting, arguments: &Arguments, names: usize, summaries: &m
     let mut world = World::new(names);
     let zone = setting.folder.join(format!("{label}.zone"));
     fs::write(&zone, std::mem::take(&mut world.zone))?;
-    let questions = world.questions(Shape::Mixed, (names * 100).clamp(*QUESTIONS.start(), *QUESTIONS.end()), 7);
-    let mut mixed = Asked::new(&questions);
-    drop(questions);
-    let modes: Vec<_> = PROGRAMME.iter().filter(|row| planned(arguments, row).contains(&names)).collect();
-    say(&format!("\n## {label} names\n"));
-
-    let is_contest = |mode| !matches!(mode, Mode::Workers | Mode::Flip);
-    if modes.iter().any(|(mode, ..)| is_contest(*mode)) || modes.iter().any(|(mode, ..)| *mode == Mode::Workers) {
-        let contest = Contest::start(setting, &zone);
-        contest.absent.iter().for_each(|absent| say(&format!("- {absent}")));
-        let Some(judge) = contest.judge() else { return Err(io::Error::other("no nameserver has started")) };
-        mixed.learn(judge)?;
-        let mut missing = None;
-        for (mode, _, rounds, seconds) in modes.iter().filter(|(mode, ..)| is_contest(*mode)) {
-            let rounds = arguments.rounds.unwrap_or(*rounds).max(1);
-            let seconds = arguments.seconds.unwrap_or(*seconds);
-            let (title, way, extra) = match mode {
-                Mode::Udp => ("UDP, 192 in flight", Way::Closed, Extra::None),
-                Mode::Nxdomain => ("UDP, random names that are not there, 192 in flight", Way::Closed, Extra::None),
-                Mode::Paced => ("UDP, 50,000 queries/s", Way::Paced(PACE), Extra::Latency),
-                Mode::Tcp => ("TCP, 50 connections × 8", Way::Pipelined(Pace::Continuous), Extra::None),
-                Mode::TcpBurst => ("TCP, 50 connections, bursts of 8", Way::Pipelined(Pace::Bursts), Extra::None),
-                Mode::TcpConnect => ("TCP, a connection per query, 50 at once", Way::Connects, Extra::Late),
-                Mode::Start | Mode::Workers | Mode::Flip => {
-                    say(&format!("\n### Start, {label} names\n\n{}", report::started(&contest.starts())));
-                    continue;
-                }
-            };
-            let work = format!("{title}, {label} names");
-            eprintln!("{work}");
-            let asked = if *mode == Mode::Nxdomain {
-                if missing.is_none() {
-                    let mut asked = Asked::new(&world.questions(Shape::Missing, MISSING, 8));
-                    asked.learn(judge)?;
-                    missing = Some(asked);
-                }
-                missing.as_mut().unwrap_or(&mut mixed)
-            } else {
-                &mut mixed
-            };
-            let rows = contest.compare(setting, asked, way, rounds, Duration::from_secs_f64(seconds))?;
-            let (table, summary) = report::compared(&work, &rows, extra);
-            say(&format!("\n### {work}\n\n{rounds} rounds of {seconds} s.\n\n{table}"));
-            summaries.push(summary);
-        }
+    let count = (names * 100).clamp(*QUESTIONS.start(), *QUESTIONS.end());
+    let mut field = Field { label, zone, mixed: Asked::new(&world.questions(Shape::Mixed, count, 7)), world };
+    say(&format!("\n## {} names", field.label));
+    let works: Vec<Work> = PROGRAMME.iter().filter_map(|row| work(arguments, row, names)).collect();
+    if works.iter().any(|work| !matches!(work.mode, Mode::Workers | Mode::Flip)) {
+        contests(setting, &mut field, &works, summaries)?;
     }
-    for (mode, _, rounds, seconds) in modes {
-        let rounds = arguments.rounds.unwrap_or(*rounds).max(1);
-        let seconds = arguments.seconds.unwrap_or(*seconds);
-        let time = Duration::from_secs_f64(seconds);
+    for Work { mode, rounds, time } in works {
         let (title, table) = match mode {
-            Mode::Workers => ("One worker and two", workers::run(setting, &zone, &mut mixed, rounds, time)?),
-            Mode::Flip => ("Names turn", flip::run(setting, &world, &zone, rounds, time)?),
+            Mode::Workers => {
+                ("One worker and two", workers::run(setting, &field.zone, &mut field.mixed, rounds, time)?)
+            }
+            Mode::Flip => ("Names turn", flip::run(setting, &field.world, &field.zone, rounds, time)?),
             _ => continue,
         };
-        say(&format!("\n### {title}, {label} names\n\n{rounds} rounds of {seconds} s.\n\n{table}"));
+        say(&format!("\n### {title}, {} names\n\n{}{table}", field.label, measured(rounds, time)));
+    }
+    Ok(())
+}
+
+/// A zone, and what is asked about it.
+struct Field {
+    label: String,
+    zone: PathBuf,
+    world: World,
+    mixed: Asked,
+}
+
+/// What is to be measured.
+struct Work {
+    mode: Mode,
+    rounds: usize,
+    time: Duration,
+}
+
+/// A row of the programme, as the arguments have it, if it is wanted with this zone.
+fn work(arguments: &Arguments, row: &(Mode, &[usize], usize, f64), names: usize) -> Option<Work> {
+    let (mode, _, rounds, seconds) = *row;
+    let seconds = arguments.seconds.unwrap_or(seconds).clamp(0.0, 3_600.0);
+    let rounds = arguments.rounds.unwrap_or(rounds).max(1);
+    planned(arguments, row).contains(&names).then(|| Work { mode, rounds, time: Duration::from_secs_f64(seconds) })
+}
+
+fn measured(rounds: usize, time: Duration) -> String {
+    format!("Rounds: {rounds}, of {} s.\n\n", time.as_secs_f64())
+}
+
+/// All servers side by side.
+fn contests(setting: &Setting, field: &mut Field, works: &[Work], summaries: &mut Vec<Summary>) -> io::Result<()> {
+    let Field { label, zone, world, mixed } = field;
+    let contest = Contest::start(setting, zone);
+    if !contest.absent.is_empty() {
+        say(&format!("\n- {}", contest.absent.join("\n- ")));
+    }
+    let judge = contest.judge().ok_or_else(|| io::Error::other("no nameserver has started"))?;
+    mixed.learn(judge)?;
+    for Work { mode, rounds, time } in works {
+        let (title, way, extra) = match mode {
+            Mode::Udp => ("UDP, 192 in flight", Way::Closed, Extra::None),
+            Mode::Nxdomain => ("UDP, random names that are not there, 192 in flight", Way::Closed, Extra::None),
+            Mode::Paced => ("UDP, 50,000 queries/s", Way::Paced(PACE), Extra::Latency),
+            Mode::Tcp => ("TCP, 50 connections × 8", Way::Pipelined(Pace::Continuous), Extra::None),
+            Mode::TcpBurst => ("TCP, 50 connections, bursts of 8", Way::Pipelined(Pace::Bursts), Extra::None),
+            Mode::TcpConnect => ("TCP, a connection per query, 50 at once", Way::Connects, Extra::Late),
+            Mode::Start => {
+                say(&format!("\n### Start, {label} names\n\n{}", report::started(&contest.starts())));
+                continue;
+            }
+            Mode::Workers | Mode::Flip => continue,
+        };
+        let work = format!("{title}, {label} names");
+        eprintln!("{work}");
+        let rows = if *mode == Mode::Nxdomain {
+            let mut missing = Asked::new(&world.questions(Shape::Missing, MISSING, 8));
+            missing.learn(judge)?;
+            contest.compare(setting, &mut missing, way, *rounds, *time)?
+        } else {
+            contest.compare(setting, mixed, way, *rounds, *time)?
+        };
+        let (table, summary) = report::compared(&work, &rows, extra);
+        say(&format!("\n### {work}\n\n{}{table}", measured(*rounds, *time)));
+        summaries.push(summary);
     }
     Ok(())
 }
@@ -291,12 +326,12 @@ fn build() -> io::Result<PathBuf> {
         .output()?;
     let lines = String::from_utf8_lossy(&built.stdout).into_owned();
     let messages = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let path = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).last();
+    let path = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).next_back();
     path.filter(|_| built.status.success()).ok_or_else(|| io::Error::other("failoverd cannot be built"))
 }
 
 /// Interrupted, we take all that runs with us, and the scratch folder.
-fn end_with_us(folder: PathBuf, priority: Arc<Option<Priority>>) {
+fn end_with_us(folder: PathBuf, priority: Option<Priority>) {
     thread::spawn(move || {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -311,7 +346,7 @@ fn end_with_us(folder: PathBuf, priority: Arc<Option<Priority>>) {
         if interrupted.is_ok() {
             running::end_all();
             let _ = fs::remove_dir_all(folder);
-            if let Some(priority) = &*priority {
+            if let Some(priority) = &priority {
                 priority.give_back();
             }
             process::exit(130);

@@ -4,7 +4,7 @@ use crate::contest::{Row, Sample};
 use crate::running::Start;
 use crate::servers::Kind;
 
-/// More than this of a core, and figures are told to be disturbed.
+/// More of a core than this, and figures are told to be disturbed.
 const DISTURBED: f64 = 0.15;
 
 /// What else a table shows.
@@ -130,7 +130,7 @@ pub fn compared(work: &str, rows: &[Row], extra: Extra) -> (String, Summary) {
     }
     let others = median(rows.iter().flat_map(|row| &row.samples).map(|sample| sample.others));
     if others > DISTURBED {
-        text += &format!("\nDisturbed: other processes used {others:.2} of a core meanwhile (median).\n");
+        text += &format!("\nDisturbed: other processes kept {others:.2} cores busy meanwhile (median).\n");
     }
     let reached = |row: Option<&Row>, other: Option<&Row>| Some(median(ratios(row?, other?)));
     let summary = Summary {

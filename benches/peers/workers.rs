@@ -40,6 +40,9 @@ pub fn run(setting: &Setting, zone: &Path, asked: &mut Asked, rounds: usize, tim
         running.pause();
         sides.push(Side { workers, running, closed: Vec::new(), paced: Vec::new() });
     }
+    if let [one, ..] = &sides[..] {
+        asked.learn(&one.running)?;
+    }
     let is_shared = setting.cores.second == setting.cores.client;
     for _ in 0..rounds {
         for side in &mut sides {
