@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use criterion::{Criterion, Throughput};
-use failoverd::answer::{Client, Desk, Reply, Transport, answer, reach, read};
+use failoverd::answer::{Ask, Client, Desk, Reply, Transport, answer, reach};
 use failoverd::snapshot::Snapshot;
 use world::{Shape, World};
 
@@ -50,12 +50,11 @@ fn main() {
 fn serve(snapshot: &Snapshot, queries: &[Vec<u8>]) -> usize {
     let via = Client { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 4096)), transport: Transport::Udp };
     let (mut desk, mut reply) = (Desk::new(1), Reply::new());
-    let mut asks = Vec::with_capacity(BATCH);
+    let mut asks = vec![Ask::default(); BATCH];
     let mut bytes = 0;
     for batch in queries.chunks(BATCH) {
-        asks.clear();
-        asks.extend(batch.iter().map(|query| read(query)));
-        asks.iter().for_each(|ask| reach(snapshot, ask));
+        batch.iter().zip(&mut asks).for_each(|(query, ask)| ask.read(query));
+        reach(snapshot, &asks[..batch.len()]);
         for (query, ask) in batch.iter().zip(&asks) {
             answer(query, ask, &via, snapshot, &mut desk, &mut reply);
             bytes += black_box(reply.bytes()).len();

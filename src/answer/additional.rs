@@ -3,10 +3,11 @@
 use crate::answer::reply::{Full, HEAD, NO_APEX, Owner, Section, Writer, Written};
 use crate::answer::resolve::is_within;
 use crate::dns::Type;
+use crate::dns::folded::Folded;
 use crate::dns::message::POINTER_MAX;
-use crate::dns::name::NAME_MAX;
+use crate::dns::name::wire_length;
 use crate::dns::schema::targets;
-use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
+use crate::zone::table::{Node, Records, Table, hash_folded};
 
 /// Targets whose addresses are looked up for one answer, so that its cost has a bound (CVE-2024-11187).
 const TARGETS_MAX: usize = 16;
@@ -24,6 +25,7 @@ pub(super) fn glue(
     written: Written,
     out: &mut Writer<'_>,
 ) -> Result<(), Full> {
+    let mut folded = Folded::default();
     for is_required in [true, false] {
         let mut head = written.head;
         for target in records.rdata() {
@@ -32,7 +34,10 @@ pub(super) fn glue(
             if is_within(target, cut) != is_required {
                 continue;
             }
-            let Some(node) = host(table, target) else { continue };
+            let Some((name, front)) = local(target, table, &mut folded) else { continue };
+            let Some(node) = table.find(&name[..front], hash_folded(name)).filter(|node| !node.is_silent()) else {
+                continue;
+            };
             for set in addresses(node) {
                 // RFC 4035 §2.2: glue is not signed.
                 if is_required {
@@ -60,13 +65,14 @@ pub(super) fn useful(
     if matches!(records.rtype, Type::A | Type::AAAA | Type::TXT | Type::CNAME | Type::SOA) {
         return;
     }
+    let mut folded = Folded::default();
     let mut known = [0; TARGETS_MAX];
     let mut count = 0;
     let mut head = written.head;
     for rdata in records.rdata() {
         let at = head + HEAD;
         head = at + out.rdata_length(head) + written.owner;
-        for target in targets(records.rtype, rdata) {
+        for target in targets_of(records.rtype, rdata) {
             let is_service = matches!(records.rtype, Type::SVCB | Type::HTTPS);
             // RFC 9460 §2.5.2: the target "." is the owner itself; for others it is "no such host".
             let owner = match (target, is_service) {
@@ -74,16 +80,14 @@ pub(super) fn useful(
                 ([0], false) => continue,
                 _ => Owner { at: target_at(records.rtype).map_or(usize::MAX, |offset| at + offset), name: target },
             };
-            let mut folded = [0; NAME_MAX];
-            let Some(hash) = fold(owner.name, &mut folded) else {
-                continue;
-            };
+            let Some((name, front)) = local(owner.name, table, &mut folded) else { continue };
+            let hash = hash_folded(name);
             if count == TARGETS_MAX || known[..count].contains(&hash) {
                 continue;
             }
             (known[count], count) = (hash, count + 1);
             // NS may need glue; other types take data of the zone alone.
-            let Some(node) = host(table, owner.name).filter(|node| records.rtype == Type::NS || node.is_plain()) else {
+            let Some(node) = table.find(&name[..front], hash).filter(|node| may_help(*node, records.rtype)) else {
                 continue;
             };
             // RFC 9460 §4.1: in AliasMode the next step is the target's own record; the owner's own is the answer.
@@ -120,19 +124,30 @@ fn target_at(rtype: Type) -> Option<usize> {
     }
 }
 
-/// The node of a name in RDATA, if it is in this zone and speaks.
-fn host<'t>(table: &'t Table, name: &[u8]) -> Option<Node<'t>> {
-    let mut folded = [0; NAME_MAX];
-    let front = front_of(name, table.apex_wire())?;
-    let hash = fold(name, &mut folded)?;
-    table.find(&folded[..front], hash).filter(|node| !node.is_silent())
+/// The names in the RDATA of a record whose addresses help.
+#[inline]
+fn targets_of(rtype: Type, rdata: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let fixed = target_at(rtype).map(|offset| rdata.get(offset..).unwrap_or_default());
+    let others = fixed.is_none().then(|| targets(rtype, rdata));
+    fixed.into_iter().chain(others.into_iter().flatten())
 }
 
-fn fold(name: &[u8], into: &mut [u8; NAME_MAX]) -> Option<u64> {
-    let folded = into.get_mut(..name.len())?;
-    folded.copy_from_slice(name);
-    folded.make_ascii_lowercase();
-    Some(hash_folded(folded))
+/// The name that stands at the beginning of `target`, folded, and how much of it stands before the apex; `None` if it is
+/// not in this zone.
+#[inline]
+fn local<'f>(target: &[u8], table: &Table, into: &'f mut Folded) -> Option<(&'f [u8], usize)> {
+    let name = into.set(target.get(..wire_length(target).ok()?)?, &[])?;
+    let front = name.strip_suffix(table.apex_wire())?;
+    let mut at = 0;
+    while at < front.len() {
+        at += usize::from(front[at]) + 1;
+    }
+    (at == front.len()).then_some((name, at))
+}
+
+/// Silent names help nobody, and what is below a cut helps only who is sent there.
+fn may_help(node: Node<'_>, rtype: Type) -> bool {
+    !node.is_silent() && (rtype == Type::NS || node.is_plain())
 }
 
 fn addresses(node: Node<'_>) -> impl Iterator<Item = Records<'_>> {

@@ -1,5 +1,7 @@
 //! What one answering thread owns: a plain value, so that a test builds one from a seed.
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::answer::cookie::Proof;
 use crate::answer::rate::{Class, Limiter};
 use crate::answer::{Ask, Transport};
@@ -44,8 +46,9 @@ impl Draw {
     }
 }
 
-/// What was asked and answered, counted since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+/// What was asked and answered, counted since the start. All of it counters, so that it can be read as a row of them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable, Debug)]
+#[repr(C)]
 pub struct Tally {
     pub udp: u64,
     pub tcp: u64,

@@ -50,7 +50,7 @@ impl<'s> Proofs<'s> {
     }
 
     /// Gathers what proves `claim` of the name that is looked for in `table`.
-    pub(super) fn gather(&mut self, claim: Claim, table: &'s Table, sought: &Sought) {
+    pub(super) fn gather(&mut self, claim: Claim, table: &'s Table, sought: &Sought<'_>) {
         let end = sought.name().len().saturating_sub(table.apex_wire().len());
         let mut asking = Asking { table, sought, end, into: self };
         match table.denial() {
@@ -80,7 +80,7 @@ impl<'s> Proofs<'s> {
 /// One claim being proven.
 struct Asking<'a, 's> {
     table: &'s Table,
-    sought: &'a Sought,
+    sought: &'a Sought<'a>,
     /// Where the apex begins in the name that is looked for.
     end: usize,
     into: &'a mut Proofs<'s>,

@@ -2,6 +2,7 @@
 
 use crate::answer::edns::Options;
 use crate::answer::signed::Signature;
+use crate::dns::folded::Folded;
 use crate::dns::message::{HEADER, Header, Opcode, Opt, record};
 use crate::dns::name::NAME_MAX;
 use crate::dns::{Class, Type};
@@ -27,8 +28,7 @@ pub struct Ask {
     pub signature: Option<u16>,
     /// Hash of the folded name.
     pub hash: u64,
-    name: [u8; NAME_MAX],
-    name_length: u8,
+    name: Folded,
 }
 
 /// Why a message gets no ordinary answer.
@@ -49,60 +49,80 @@ pub enum Defect {
 
 /// Reads a message. Total: what is wrong with it is in the result.
 pub fn read(query: &[u8]) -> Ask {
-    let mut ask = Ask {
-        header: Header::default(),
-        defect: None,
-        qtype: Type(0),
-        qclass: Class(0),
-        opt: None,
-        options: Options::default(),
-        signature: None,
-        hash: 0,
-        name: [0; NAME_MAX],
-        name_length: 0,
-    };
-    let Some(header) = Header::read(query).filter(|header| !header.is_response()) else {
-        ask.defect = Some(Defect::Unanswerable);
-        return ask;
-    };
-    ask.header = header;
-    let is_whole = ask.read_sections(query).is_some();
-    if !is_whole {
-        // BIND, Knot and NSD agree: what cannot be read to its end is answered without OPT.
-        ask.opt = None;
-    }
-    let is_understood = is_whole && ask.read_options(query).is_some();
-    // RFC 6891 §6.1.3: of a version we do not know, we cannot know what an opcode means.
-    ask.defect = if is_whole && ask.has_unknown_version() {
-        Some(Defect::Version)
-    } else if header.opcode() != Opcode::QUERY {
-        Some(Defect::Opcode)
-    } else if !is_understood || !ask.has_question() && ask.options.cookie.is_none() {
-        // RFC 7873 §5.4: without a question, a cookie alone is asked for.
-        Some(Defect::Malformed)
-    } else if ask.signature.is_some() {
-        Some(Defect::Signed)
-    } else {
-        None
-    };
+    let mut ask = Ask::default();
+    ask.read(query);
     ask
 }
 
+impl Default for Ask {
+    /// What is to be read into; it gets no answer.
+    fn default() -> Self {
+        Self {
+            header: Header::default(),
+            defect: Some(Defect::Unanswerable),
+            qtype: Type(0),
+            qclass: Class(0),
+            opt: None,
+            options: Options::default(),
+            signature: None,
+            hash: 0,
+            name: Folded::default(),
+        }
+    }
+}
+
 impl Ask {
+    /// Reads a message, as [`read`] does, in place of the one before: nothing is moved, which would cost as much.
+    #[inline]
+    pub fn read(&mut self, query: &[u8]) {
+        self.header = Header::default();
+        (self.qtype, self.qclass) = (Type(0), Class(0));
+        (self.opt, self.options, self.signature) = (None, Options::default(), None);
+        self.hash = 0;
+        self.name.clear();
+        self.defect = self.read_message(query);
+    }
+
+    fn read_message(&mut self, query: &[u8]) -> Option<Defect> {
+        let Some(header) = Header::read(query).filter(|header| !header.is_response()) else {
+            return Some(Defect::Unanswerable);
+        };
+        self.header = header;
+        let is_whole = self.read_sections(query).is_some();
+        if !is_whole {
+            // BIND, Knot and NSD agree: what cannot be read to its end is answered without OPT.
+            self.opt = None;
+        }
+        let is_understood = is_whole && self.read_options(query).is_some();
+        // RFC 6891 §6.1.3: of a version we do not know, we cannot know what an opcode means.
+        if is_whole && self.has_unknown_version() {
+            Some(Defect::Version)
+        } else if header.opcode() != Opcode::QUERY {
+            Some(Defect::Opcode)
+        } else if !is_understood || !self.has_question() && self.options.cookie.is_none() {
+            // RFC 7873 §5.4: without a question, a cookie alone is asked for.
+            Some(Defect::Malformed)
+        } else if self.signature.is_some() {
+            Some(Defect::Signed)
+        } else {
+            None
+        }
+    }
+
     /// The question's name: folded, uncompressed.
     #[inline]
     pub fn name(&self) -> &[u8] {
-        &self.name[..usize::from(self.name_length)]
+        self.name.as_wire()
     }
 
     /// True if there is a question to echo.
     pub fn has_question(&self) -> bool {
-        self.name_length > 0
+        !self.name().is_empty()
     }
 
     /// Bytes of the header and the question.
     pub fn question_end(&self) -> usize {
-        if self.has_question() { HEADER + usize::from(self.name_length) + 4 } else { HEADER }
+        if self.has_question() { HEADER + self.name().len() + 4 } else { HEADER }
     }
 
     /// `None` if malformed.
@@ -138,13 +158,7 @@ impl Ask {
             }
         }
         let &[t0, t1, c0, c1] = query.get(end..)?.first_chunk()?;
-        let length = end - HEADER;
-        // Length bytes are below `A`, so that folding may run over the whole name at once.
-        let name = self.name.get_mut(..length)?;
-        name.copy_from_slice(&query[HEADER..end]);
-        name.make_ascii_lowercase();
-        self.hash = hash_folded(name);
-        self.name_length = length as u8;
+        self.hash = hash_folded(self.name.set(&query[HEADER..end], &[])?);
         self.qtype = Type(u16::from_be_bytes([t0, t1]));
         self.qclass = Class(u16::from_be_bytes([c0, c1]));
         Some(end + 4)

@@ -24,6 +24,7 @@ pub struct Reply {
     buffer: Box<[u8]>,
     length: usize,
     rcode: Rcode,
+    is_truncated: bool,
 }
 
 impl Default for Reply {
@@ -34,7 +35,7 @@ impl Default for Reply {
 
 impl Reply {
     pub fn new() -> Self {
-        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0, rcode: Rcode::NOERROR }
+        Self { buffer: vec![0; MESSAGE_MAX].into(), length: 0, rcode: Rcode::NOERROR, is_truncated: false }
     }
 
     /// The message written last; empty if none is to be sent.
@@ -45,6 +46,11 @@ impl Reply {
     /// The rcode of the message written last, with the bits that are in OPT.
     pub fn rcode(&self) -> Rcode {
         self.rcode
+    }
+
+    /// True if it has TC.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.is_truncated
     }
 
     pub(super) fn clear(&mut self) {
@@ -332,6 +338,10 @@ impl<'r> Writer<'r> {
 
     /// True if this name, byte for byte, stands at `at`.
     pub(super) fn has_name(&self, mut at: usize, name: &[u8]) -> bool {
+        // Mostly it stands there whole: it is the end of the question's.
+        if self.bytes().get(at..at + name.len()) == Some(name) {
+            return true;
+        }
         let mut rest = name;
         // Not more pointers than labels: each leads to one that was written before.
         for _ in 0..name.len() {
@@ -447,7 +457,7 @@ impl<'r> Writer<'r> {
         let words = [ask.header.id, flags, u16::from(ask.has_question()), answer, authority, additional];
         self.reply.buffer[..HEADER].copy_from_slice(words.map(u16::to_be_bytes).as_flattened());
         self.reply.length = self.at;
-        self.reply.rcode = self.rcode;
+        (self.reply.rcode, self.reply.is_truncated) = (self.rcode, self.is_truncated);
     }
 
     /// Writes the options of the OPT whose RDATA begins at `start`, as far as there is room.

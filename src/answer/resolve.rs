@@ -10,6 +10,7 @@ use crate::answer::query::Ask;
 use crate::answer::rate::Imputed;
 use crate::answer::reply::{ApexSpot, Full, HEAD, NO_APEX, Owner, Section, Writer, Written};
 use crate::dns::Type;
+use crate::dns::folded::Folded;
 use crate::dns::message::{HEADER, Opt, Rcode};
 use crate::dns::name::{NAME_MAX, wire_length};
 use crate::snapshot::{Snapshot, ZoneVersion};
@@ -20,9 +21,10 @@ use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
 pub(super) const ALIASES_MAX: usize = 64;
 
 /// The name that is looked for: at first the question's, then the target of each alias.
-pub(super) struct Sought {
-    name: [u8; NAME_MAX],
-    length: usize,
+pub(super) struct Sought<'a> {
+    question: &'a [u8],
+    /// The target of the last alias.
+    target: Option<Folded>,
     hash: u64,
     /// It begins at `at` in the message; its first `literal` bytes stand there, the others at `rest`.
     at: usize,
@@ -30,21 +32,22 @@ pub(super) struct Sought {
     rest: usize,
 }
 
-impl Sought {
-    fn question(ask: &Ask) -> Self {
-        let mut sought =
-            Self { name: [0; NAME_MAX], length: 0, hash: ask.hash, at: HEADER, literal: NAME_MAX, rest: 0 };
-        sought.length = ask.name().len();
-        sought.name[..sought.length].copy_from_slice(ask.name());
-        sought
+impl<'a> Sought<'a> {
+    fn question(ask: &'a Ask) -> Self {
+        Self { question: ask.name(), target: None, hash: ask.hash, at: HEADER, literal: NAME_MAX, rest: 0 }
     }
 
     /// Folded wire.
+    #[inline]
     pub(super) fn name(&self) -> &[u8] {
-        &self.name[..self.length]
+        match &self.target {
+            Some(target) => target.as_wire(),
+            None => self.question,
+        }
     }
 
     /// The suffix that begins `front` bytes into the name, as the owner of records.
+    #[inline]
     pub(super) fn suffix(&self, front: usize) -> Owner<'_> {
         let at = if front < self.literal { self.at + front } else { self.rest + front - self.literal };
         Owner { at, name: &self.name()[front..] }
@@ -52,12 +55,9 @@ impl Sought {
 
     /// Goes on to the name `front` followed by `rest`, whose place in the message is as in [`Sought`].
     fn go_on(&mut self, front: &[u8], rest: &[u8], at: usize, literal: usize, rest_at: usize) {
-        self.length = front.len() + rest.len();
-        self.name[..front.len()].copy_from_slice(front);
-        self.name[front.len()..self.length].copy_from_slice(rest);
-        self.name[..self.length].make_ascii_lowercase();
+        let target = self.target.get_or_insert_default().set(front, rest);
+        self.hash = hash_folded(target.unwrap_or_default());
         (self.at, self.literal, self.rest) = (at, literal, rest_at);
-        self.hash = hash_folded(self.name());
     }
 }
 
@@ -117,8 +117,7 @@ fn follow<'s>(
             return Ok(Disposition::Send);
         };
         let table = &zone.table;
-        let apex_front = sought.length - table.apex_wire().len();
-        let apex = apex_spot(table, sought.suffix(apex_front), out);
+        let apex_front = sought.name().len() - table.apex_wire().len();
         // RFC 4035 §3.1: signatures and proofs of a signed zone, for who sets DO.
         let signed = wants_dnssec && table.is_signed();
         // 3. "Start matching down, label by label, in the zone."
@@ -140,7 +139,7 @@ fn follow<'s>(
                 if ask.qtype == Type::RRSIG && node.all_signatures().next().is_some() {
                     // Signatures are an RRset of their own only to who asks for them.
                     for set in node.all_signatures() {
-                        out.put(Section::Answer, &set, None, owner, apex)?;
+                        out.put(Section::Answer, &set, None, owner, NO_APEX)?;
                     }
                     if let Some(encloser) = expanded.filter(|_| signed) {
                         gather(proofs, Claim::Expanded { encloser }, table, &sought);
@@ -155,6 +154,7 @@ fn follow<'s>(
                         return Ok(Disposition::Send);
                     }
                     let signatures = signatures(node, records.rtype, signed);
+                    let apex = apex_spot(&records, table, sought.suffix(apex_front), out);
                     let written = out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?;
                     if let Some(encloser) = expanded.filter(|_| signed) {
                         gather(proofs, Claim::Expanded { encloser }, table, &sought);
@@ -179,6 +179,7 @@ fn follow<'s>(
                     return negative(claim, table, &sought, signed, proofs, out);
                 };
                 let signatures = signatures(node, Type::CNAME, signed);
+                let apex = apex_spot(&records, table, sought.suffix(apex_front), out);
                 let written = out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?;
                 if let Some(encloser) = expanded.filter(|_| signed) {
                     gather(proofs, Claim::Expanded { encloser }, table, &sought);
@@ -199,7 +200,7 @@ fn follow<'s>(
                     Some(at) => at,
                     None => {
                         let signatures = signatures(node, Type::DNAME, signed);
-                        out.put(Section::Answer, &records, signatures.as_ref(), owner, apex)?.head + HEAD
+                        out.put(Section::Answer, &records, signatures.as_ref(), owner, NO_APEX)?.head + HEAD
                     }
                 };
                 trail.seen[alias] = asked;
@@ -230,10 +231,11 @@ fn follow<'s>(
                     return Ok(Disposition::Send);
                 };
                 let cut = sought.suffix(front);
+                let apex = apex_spot(&records, table, sought.suffix(apex_front), out);
                 let written = out.put(Section::Authority, &records, None, cut, apex)?;
                 // RFC 4035 §3.1.4: DS, or the proof that there is none; RFC 4035 §2.2: the NS are not signed.
                 if signed && let Some(records) = node.records(Type::DS) {
-                    out.put(Section::Authority, &records, node.signatures(Type::DS).as_ref(), cut, apex)?;
+                    out.put(Section::Authority, &records, node.signatures(Type::DS).as_ref(), cut, NO_APEX)?;
                 } else if signed {
                     gather(proofs, Claim::NoType { front }, table, &sought);
                 }
@@ -307,8 +309,13 @@ fn alias_place(records: &Records<'_>, written: Written, apex: ApexSpot) -> (usiz
     (written.head + HEAD, literal)
 }
 
-/// The apex as what names in RDATA end in: only if its case in the message is theirs, which they keep (RFC 1034 §3.1).
-fn apex_spot(table: &Table, owner: Owner<'_>, out: &Writer<'_>) -> ApexSpot {
+/// The apex as what names in the RDATA of `records` end in: only if its case in the message is theirs, which they keep
+/// (RFC 1034 §3.1).
+#[inline]
+fn apex_spot(records: &Records<'_>, table: &Table, owner: Owner<'_>, out: &Writer<'_>) -> ApexSpot {
+    if records.tails.is_empty() {
+        return NO_APEX;
+    }
     let is_same = out.has_name(owner.at, table.apex_wire());
     ApexSpot { at: if is_same { owner.at } else { NO_APEX.at }, length: table.apex_wire().len() }
 }
@@ -324,11 +331,11 @@ fn negative<'s>(
     out: &mut Writer<'_>,
 ) -> Result<Disposition, Full> {
     let apex_length = table.apex_wire().len();
-    let owner = sought.suffix(sought.length - apex_length);
-    let apex = apex_spot(table, owner, out);
+    let owner = sought.suffix(sought.name().len() - apex_length);
     if let Some(node) = table.apex_node()
         && let Some(records) = node.records(Type::SOA)
     {
+        let apex = apex_spot(&records, table, owner, out);
         let signatures = signatures(node, Type::SOA, signed);
         let written = out.put(Section::Authority, &records, signatures.as_ref(), owner, apex)?;
         let minimum = records.wire.last_chunk().map_or(0, |&minimum| u32::from_be_bytes(minimum));

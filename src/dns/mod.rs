@@ -1,5 +1,6 @@
 //! Ground floor: what DNS is made of, and nothing of what we make of it.
 
+pub mod folded; //  a name in lower case, in a place of its own
 pub mod message; // header, question and OPT of a query; numbers of the protocol
 pub mod name; //    domain names in wire form
 pub mod rdata; //   RDATA between text and wire, driven by the schema

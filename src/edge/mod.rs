@@ -2,6 +2,8 @@
 
 pub mod admin; //       the HTTP API: what people and the command line ask and order
 pub mod alerts; //      webhooks, told from the committed journal
+#[cfg(target_os = "linux")]
+pub mod batch; //       datagrams by the batch
 pub mod bind; //        listening sockets, or why there are none
 pub mod clock; //       the only place that reads a clock
 pub mod daemon; //      wires and spawns everything
@@ -16,6 +18,9 @@ pub mod load; //        a configuration and its zones from disk, checked
 pub mod nameserver; //  the answering threads, started and stopped
 pub mod ops; //         /metrics, /livez, /readyz
 mod ourselves; //       refuses resolvers that are this very server
+mod pin; //             a thread on a core of its own
+#[cfg(any(test, not(target_os = "linux")))]
+mod portable; //        datagrams one by one
 pub mod prober; //      one probe from the first packet to the facts
 pub mod publication; // the one cell of the one snapshot
 pub mod sdnotify; //    words to the service manager

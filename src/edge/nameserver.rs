@@ -5,7 +5,7 @@
 //! the counters, put on its [`Shelf`] after each batch for whoever collects them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use ring::rand::SecureRandom;
 
 use super::bind::{self, BindError, bind};
 use super::encrypted;
+use super::pin::pin;
 use super::publication::Reader;
 use super::shelf::{Shelf, SocketTally};
 use super::tcp::Share;
@@ -72,12 +73,16 @@ impl Bound {
             listeners.resize_with(listeners.len().max(bound.tcp.len()), Vec::new);
             listeners.iter_mut().zip(bound.tcp).for_each(|(of_worker, listener)| of_worker.push(listener));
             let workers = u32::try_from(bound.udp.len()).unwrap_or(u32::MAX);
-            for socket in bound.udp {
+            for (worker, socket) in bound.udp.into_iter().enumerate() {
                 let number = nameserver.threads.len();
+                nameserver.bell.as_mut().map_or(Ok(()), |bell| bell.wakes(&socket))?;
                 let mut answering = nameserver.worker(reader, &ear);
                 answering.desk.limiter = Limiter::new([seed(), seed()], workers);
                 let ours = Arc::clone(&ours);
-                nameserver.spawn(format!("udp-{number}"), move || udp::serve(socket, answering, &ours))?;
+                nameserver.spawn(format!("udp-{number}"), move || {
+                    pin(worker, workers as usize);
+                    udp::serve(socket, answering, &ours);
+                })?;
             }
         }
         let over_tcp = |scheme| nameserver.encrypted.iter().any(|listen| listen.scheme == scheme);
@@ -197,6 +202,16 @@ struct Bell {
     rung: Arc<AtomicBool>,
     /// Its closing wakes whoever polls the other end.
     _line: UnixStream,
+    /// Sockets that a thread waits at, and at nothing else.
+    waits: Vec<UdpSocket>,
+}
+
+impl Bell {
+    /// Has it wake the thread that receives from `socket`.
+    fn wakes(&mut self, socket: &UdpSocket) -> io::Result<()> {
+        self.waits.push(socket.try_clone()?);
+        Ok(())
+    }
 }
 
 /// A thread's side of the [`Bell`].
@@ -210,12 +225,16 @@ pub(super) struct Ear {
 fn bell() -> io::Result<(Bell, Ear)> {
     let rung = Arc::new(AtomicBool::new(false));
     let (here, there) = UnixStream::pair()?;
-    Ok((Bell { rung: Arc::clone(&rung), _line: here }, Ear { rung, line: Arc::new(there) }))
+    Ok((Bell { rung: Arc::clone(&rung), _line: here, waits: Vec::new() }, Ear { rung, line: Arc::new(there) }))
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
         self.rung.store(true, Ordering::Relaxed);
+        for socket in &self.waits {
+            // "Not connected", says the system, and wakes the thread all the same.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Read);
+        }
     }
 }
 

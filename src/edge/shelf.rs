@@ -1,34 +1,59 @@
 //! What happens at sockets, counted; and where each answering thread leaves its counters for whoever collects them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytemuck::{Pod, Zeroable};
 
 use super::tcp::Closed;
 use crate::answer::Tally;
 
-/// Where a thread leaves a copy of its counters. On cache lines of its own: collecting never slows an answer.
-#[derive(Default, Debug)]
+/// Where a thread leaves its counters: each is true for some moment of the last batches. Only its owner writes here, and
+/// on cache lines of its own, so that collecting never slows an answer and is never waited for.
+#[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Shelf(Mutex<(Tally, SocketTally)>);
+pub(super) struct Shelf {
+    answered: [AtomicU64; size_of::<Tally>() / COUNTER],
+    sockets: [AtomicU64; size_of::<SocketTally>() / COUNTER],
+}
+
+/// Bytes of a counter.
+const COUNTER: usize = size_of::<u64>();
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { answered: [const { AtomicU64::new(0) }; _], sockets: [const { AtomicU64::new(0) }; _] }
+    }
+}
 
 impl Shelf {
-    /// Copies the counters; false if they are being read at this moment, in which case nobody waits.
-    pub(super) fn put(&self, tally: &Tally, sockets: &SocketTally) -> bool {
-        let Ok(mut counted) = self.0.try_lock() else {
-            return false;
-        };
-        counted.0 = *tally;
-        counted.1 = *sockets;
-        true
+    /// Copies the counters, which go up with each call.
+    pub(super) fn put(&self, answered: &Tally, sockets: &SocketTally) {
+        write(&self.answered, bytemuck::cast_slice(std::slice::from_ref(answered)));
+        write(&self.sockets, bytemuck::cast_slice(std::slice::from_ref(sockets)));
     }
 
     /// What was put last.
     pub(super) fn counted(&self) -> (Tally, SocketTally) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        (
+            bytemuck::must_cast(self.answered.each_ref().map(read)),
+            bytemuck::must_cast(self.sockets.each_ref().map(read)),
+        )
     }
 }
 
+fn write(shelf: &[AtomicU64], counters: &[u64]) {
+    for (place, counter) in shelf.iter().zip(counters) {
+        place.store(*counter, Ordering::Relaxed);
+    }
+}
+
+fn read(place: &AtomicU64) -> u64 {
+    place.load(Ordering::Relaxed)
+}
+
 /// What happens at sockets, beside what the engine counts itself.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable, Debug)]
+#[repr(C)]
 pub struct SocketTally {
     /// Queries from port 0, where no reply can go.
     pub portless: u64,

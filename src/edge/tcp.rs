@@ -49,8 +49,6 @@ const ACCEPTED_AT_ONCE: usize = 64;
 const EVENTS: usize = 256;
 /// Without descriptors: how long until accepting is tried again.
 const BACK_OFF: Duration = Duration::from_millis(20);
-/// How long counters may be late that could not be put on the shelf at once.
-const LATE: Duration = Duration::from_millis(100);
 /// When the daemon stops: how long clients have to take the answers of what they have asked.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -86,8 +84,6 @@ struct Door {
     events: Vec<Event>,
     /// What one read brings.
     buffer: Box<[u8]>,
-    /// False while counters wait for the shelf.
-    is_counted: bool,
 }
 
 impl Door {
@@ -110,7 +106,6 @@ impl Door {
             room: Room::new(share),
             events: Vec::with_capacity(EVENTS),
             buffer: vec![0; READ].into(),
-            is_counted: true,
         })
     }
 
@@ -135,14 +130,13 @@ impl Door {
         }
         self.events = events;
         worker.sockets.open = self.room.count() as u64;
-        self.is_counted = worker.shelf.put(&worker.desk.tally, &worker.sockets);
+        worker.shelf.put(&worker.desk.tally, &worker.sockets);
     }
 
     /// Sleeps until something is to be done; leaves the events.
     fn wait(&mut self) {
         let now = clock::moment();
-        let late = (!self.is_counted).then_some(now + LATE);
-        let next = [self.room.next_deadline(), self.paused_until, late].into_iter().flatten().min();
+        let next = [self.room.next_deadline(), self.paused_until].into_iter().flatten().min();
         let patience = next.map(|next| timespec(next.since(now)));
         self.events.clear();
         // An error (a signal) leaves no events: the next turn asks again.

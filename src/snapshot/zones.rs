@@ -19,25 +19,57 @@ pub struct ZoneVersion {
 pub struct Zones {
     /// Sorted by apex hash; equal hashes stand side by side.
     rows: Arc<[(u64, Arc<ZoneVersion>)]>,
+    /// How many bytes the apexes have in wire form: only suffixes of such a length need be looked for.
+    lengths: Lengths,
+    /// Names of the largest zone.
+    largest: usize,
+}
+
+/// A set of lengths of names: bit `n % 64` of word `n / 64`.
+#[derive(Clone, Copy, Default, Debug)]
+struct Lengths([u64; 4]);
+
+impl Lengths {
+    fn add(&mut self, length: usize) {
+        self.0[length / 64 % 4] |= 1 << (length % 64);
+    }
+
+    #[inline]
+    fn has(self, length: usize) -> bool {
+        self.0[length / 64 % 4] >> (length % 64) & 1 != 0
+    }
 }
 
 impl Zones {
     /// The zone of exactly this apex, given as folded wire.
+    #[inline]
     pub fn at(&self, apex: &[u8]) -> Option<&Arc<ZoneVersion>> {
+        if let [(_, only)] = &self.rows[..] {
+            return (only.table.apex_wire() == apex).then_some(only);
+        }
         let hash = hash_folded(apex);
         let first = self.rows.partition_point(|&(row, _)| row < hash);
         let same = self.rows[first..].iter().take_while(|&&(row, _)| row == hash);
-        same.map(|(_, zone)| zone).find(|zone| zone.apex.as_wire().eq_ignore_ascii_case(apex))
+        same.map(|(_, zone)| zone).find(|zone| zone.table.apex_wire() == apex)
+    }
+
+    /// Names of the largest zone.
+    pub fn largest(&self) -> usize {
+        self.largest
     }
 
     /// The deepest zone that holds `name`, given as folded wire, and how many bytes of it stand before the apex.
+    #[inline]
     pub fn find(&self, name: &[u8]) -> Option<(&Arc<ZoneVersion>, usize)> {
         let mut front = 0;
         loop {
-            if let Some(zone) = self.at(&name[front..]) {
+            let suffix = name.get(front..)?;
+            if self.lengths.has(suffix.len())
+                && let Some(zone) = self.at(suffix)
+            {
                 return Some((zone, front));
             }
-            match usize::from(*name.get(front)?) {
+            match usize::from(*suffix.first()?) {
                 0 => return None,
                 label => front += label + 1,
             }
@@ -58,9 +90,11 @@ impl Zones {
 
 impl FromIterator<Arc<ZoneVersion>> for Zones {
     fn from_iter<I: IntoIterator<Item = Arc<ZoneVersion>>>(zones: I) -> Self {
-        let mut rows: Vec<_> =
-            zones.into_iter().map(|zone| (hash_folded(zone.apex.folded().as_wire()), zone)).collect();
+        let mut rows: Vec<_> = zones.into_iter().map(|zone| (hash_folded(zone.table.apex_wire()), zone)).collect();
         rows.sort_by_key(|&(hash, _)| hash);
-        Self { rows: rows.into() }
+        let mut lengths = Lengths::default();
+        rows.iter().for_each(|(_, zone)| lengths.add(zone.table.apex_wire().len()));
+        let largest = rows.iter().map(|(_, zone)| zone.table.names()).max().unwrap_or(0);
+        Self { rows: rows.into(), lengths, largest }
     }
 }

@@ -171,9 +171,10 @@ impl Table {
         self.find(&[], self.apex.hash)
     }
 
-    /// Reads a byte of each cache line that looking up the name of this hash will read, for their sake alone.
-    pub fn touch(&self, hash: u64) -> u8 {
-        self.shard(hash).map_or(0, |shard| shard.touch(hash))
+    /// Where the name of this hash would be found.
+    #[inline]
+    pub fn spot(&self, hash: u64) -> Option<Spot<'_>> {
+        Some(Spot { shard: self.shard(hash)?, hash })
     }
 
     /// All names, in no useful order.
@@ -271,6 +272,28 @@ impl fmt::Debug for Table {
 #[inline]
 fn shard_index(hash: u64, bits: u8) -> usize {
     hash.checked_shr(64 - u32::from(bits)).unwrap_or(0) as usize
+}
+
+/// The place of a name in a table, for its memory to be fetched before it is needed: first that of the bucket, then
+/// that of the node, which takes the bucket to be known.
+#[derive(Clone, Copy)]
+pub struct Spot<'t> {
+    shard: &'t Shard,
+    hash: u64,
+}
+
+impl Spot<'_> {
+    /// Reads from the bucket line; what it returns means nothing.
+    #[inline]
+    pub fn touch_bucket(&self) -> u8 {
+        self.shard.touch_bucket(self.hash)
+    }
+
+    /// Reads from the lines of the node that the bucket leads to; what it returns means nothing.
+    #[inline]
+    pub fn touch_node(&self) -> u8 {
+        self.shard.touch_node(self.hash)
+    }
 }
 
 /// One name of a table.

@@ -62,7 +62,7 @@ const FOLDERS: &[Folder] = &[
     Folder {
         name: "answer",
         stages: &["config::Answering", "config::RateLimit", "dns", "snapshot", "time", "zone"],
-        crates: &["ipnet", "siphasher"],
+        crates: &["bytemuck", "ipnet", "siphasher"],
         std: &["net"],
     },
     // The switchboard sees every stage but the one that answers.
@@ -80,12 +80,14 @@ const FOLDERS: &[Folder] = &[
             "arc_swap",
             "axum",
             "base64",
+            "bytemuck",
             "hickory_proto",
             "hickory_resolver",
             "http_body_util",
             "hyper",
             "hyper_util",
             "jiff",
+            "libc",
             "prometheus_client",
             "quinn",
             "quinn_udp",
@@ -373,6 +375,15 @@ fn dependencies() -> BTreeSet<String> {
     let manifest: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml is TOML");
     let names = manifest["dependencies"].as_table().expect("a table").keys();
     names.map(|name| name.replace('-', "_")).chain(["failoverd".to_owned()]).collect()
+}
+
+#[test]
+fn unsafe_code_and_the_c_library_are_in_one_file() {
+    let has = |source: &PathBuf| {
+        let mentions = Mentions::of(source);
+        mentions.words.contains("unsafe") || mentions.paths.iter().any(|path| path[0] == "libc" && path.len() > 1)
+    };
+    assert_eq!(sources().into_iter().filter(has).collect::<Vec<_>>(), [PathBuf::from("src/edge/batch.rs")]);
 }
 
 /// Is `path` one of the `allowed` ones, or inside one?

@@ -24,6 +24,7 @@ mod room; //            how many connections, and how much memory each
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};
+use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ const STREAMS: u32 = 100;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How soon a listener that ended begins anew.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How late counters may be that could not be put on the shelf at once.
+/// How late the count of open connections may be.
 const LATE: Duration = Duration::from_secs(1);
 /// The lowest priority: where UDP and TCP want all of a core, these threads get a sixtieth of it, and what they leave.
 const NICE: i32 = 19;
@@ -316,7 +317,7 @@ impl Engine {
         let mut answered = Answered::Silent;
         worker.batch(|worker, snapshot| {
             let ask = read(query);
-            reach(snapshot, &ask);
+            reach(snapshot, slice::from_ref(&ask));
             answered = match answer(query, &ask, client, snapshot, &mut worker.desk, &mut worker.reply) {
                 Disposition::Send => Answered::Reply(worker.reply.bytes().to_vec()),
                 Disposition::Drop if ask.defect == Some(Defect::Unanswerable) => Answered::NoQuery,
@@ -344,7 +345,6 @@ impl Engine {
     }
 }
 
-/// If the counters are being read at this moment, it is done within [`LATE`].
 fn put(worker: &Worker) {
     worker.shelf.put(&worker.desk.tally, &worker.sockets);
 }

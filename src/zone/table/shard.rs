@@ -19,6 +19,18 @@ pub(super) struct Line {
     offsets: [u16; SLOTS],
 }
 
+impl Line {
+    /// The slots, as bits, whose tag is that of `hash` and which are taken: compared all at once, without a branch.
+    #[inline]
+    fn alike(&self, hash: u64) -> u16 {
+        let mut alike = 0;
+        for slot in 0..SLOTS {
+            alike |= u16::from(self.tags[slot] == hash as u16 && self.offsets[slot] != 0) << slot;
+        }
+        alike
+    }
+}
+
 /// Bytes of a cache line.
 const LINE: usize = size_of::<Line>();
 /// Nodes a bucket line points to.
@@ -85,13 +97,14 @@ impl Shard {
         let mut bucket = bucket_of(hash, buckets);
         for _ in 0..buckets {
             let line = self.lines.get(bucket)?;
-            for slot in 0..SLOTS {
-                if line.tags[slot] == hash as u16 && line.offsets[slot] != 0 {
-                    let node = Raw(self.bytes().get(usize::from(line.offsets[slot]) << self.unit_shift..)?);
-                    if node.relative() == relative {
-                        return Some(node);
-                    }
+            let mut alike = line.alike(hash);
+            while alike != 0 {
+                let slot = alike.trailing_zeros() as usize % SLOTS;
+                let node = Raw(self.bytes().get(usize::from(line.offsets[slot]) << self.unit_shift..)?);
+                if node.relative() == relative {
+                    return Some(node);
                 }
+                alike &= alike - 1;
             }
             if line.offsets[SLOTS - 1] == 0 {
                 return None;
@@ -101,13 +114,24 @@ impl Shard {
         None
     }
 
-    /// Reads a byte of the bucket line and of the first node it leads to, so that they are in the cache soon.
-    pub(super) fn touch(&self, hash: u64) -> u8 {
-        let Some(line) = self.lines.get(bucket_of(hash, self.buckets())) else {
-            return 0;
+    /// Reads a byte of the bucket line.
+    #[inline]
+    pub(super) fn touch_bucket(&self, hash: u64) -> u8 {
+        self.lines.get(bucket_of(hash, self.buckets())).map_or(0, |line| line.tags[0] as u8)
+    }
+
+    /// Reads a byte of each of the two first lines of the node that the bucket line leads to.
+    #[inline]
+    pub(super) fn touch_node(&self, hash: u64) -> u8 {
+        let node = || {
+            let line = self.lines.get(bucket_of(hash, self.buckets()))?;
+            let slot = line.alike(hash).trailing_zeros() as usize;
+            Some(usize::from(*line.offsets.get(slot)?) << self.unit_shift)
         };
-        let slot = line.tags.iter().position(|&tag| tag == hash as u16).unwrap_or(0);
-        self.bytes().get(usize::from(line.offsets[slot]) << self.unit_shift).copied().unwrap_or(0)
+        node().map_or(0, |at| {
+            let byte = |at: usize| self.bytes().get(at).copied().unwrap_or(0);
+            byte(at) ^ byte(at + LINE)
+        })
     }
 
     /// All nodes in the order they were built in, and where their bytes stand.

@@ -87,7 +87,7 @@ impl World {
         let client = Client { address: ([127, 0, 0, 1], 5300).into(), transport };
         let (mut desk, mut out) = (Desk::new(1), Reply::new());
         let ask = read(query);
-        reach(&self.snapshot, &ask);
+        reach(&self.snapshot, std::slice::from_ref(&ask));
         let disposition = answer(query, &ask, &client, &self.snapshot, &mut desk, &mut out);
         (disposition == Disposition::Send).then(|| out.bytes().to_vec())
     }

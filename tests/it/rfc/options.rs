@@ -54,7 +54,7 @@ pub(super) fn with_options(question: &str, options: &[u8]) -> Vec<u8> {
 pub(super) fn send(world: &mut World, bytes: &[u8], address: IpAddr, transport: Transport) -> Option<Answer> {
     let client = Client { address: (address, 5300).into(), transport };
     let ask = read(bytes);
-    reach(&world.snapshot, &ask);
+    reach(&world.snapshot, std::slice::from_ref(&ask));
     match answer(bytes, &ask, &client, &world.snapshot, &mut world.desk, &mut world.reply) {
         Disposition::Send => Some(Answer::parse(world.reply.bytes())),
         Disposition::Drop => None,

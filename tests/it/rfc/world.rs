@@ -123,7 +123,7 @@ impl World {
     pub(super) fn exchange(&mut self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let client = Client { address: ([127, 0, 0, 1], 5300).into(), transport };
         let ask = read(query);
-        reach(&self.snapshot, &ask);
+        reach(&self.snapshot, std::slice::from_ref(&ask));
         match answer(query, &ask, &client, &self.snapshot, &mut self.desk, &mut self.reply) {
             Disposition::Send => Some(self.reply.bytes().to_vec()),
             Disposition::Drop => None,
