@@ -6,11 +6,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, epoll, poll};
+use failoverd::edge::batch::Batch;
+use rustix::event::epoll;
 use rustix::io::retry_on_intr;
 use socket2::{Domain, SockRef, Socket, Type};
-
-use crate::datagrams::Batch;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -34,32 +33,25 @@ pub fn serve(port: u16) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let socket = UdpSocket::bind(here)?;
     let _ = SockRef::from(&socket).set_recv_buffer_size(ROOM);
-    socket.set_nonblocking(true)?;
-    let connections = thread::spawn(move || streams(&listener.into()));
-    datagrams(&socket)?;
-    connections.join().unwrap_or_else(|_| Err(io::Error::other("the thread of connections has ended")))
+    let batch = Batch::new(socket)?;
+    thread::spawn(move || datagrams(batch));
+    streams(&listener.into())
 }
 
-fn datagrams(socket: &UdpSocket) -> io::Result<()> {
-    let mut batch = Batch::new(true);
+fn datagrams(mut batch: Batch) {
     let mut reply = [0; 4096];
     loop {
-        match batch.receive(socket) {
-            Ok(received) => {
-                for at in 0..received {
-                    let query = batch.datagram(at);
-                    let reply = &mut reply[..query.len()];
-                    reply.copy_from_slice(query);
-                    turn(reply);
-                    batch.push(at, reply);
-                }
-                batch.send(socket);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                retry_on_intr(|| poll(&mut [PollFd::new(socket, PollFlags::IN)], None))?;
-            }
-            // The ICMP error of a reply that nobody waited for.
-            Err(_) => {}
+        // Nothing for a while, or the ICMP error of a reply that nobody waited for.
+        let received = batch.receive().unwrap_or(0);
+        for at in 0..received {
+            let query = batch.datagram(at);
+            let reply = &mut reply[..query.len()];
+            reply.copy_from_slice(query);
+            turn(reply);
+            batch.push(at, reply);
+        }
+        if received > 0 {
+            batch.send();
         }
     }
 }

@@ -13,7 +13,6 @@
 
 mod contest; //   servers side by side
 mod cpu; //       what the kernel charges, and who runs where
-mod datagrams; // in batches
 mod echo; //      the ceiling
 mod flip; //      names that turn under load
 mod load; //      questions, and a look at every reply

@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use failoverd::edge::batch::{self, Batch};
 use rustix::thread::sched_yield;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Count, Flight, Judged, Outcome, PATIENCE, Queries, nanoseconds};
-use crate::datagrams::Batch;
 
-/// Questions are sent in batches of about this many, as far as the window allows.
-const BATCH: usize = 32;
+/// Questions are sent in batches of this many, as far as the window allows.
+const BATCH: usize = batch::BATCH / 2;
 /// IDs of one socket: at a fixed rate, this many may wait.
 const IDS: usize = 4096;
 /// Replies are awaited so long after the last question.
@@ -49,7 +49,7 @@ impl Plan {
 }
 
 struct Client {
-    socket: UdpSocket,
+    batch: Batch,
     flight: Flight,
     /// When the last reply came, or the first question was sent.
     moved: u64,
@@ -59,10 +59,13 @@ impl Client {
     fn new(server: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         let _ = socket.set_recv_buffer_size(ROOM);
-        socket.set_nonblocking(true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        // Others' datagrams do not reach it.
         socket.connect(&server.into())?;
-        Ok(Self { socket: socket.into(), flight: Flight::new(IDS), moved: 0 })
+        let batch = Batch::new(socket.into())?;
+        // It waits by itself, and we never do.
+        batch.socket().set_nonblocking(true)?;
+        Ok(Self { batch, flight: Flight::new(IDS), moved: 0 })
     }
 }
 
@@ -79,7 +82,6 @@ pub fn run(
     let mut clients = (0..plan.sockets).map(|_| Client::new(server)).collect::<io::Result<Vec<_>>>()?;
     let window = plan.window / plan.sockets;
     let batch_size = BATCH.min(window);
-    let mut batch = Batch::new(false);
     let mut count = Count::new(plan.time, judge);
     let drained = nanoseconds(plan.time + DRAIN);
     let began = Instant::now();
@@ -90,7 +92,7 @@ pub fn run(
         for client in &mut clients {
             if client.flight.count > 0 {
                 now = clock();
-                moved += receive(client, &mut batch, &mut count, now);
+                moved += receive(client, &mut count, now);
             }
             let outcome = &mut count.outcome;
             if now < count.end && outcome.sent < plan.most {
@@ -110,10 +112,10 @@ pub fn run(
                     for _ in 0..sent {
                         let question = queries.take();
                         let id = client.flight.issue(question, now, &mut outcome.lost);
-                        batch.push_to(server, queries.stamp(question, id));
+                        client.batch.push_to(server, queries.stamp(question, id));
                     }
                     // One that is refused has no reply: it is lost.
-                    batch.send(&client.socket);
+                    client.batch.send();
                     outcome.sent += sent as u64;
                     moved += sent;
                 }
@@ -140,7 +142,8 @@ pub fn run(
 /// Datagrams that found no room in our sockets.
 fn overflowed(clients: &[Client]) -> u64 {
     let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
-    let ports = clients.iter().filter_map(|client| client.socket.local_addr().ok()).map(|address| address.port());
+    let ports =
+        clients.iter().filter_map(|client| client.batch.socket().local_addr().ok()).map(|address| address.port());
     let ends: Vec<String> = ports.map(|port| format!(":{port:04X}")).collect();
     let dropped = |line: &str| {
         let local = line.split_whitespace().nth(1)?;
@@ -151,16 +154,11 @@ fn overflowed(clients: &[Client]) -> u64 {
 }
 
 /// Takes in what is there; how many.
-fn receive<R: FnMut(u32, &[u8]) -> Judged>(
-    client: &mut Client,
-    batch: &mut Batch,
-    count: &mut Count<'_, R>,
-    now: u64,
-) -> usize {
+fn receive<R: FnMut(u32, &[u8]) -> Judged>(client: &mut Client, count: &mut Count<'_, R>, now: u64) -> usize {
     // Nothing there, or the ICMP error of an earlier question: its reply is missing, which tells.
-    let received = batch.receive(&client.socket).unwrap_or(0);
+    let received = client.batch.receive().unwrap_or(0);
     for at in 0..received {
-        count.reply(batch.datagram(at), &mut client.flight, now);
+        count.reply(client.batch.datagram(at), &mut client.flight, now);
     }
     if received > 0 {
         client.moved = now;
