@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use world::World;
-use world::steered::{Steered, Watched};
+use world::steered::{Steered, Took, Watched};
 
 /// Turns of one name that the table is made of, and of all.
 const SINGLE: usize = 1000;
@@ -47,7 +47,7 @@ impl Flips {
         Self { steered: Steered::new(world, names, watched), turning, number: 0 }
     }
 
-    fn next(&mut self) -> Duration {
+    fn next(&mut self) -> Took {
         // Every name away, then every name back.
         let watches = self.steered.watches();
         let rounds = if self.turning == Turning::One { watches } else { 1 };
@@ -75,19 +75,31 @@ fn main() {
             let label = format!("{steered}/{}", turning.label());
             let mut flips = Flips::new(&world, steered, turning);
             group.bench_function(&label, |bencher| {
-                bencher.iter_custom(|count| (0..count).map(|_| flips.next()).sum());
+                bencher.iter_custom(|count| (0..count).map(|_| flips.next().wall).sum());
             });
             let count = if turning == Turning::One { SINGLE } else { WHOLE };
-            let mut times: Vec<Duration> = (0..count).map(|_| flips.next()).collect();
-            times.sort_unstable();
+            let times: Vec<Took> = (0..count).map(|_| flips.next()).collect();
             rows.push((format!("{size}/{label}"), times));
         }
         group.finish();
     }
     criterion.final_summary();
-    println!("\n{:<20} {:>10} {:>10} {:>10}", "microseconds", "min", "median", "p99");
+    let [min, median, p99] = ["min", "median", "p99"];
+    println!("\n{:20} {:^32} {:^32}", "", "microseconds", "of the processor");
+    println!("{:20} {min:>10} {median:>10} {p99:>10} {min:>10} {median:>10} {p99:>10}", "");
     for (label, times) in rows {
-        let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1e6;
-        println!("{label:<20} {:>10.1} {:>10.1} {:>10.1}", at(0), at(50), at(99));
+        let [wall, processor] = [|took: &Took| took.wall, |took: &Took| took.processor].map(|of| spread(&times, of));
+        println!("{label:20} {wall} {processor}");
     }
+}
+
+/// Smallest, median and 99th of a hundred, in columns.
+fn spread(times: &[Took], of: fn(&Took) -> Duration) -> String {
+    let mut times: Vec<Duration> = times.iter().map(of).collect();
+    times.sort_unstable();
+    let columns = [0, 50, 99].map(|hundredths| {
+        let at = times[(times.len() - 1) * hundredths / 100];
+        format!("{:>10.1}", at.as_secs_f64() * 1e6)
+    });
+    columns.join(" ")
 }

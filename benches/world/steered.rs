@@ -8,16 +8,18 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use failoverd::config;
 use failoverd::control::{Controller, Effects, Event, Loaded, Restored};
 use failoverd::dns::{Name, Type};
+use failoverd::edge::clock;
 use failoverd::edge::publication::{Publisher, Reader, cell};
 use failoverd::probe::{Cause, Epoch, Observation, Outcome, Phases, Purpose, Request, Target, WatchId};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
 use failoverd::zone::load;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{APEX, OneFile, World};
 
@@ -32,6 +34,33 @@ pub enum Watched {
     Together,
     /// Each name is its own host, and has a watch of each origin to itself.
     Apart,
+}
+
+/// How long something took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    /// By the clock on the wall, with what else the machine was doing.
+    pub wall: Duration,
+    /// Of the processor, by this thread.
+    pub processor: Duration,
+}
+
+/// Two clocks at one moment.
+struct Clocks {
+    wall: Moment,
+    processor: Duration,
+}
+
+impl Clocks {
+    fn read() -> Self {
+        let at = clock_gettime(ClockId::ThreadCPUTime);
+        let [seconds, nanoseconds] = [at.tv_sec, at.tv_nsec].map(|part| u64::try_from(part).expect("since the start"));
+        Self { wall: clock::moment(), processor: Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds) }
+    }
+
+    fn since(&self, began: &Self) -> Took {
+        Took { wall: self.wall.since(began.wall), processor: self.processor - began.processor }
+    }
 }
 
 /// The one writer with its cell, at a moment of its own.
@@ -122,8 +151,7 @@ impl Steered {
             let passed = self.observation((request.watch, request.epoch), true);
             self.controller.handle(passed, self.now, &mut effects);
         }
-        let snapshot = self.controller.publish(self.now, &mut effects).expect("the first snapshot");
-        self.publisher.publish(snapshot);
+        self.publish(&mut effects);
         self.expect(PRIMARY, 0..self.names.len());
     }
 
@@ -148,24 +176,33 @@ impl Steered {
         self.now = self.now + Duration::from_millis(2);
         let mut effects = Effects::default();
         self.controller.handle(Event::Canary { started: self.now.moment, passed: true }, self.now, &mut effects);
-        assert!(self.controller.publish(self.now, &mut effects).is_none(), "a canary changes nothing");
+        assert!(self.controller.publish(self.now, &mut effects, |_| self.now).is_none(), "a canary changes nothing");
     }
 
     /// The names of these watches of the primary turn: from the first event to the swap.
     ///
     /// # Panics
     /// If nothing is published.
-    pub fn turn(&mut self, watches: std::ops::Range<usize>, passes: bool) -> Duration {
+    pub fn turn(&mut self, watches: std::ops::Range<usize>, passes: bool) -> Took {
         self.later();
         let events: Vec<Event> = self.watches[watches].iter().map(|&watch| self.observation(watch, passes)).collect();
         let mut effects = Effects::default();
-        let began = Instant::now();
+        let began = Clocks::read();
         for event in events {
             self.controller.handle(event, self.now, &mut effects);
         }
-        let snapshot = self.controller.publish(self.now, &mut effects).expect("a turn");
-        self.publisher.publish(snapshot);
-        began.elapsed()
+        self.publish(&mut effects).since(&began)
+    }
+
+    /// The clocks at the swap.
+    fn publish(&mut self, effects: &mut Effects) -> Clocks {
+        let (now, publisher, mut swapped) = (self.now, &mut self.publisher, None);
+        let published = self.controller.publish(now, effects, |snapshot| {
+            publisher.publish(Arc::clone(snapshot));
+            swapped = Some(Clocks::read());
+            now
+        });
+        published.and(swapped).expect("a turn")
     }
 
     /// The number of watches that can turn.

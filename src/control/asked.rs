@@ -67,7 +67,9 @@ impl Controller {
                     let rungs: Vec<_> = state.steer.rungs.iter().map(|rung| rung.place.to_string()).collect();
                     return Err(format!("{} has no rung {place}; its rungs are {}", name.to_host(), rungs.join(", ")));
                 };
-                let class = state.seen(&ground).get(rung).map_or(Class::Untried, |seen| seen.class);
+                let origins = 0..state.steer.rungs[rung].origins.len();
+                let seen = origins.map(|at| state.seen(rung, at, &ground));
+                let class = seen.filter(|(_, drained)| !drained).map(|(class, _)| class).min().unwrap_or(Class::Down);
                 if class == Class::Down && !force {
                     return Err(format!(
                         "the {place} of {} is down; holding it there would serve a dead origin (use --force to do so)",
@@ -77,19 +79,23 @@ impl Controller {
                 Ok(format!("{} is held on its {place}", name.to_host()))
             }
             What::Drain { origin } => {
-                if !self.config.origins.iter().any(|known| known.name == *origin) {
+                let Some(drained) = self.config.origins.iter().position(|known| known.name == *origin) else {
                     let known: Vec<_> = self.config.origins.iter().map(|known| known.name.as_str()).collect();
                     return Err(format!("unknown origin `{origin}`; the origins are {}", known.join(", ")));
-                }
+                };
                 // While a name is held, only the rung it is held on can be served.
                 let stranded = self.names.iter().find(|state| {
                     let hold = self.orders.hold(&state.steer.name).map(|(place, _)| place);
-                    let seen = state.seen(&ground);
-                    let rungs = state.steer.rungs.iter().zip(&seen);
-                    let open = rungs.filter(|(rung, _)| hold.is_none_or(|place| rung.place == place));
-                    let open: Vec<_> = open.flat_map(|(_, seen)| &seen.origins).collect();
-                    let is_left = open.iter().any(|o| *o.name != **origin && !o.drained && o.class != Class::Down);
-                    open.iter().any(|o| *o.name == **origin) && !is_left
+                    let rungs = state.steer.rungs.iter().enumerate();
+                    let open = rungs.filter(|(_, rung)| hold.is_none_or(|place| rung.place == place));
+                    let mut open = open.flat_map(|(index, rung)| {
+                        rung.origins.iter().enumerate().map(move |(at, id)| (index, at, id.0 as usize))
+                    });
+                    let is_left = |(rung, at, id): (usize, usize, usize)| {
+                        let (class, is_drained) = state.seen(rung, at, &ground);
+                        id != drained && !is_drained && class != Class::Down
+                    };
+                    open.clone().any(|(.., id)| id == drained) && !open.any(is_left)
                 });
                 match stranded {
                     Some(state) if !force => Err(format!(
@@ -126,9 +132,9 @@ impl Controller {
         if self.doubt.is_some() {
             return Err("our own sight is in doubt and nothing moves by itself; `hold` overrules it".to_owned());
         }
-        let rungs = self.names[index].seen(&self.ground(now));
-        let state = &mut self.names[index];
-        state.rungs = rungs;
+        let (ground, names) = self.names_on_ground(now);
+        let state = &mut names[index];
+        state.look(&ground);
         let ladder = state.ladder();
         if !state.standing.approve(&ladder) {
             return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));
@@ -142,7 +148,7 @@ impl Controller {
     fn touch_target_of(&mut self, what: &What, now: Now) {
         let users: Vec<_> = match what {
             What::Hold { name, .. } => self.positions(|state| state.steer.name == *name),
-            What::Drain { origin } => self.positions(|state| self.uses(state, |known| known.name == *origin)),
+            What::Drain { origin } => self.users_of(|known| known.name == *origin),
         };
         for name in users {
             self.touch(name, now);

@@ -20,6 +20,7 @@ mod explanation; //   a decision in a line, for replies
 mod flattened; //     host names served by their addresses
 pub mod journal; //   what is recorded: turns, orders, marks
 mod line; //          numbers that only move forward
+mod marked; //        rows to be looked at
 mod names; //         one steered name
 mod orders; //        what operators asked for
 mod reload; //        another configuration under the same verdicts
@@ -33,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, SteerId};
+use crate::config::{Config, Origin, SteerId};
 use crate::decision::Sight;
 use crate::dns::Name;
 use crate::dns::Serial;
@@ -48,6 +49,7 @@ use crate::verdict::Class;
 use flattened::Flattened;
 use journal::Entry;
 use line::{GenerationLine, SerialLine};
+use marked::Marked;
 use names::{Ground, NameState};
 use orders::OrderBook;
 use turns::Moved;
@@ -76,15 +78,17 @@ pub struct Controller {
     flattened: Flattened,
     orders: OrderBook,
     names: Vec<NameState>,
+    /// When time alone may change a name's decision: its `wake`, in order.
+    wakes: BTreeSet<(Moment, SteerId)>,
     /// Names to decide anew before the next snapshot, and when the first of them was touched.
-    touched: BTreeSet<SteerId>,
+    touched: Marked<SteerId>,
     touched_at: Option<Now>,
     /// Watches whose status changed since the last snapshot.
-    shown: BTreeSet<WatchId>,
+    shown: Marked<WatchId>,
     /// Names whose status changed since the last snapshot.
-    shown_names: BTreeSet<SteerId>,
+    shown_names: Marked<SteerId>,
     /// Names whose first decision waits for the serial it is served in.
-    unnumbered: BTreeSet<SteerId>,
+    unnumbered: Marked<SteerId>,
     /// Turns of a snapshot that was refused.
     unpublished: Vec<Moved>,
     /// Something people are shown changed beyond names and watches.
@@ -187,11 +191,12 @@ impl Controller {
             flattened: Flattened::default(),
             orders: OrderBook::restored(restored.orders, restored.next_order),
             names: Vec::new(),
-            touched: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            touched: Marked::default(),
             touched_at: None,
-            shown: BTreeSet::new(),
-            shown_names: BTreeSet::new(),
-            unnumbered: BTreeSet::new(),
+            shown: Marked::default(),
+            shown_names: Marked::default(),
+            unnumbered: Marked::default(),
             unpublished: Vec::new(),
             restated: true,
             rebuilt: true,
@@ -257,7 +262,7 @@ impl Controller {
     /// When to come back with [`Event::Elapsed`] if nothing else happens. A wall clock that jumps moves only the
     /// expiry of orders, which is looked at once a second.
     pub fn next_deadline(&self) -> Option<Moment> {
-        let names = self.names.iter().filter_map(|name| name.wake).min();
+        let names = self.wakes.first().map(|&(wake, _)| wake);
         let reload = self.pending_reload.as_ref().map(|pending| pending.until);
         let sweep = Some(self.next_sweep);
         [
@@ -357,8 +362,11 @@ impl Controller {
     /// would be served next are asked first; any other origin will do.
     fn ask_witnesses(&mut self, failing: WatchId, since: Moment) {
         let state = &self.watches[failing.0 as usize];
-        let ladders = state.names.iter().flat_map(|name| &self.names[name.0 as usize].rungs);
-        let nearby = ladders.flat_map(|rung| &rung.origins).flat_map(|origin| &origin.watches).copied();
+        if !self.sight.sees_other_than(&state.origin_name) {
+            return;
+        }
+        let ladders = state.names.iter().flat_map(|name| &*self.names[name.0 as usize].rungs);
+        let nearby = ladders.flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches).copied();
         let up = |id: &WatchId| {
             let other = &self.watches[id.0 as usize];
             other.watch.origin != state.watch.origin && other.class() == Class::Up
@@ -410,12 +418,12 @@ impl Controller {
 
     /// What time alone brings: probes due, waits that are over, orders that run out, watches gone stale.
     fn tick(&mut self, now: Now, fx: &mut Effects) {
-        for (index, name) in self.names.iter_mut().enumerate() {
-            if name.wake.is_some_and(|wake| wake <= now.moment) {
-                name.wake = None;
-                self.touched.insert(steer_id(index));
-                self.touched_at.get_or_insert(now);
-            }
+        while let Some(&(wake, id)) = self.wakes.first()
+            && wake <= now.moment
+        {
+            self.wakes.pop_first();
+            self.names[id.0 as usize].wake = None;
+            self.touch(id, now);
         }
         if self.next_sweep <= now.moment {
             self.next_sweep = now.moment + SWEEP;
@@ -508,13 +516,14 @@ impl Controller {
     }
 
     fn touch_names_of(&mut self, watch: WatchId, now: Now) {
-        for name in self.watches[watch.0 as usize].names.clone() {
-            self.touch(name, now);
+        self.touched_at.get_or_insert(now);
+        for &name in &self.watches[watch.0 as usize].names {
+            self.touched.insert(name);
         }
     }
 
     fn touch_users_of(&mut self, hostname: &Name, now: Now) {
-        for name in self.positions(|state| self.uses(state, |origin| origin.cname.as_ref() == Some(hostname))) {
+        for name in self.users_of(|origin| origin.cname.as_ref() == Some(hostname)) {
             self.touch(name, now);
         }
     }
@@ -524,9 +533,12 @@ impl Controller {
         found.map(|(index, _)| steer_id(index)).collect()
     }
 
-    fn uses(&self, state: &NameState, wanted: impl Fn(&crate::config::Origin) -> bool) -> bool {
-        let origins = state.steer.rungs.iter().flat_map(|rung| &rung.origins);
-        origins.into_iter().any(|id| wanted(&self.config.origins[id.0 as usize]))
+    /// Names that stand on an origin of this kind.
+    fn users_of(&self, wanted: impl Fn(&Origin) -> bool) -> Vec<SteerId> {
+        let is_wanted: Vec<bool> = self.config.origins.iter().map(|origin| wanted(origin)).collect();
+        self.positions(|state| {
+            state.steer.rungs.iter().flat_map(|rung| &rung.origins).any(|id| is_wanted[id.0 as usize])
+        })
     }
 
     fn ground(&self, now: Now) -> Ground<'_> {
@@ -538,6 +550,19 @@ impl Controller {
             frozen: self.doubt.is_some(),
             now,
         }
+    }
+
+    /// The same, and the names that stand on it.
+    fn names_on_ground(&mut self, now: Now) -> (Ground<'_>, &mut [NameState]) {
+        let ground = Ground {
+            config: &self.config,
+            watches: &self.watches,
+            orders: &self.orders,
+            flattened: &self.flattened,
+            frozen: self.doubt.is_some(),
+            now,
+        };
+        (ground, &mut self.names)
     }
 
     fn doubt_shown(&self) -> Option<Arc<Doubt>> {

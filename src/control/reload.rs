@@ -7,18 +7,18 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Form, OriginId, Place, Rung, Steer};
+use crate::config::{Config, Form, OriginId, Place, Rung, Steer, SteerId};
 use crate::control::line::SerialLine;
 use crate::control::names::NameState;
+use crate::control::turns::planted;
 use crate::control::watches::{self, WatchState};
 use crate::control::{
     Controller, Effects, Loaded, Marks, PendingReload, RESERVATION_PATIENCE, Reload, Reply, RestoredDecision, Ticket,
-    ZoneState, journal,
+    ZoneState, journal, steer_id,
 };
 use crate::decision::{Data, Decision, Reason, Served, Standing};
 use crate::dns::Name;
 use crate::probe::watch::{Seat, Watch, plan};
-use crate::snapshot::steered;
 use crate::time::Now;
 
 /// A zone that loses more than this share of its records needs `--force`, in percent.
@@ -37,18 +37,35 @@ impl Controller {
         self.sight.arrange(self.config.server.doubt_share, origins, |epoch| self.schedule.locate(epoch).is_some());
         let ids = ids_by_name(&self.config);
         let same = |id: OriginId| ids.get(old.origins[id.0 as usize].name.as_str()).copied();
-        let mut known: BTreeMap<Name, NameState> =
-            std::mem::take(&mut self.names).into_iter().map(|state| (state.steer.name.clone(), state)).collect();
+        let before = std::mem::take(&mut self.names).into_iter().enumerate();
+        let mut known: BTreeMap<Name, (usize, NameState)> =
+            before.map(|(index, state)| (state.steer.name.clone(), (index, state))).collect();
+        let mut stands: BTreeMap<SteerId, SteerId> = BTreeMap::new();
         self.names = self
             .config
             .steers
             .iter()
             .zip(plan.seats)
-            .map(|(steer, seats)| match known.remove(&steer.name) {
-                Some(state) => state.under(Arc::clone(steer), seats, &same, now),
+            .enumerate()
+            .map(|(index, (steer, seats))| match known.remove(&steer.name) {
+                Some((old, state)) => {
+                    stands.insert(steer_id(old), steer_id(index));
+                    state.under(Arc::clone(steer), seats, &same, now)
+                }
                 None => NameState::new(Arc::clone(steer), seats, now),
             })
             .collect();
+        // What is marked is marked by the numbers of the configuration before; all is decided and shown anew.
+        self.touched.clear();
+        self.unnumbered.clear();
+        self.shown.clear();
+        self.shown_names.clear();
+        self.unpublished.retain_mut(|turn| {
+            let stays = stands.get(&turn.name);
+            turn.name = stays.copied().unwrap_or(turn.name);
+            stays.is_some()
+        });
+        self.wakes = self.names.iter().enumerate().filter_map(|(at, name)| Some((name.wake?, steer_id(at)))).collect();
         self.flattened.follow(flattened_names(&self.config), now.moment);
         (self.rebuilt, self.restated) = (true, true);
     }
@@ -87,9 +104,9 @@ impl Controller {
             state.standing = Standing::restored(place, indices);
             // A flattened rung has no addresses yet: it is decided as soon as they are known.
             if let Some(data) = data {
-                state.served = Some(Served { place, origins: restored.origins.clone(), data: data.clone() });
-                state.decision =
-                    Some(Decision { rung, place, origins: kept, data, ttl: state.steer.ttl, reason: Reason::Restored });
+                let (ttl, reason) = (state.steer.ttl, Reason::Restored);
+                state.served = Some(Arc::new(Served { place, origins: restored.origins.clone(), data: data.clone() }));
+                state.decision = Some(Arc::new(Decision { rung, place, origins: kept, data, ttl, reason }));
             }
         }
     }
@@ -216,11 +233,19 @@ impl Controller {
     /// Puts what is decided into tables fresh from their files. Where that leaves the content the same, so does the
     /// serial stay.
     fn replant(&mut self) {
-        for (index, zone) in self.zones.iter_mut().enumerate() {
-            let names = self.names.iter().filter(|state| state.steer.zone.0 as usize == index);
-            let changes: Vec<_> =
-                names.flat_map(|state| steered::changes(&state.steer.name, state.decision.as_ref())).collect();
-            let table = zone.table.with(&changes);
+        let mut by_zone: Vec<Vec<&mut NameState>> = self.zones.iter().map(|_| Vec::new()).collect();
+        for state in &mut self.names {
+            by_zone[state.steer.zone.0 as usize].push(state);
+        }
+        for (zone, mut names) in self.zones.iter_mut().zip(by_zone) {
+            let table = if names.is_empty() {
+                zone.table.clone()
+            } else {
+                planted(&zone.table, names.iter().map(|state| &**state))
+            };
+            for state in &mut names {
+                state.spot = table.spot(&state.steer.name);
+            }
             match &zone.version {
                 Some(version) if version.table.same_content(&table) => {
                     zone.table = table;
@@ -278,7 +303,7 @@ impl NameState {
             let at = same_rung(&steer.rungs, place, &ids)?;
             Some((at, ids))
         };
-        let decision = self.decision.clone().map(|decision| match moved(decision.place) {
+        let decision = self.decision.as_deref().cloned().map(|decision| match moved(decision.place) {
             Some((rung, ids)) => {
                 let origins = steer.rungs[rung].origins.iter().filter(|id| ids.contains(id)).copied().collect();
                 Decision { rung, place: steer.rungs[rung].place, origins, ..decision }
@@ -286,11 +311,12 @@ impl NameState {
             // Its rung is gone: the answer stays until the next decision takes its place, in the same publish.
             None => Decision { rung: decision.rung.min(steer.rungs.len() - 1), origins: Vec::new(), ..decision },
         });
+        let decision = decision.map(Arc::new);
         let served = decision
             .as_ref()
             .map_or_else(Vec::new, |decision| indices(&steer.rungs[decision.rung].origins, &decision.origins));
         let standing = self.standing.moved(|place| moved(place).map(|(at, _)| steer.rungs[at].place), served);
-        Self { steer, seats, decision, standing, wake: Some(now.moment), rungs: Vec::new(), ..self }
+        Self { steer, seats, decision, standing, wake: Some(now.moment), rungs: Arc::default(), ..self }
     }
 }
 

@@ -47,7 +47,30 @@ impl Zones {
     /// The same zones with that of the same apex replaced, or added.
     #[must_use]
     pub fn with(&self, zone: Arc<ZoneVersion>) -> Self {
-        self.iter().filter(|old| old.apex != zone.apex).cloned().chain([Arc::clone(&zone)]).collect()
+        let hash = hash_folded(zone.apex.folded().as_wire());
+        let first = self.rows.partition_point(|&(row, _)| row < hash);
+        let known = |(row, old): &&(u64, Arc<ZoneVersion>)| *row == hash && old.apex == zone.apex;
+        match self.rows.iter().skip(first).position(|row| known(&row)) {
+            Some(after) => {
+                let mut rows: Arc<[_]> = Arc::clone(&self.rows);
+                if let Some(row) = Arc::make_mut(&mut rows).get_mut(first + after) {
+                    row.1 = zone;
+                }
+                Self { rows }
+            }
+            None => self.iter().cloned().chain([zone]).collect(),
+        }
+    }
+
+    /// The zones that are not the same version in `before`, each with the one that is there instead.
+    pub fn unshared<'z>(
+        &'z self,
+        before: &'z Self,
+    ) -> impl Iterator<Item = (&'z Arc<ZoneVersion>, Option<&'z Arc<ZoneVersion>>)> {
+        let same = |index: usize, zone| before.rows.get(index).is_some_and(|(_, old)| Arc::ptr_eq(old, zone));
+        let rows = self.rows.iter().enumerate().filter(move |(index, (_, zone))| !same(*index, zone));
+        rows.map(|(_, (_, zone))| (zone, before.at(zone.apex.folded().as_wire())))
+            .filter(|(zone, old)| old.is_none_or(|old| !Arc::ptr_eq(old, zone)))
     }
 
     /// All of them, in no order that means anything.
