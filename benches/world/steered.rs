@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use failoverd::config;
+use failoverd::control::journal::What;
 use failoverd::control::{Controller, Effects, Event, Loaded, Restored};
 use failoverd::dns::{Name, Type};
 use failoverd::edge::clock;
@@ -72,6 +73,8 @@ pub struct Steered {
     /// Of the primary: one, or one per name.
     watches: Vec<(WatchId, Epoch)>,
     now: Now,
+    /// Turns that the last call of [`Steered::turn`] recorded.
+    pub recorded: usize,
 }
 
 fn text(names: usize, watched: Watched) -> String {
@@ -125,7 +128,7 @@ impl Steered {
         let now = Now { moment, wall: Wall::from_millis(1_795_257_120_000) };
         let (controller, effects) = Controller::new(loaded, Restored::default(), now);
         let (publisher, reader) = cell(Snapshot::default());
-        let mut steered = Self { controller, publisher, reader, names, watches: Vec::new(), now };
+        let mut steered = Self { controller, publisher, reader, names, watches: Vec::new(), now, recorded: 0 };
         steered.start(effects.probes);
         steered
     }
@@ -191,7 +194,9 @@ impl Steered {
         for event in events {
             self.controller.handle(event, self.now, &mut effects);
         }
-        self.publish(&mut effects).since(&began)
+        let took = self.publish(&mut effects).since(&began);
+        self.recorded = effects.record.iter().filter(|entry| matches!(entry.what, What::Turned(_))).count();
+        took
     }
 
     /// The clocks at the swap.

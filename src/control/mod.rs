@@ -162,27 +162,28 @@ impl Controller {
     /// durable before the first snapshot is served) and start the first probes.
     pub fn new(loaded: Loaded, restored: Restored, now: Now) -> (Self, Effects) {
         let Loaded { config, zones, warnings: _ } = loaded;
-        let reserved =
-            |apex: &Name| restored.marks.serials.iter().find(|(name, _)| name == apex).map(|&(_, serial)| serial);
-        let clean = |apex: &Name| {
-            restored.clean.iter().find(|(name, ..)| name == apex).map(|&(_, serial, digest)| (serial, digest))
-        };
-        let zones = config.zones.iter().zip(zones).map(|(file, zone)| ZoneState {
-            version: None,
-            table: zone.table,
-            apex: file.apex.clone(),
-            records: zone.records,
-            clean: clean(&file.apex),
-            line: SerialLine::new(zone.serial, reserved(&file.apex)),
-            changed: true,
-            silenced: false,
-        });
+        let mut reserved: BTreeMap<Name, Serial> = restored.marks.serials.into_iter().collect();
+        let clean = restored.clean.into_iter().map(|(apex, serial, digest)| (apex, (serial, digest)));
+        let clean: BTreeMap<Name, (Serial, u64)> = clean.collect();
+        let zones: Vec<_> = config
+            .zones
+            .iter()
+            .zip(zones)
+            .map(|(file, zone)| ZoneState {
+                version: None,
+                table: zone.table,
+                apex: file.apex.clone(),
+                records: zone.records,
+                clean: clean.get(&file.apex).copied(),
+                line: SerialLine::new(zone.serial, reserved.remove(&file.apex)),
+                changed: true,
+                silenced: false,
+            })
+            .collect();
         // Zones that are away now: one that comes back by reload goes on above what was reserved for it.
-        let away =
-            restored.marks.serials.iter().filter(|(apex, _)| !config.zones.iter().any(|file| file.apex == *apex));
-        let retired = away.map(|(apex, mark)| (apex.clone(), SerialLine::new(*mark, Some(*mark))));
+        let retired = reserved.into_iter().map(|(apex, mark)| (apex, SerialLine::new(mark, Some(mark))));
         let mut controller = Self {
-            zones: zones.collect(),
+            zones,
             retired: retired.collect(),
             watches: Vec::new(),
             schedule: Schedule::new(),

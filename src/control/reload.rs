@@ -4,7 +4,7 @@
 //! name and rung; a verdict lost by a reload never moves a name, because an unknown rung that is served stays served.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{Config, Form, OriginId, Place, Rung, Steer, SteerId};
@@ -74,8 +74,10 @@ impl Controller {
     pub(super) fn restore(&mut self, decisions: &[RestoredDecision], now: Now) {
         let age_max = self.config.server.state_max_age;
         let known = ids_by_name(&self.config);
+        let mut states: BTreeMap<&Name, &mut NameState> =
+            self.config.steers.iter().map(|steer| &steer.name).zip(&mut self.names).collect();
         for restored in decisions {
-            let Some(state) = self.names.iter_mut().find(|state| state.steer.name == restored.name) else {
+            let Some(state) = states.get_mut(&restored.name) else {
                 continue;
             };
             if now.wall.since(restored.at) > age_max {
@@ -118,6 +120,8 @@ impl Controller {
         }
         self.apply_pending(now, fx);
         // A file serial raised beyond what is reserved is reserved first, so that no crash can serve it twice.
+        let lines: BTreeMap<&Name, &SerialLine> =
+            self.retired.iter().chain(self.zones.iter().map(|zone| (&zone.apex, &zone.line))).collect();
         let wanted: Vec<_> = reload
             .loaded
             .config
@@ -125,7 +129,8 @@ impl Controller {
             .iter()
             .zip(&reload.loaded.zones)
             .filter_map(|(file, zone)| {
-                let mut line = self.line_of(&file.apex).unwrap_or_else(|| SerialLine::new(zone.serial, None));
+                let mut line =
+                    lines.get(&file.apex).map_or_else(|| SerialLine::new(zone.serial, None), |line| (*line).clone());
                 line.refile(zone.serial);
                 let wanted = line.peek();
                 (!line.covers(wanted)).then(|| (file.apex.folded(), wanted.ahead(super::line::RESERVED)))
@@ -144,11 +149,6 @@ impl Controller {
         self.pending_reload = Some(PendingReload { reload, wanted, until: now.moment + RESERVATION_PATIENCE });
     }
 
-    fn line_of(&self, apex: &Name) -> Option<SerialLine> {
-        let served = self.zones.iter().find(|known| known.apex == *apex).map(|known| &known.line);
-        served.or_else(|| self.retired.get(apex)).cloned()
-    }
-
     /// Applies the reload that waited for its serials: they are reserved, or there is nobody to reserve them.
     pub(super) fn apply_pending(&mut self, now: Now, fx: &mut Effects) {
         if let Some(pending) = self.pending_reload.take() {
@@ -165,9 +165,10 @@ impl Controller {
 
     /// What the reload would take away that a slip of the hand takes away too; `None` if nothing of weight.
     fn loss(&self, loaded: &Loaded) -> Option<String> {
+        let files = loaded.config.zones.iter().map(|file| &file.apex);
+        let records: BTreeMap<&Name, usize> = files.zip(loaded.zones.iter().map(|zone| zone.records)).collect();
         for zone in &self.zones {
-            let at = loaded.config.zones.iter().position(|file| file.apex == zone.apex);
-            let left = at.and_then(|at| loaded.zones.get(at)).map_or(0, |zone| zone.records);
+            let left = records.get(&zone.apex).copied().unwrap_or(0);
             let had = zone.records;
             if left * 100 < had * (100 - SHRINK_MAX) {
                 return Some(format!(
@@ -176,8 +177,8 @@ impl Controller {
                 ));
             }
         }
-        let gone =
-            self.names.iter().find(|state| !loaded.config.steers.iter().any(|steer| steer.name == state.steer.name))?;
+        let steered: BTreeSet<&Name> = loaded.config.steers.iter().map(|steer| &steer.name).collect();
+        let gone = self.names.iter().find(|state| !steered.contains(&state.steer.name))?;
         Some(format!(
             "{} would not be steered any more; if that is meant, use `failoverd reload --force`",
             gone.steer.name.to_host()
@@ -188,14 +189,14 @@ impl Controller {
         let Reload { ticket, loaded, actor } = reload;
         let Loaded { config, zones, warnings } = *loaded;
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
-        let mut known: Vec<ZoneState> = std::mem::take(&mut self.zones);
+        let known = std::mem::take(&mut self.zones).into_iter();
+        let mut known: BTreeMap<Name, ZoneState> = known.map(|state| (state.apex.clone(), state)).collect();
         self.zones = config
             .zones
             .iter()
             .zip(zones)
             .map(|(file, zone)| {
-                let at = known.iter().position(|state| state.apex == file.apex);
-                let mut state = match at.map(|at| known.swap_remove(at)) {
+                let mut state = match known.remove(&file.apex) {
                     Some(old) => ZoneState { table: zone.table, records: zone.records, ..old },
                     None => ZoneState {
                         version: None,
@@ -212,7 +213,7 @@ impl Controller {
                 state
             })
             .collect();
-        self.retired.extend(known.into_iter().map(|gone| (gone.apex, gone.line)));
+        self.retired.extend(known.into_values().map(|gone| (gone.apex, gone.line)));
         let before = std::mem::take(&mut self.watches);
         self.arrange(before, &old, now);
         self.replant();

@@ -167,7 +167,7 @@ impl Control {
             self.configured();
         }
         self.carry_out(effects);
-        if let Some(snapshot) = &published {
+        if let Some(snapshot) = published.as_ref().filter(|_| self.notifier.is_heard()) {
             self.notifier.status(&status_line(snapshot));
         }
         self.notifier.alive(clock::moment());
