@@ -6,6 +6,8 @@
 //! about types that a name does not have. Names are drawn evenly, which is the hardest for every cache.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
 
+pub mod steered;
+
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};

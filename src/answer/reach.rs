@@ -13,7 +13,7 @@ use crate::dns::folded::Folded;
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::snapshot::Snapshot;
-use crate::zone::table::{Node, Spot, Table, hash_folded};
+use crate::zone::table::{Bucket, Node, Table, hash_folded};
 
 /// Tables of fewer names, which take about 512 KiB, are in the cache anyway.
 const REACH_FROM: usize = 10_000;
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 32;
 #[derive(Clone, Copy)]
 struct Lookup<'s> {
     table: &'s Table,
-    spot: Spot<'s>,
+    bucket: Bucket<'s>,
     /// Bytes of the name that stand before the one looked up, and before the apex.
     front: usize,
     apex: usize,
@@ -55,15 +55,15 @@ fn reach_far(from: &Snapshot, asks: &[Ask]) {
 
 /// Reads from the lines of the buckets, and then from those of the nodes they lead to.
 fn touch(lookups: &[Option<Lookup<'_>>]) {
-    let buckets = lookups.iter().flatten().fold(0, |sum, lookup| sum ^ lookup.spot.touch_bucket());
-    let nodes = lookups.iter().flatten().fold(0, |sum, lookup| sum ^ lookup.spot.touch_node());
+    let buckets = lookups.iter().flatten().fold(0, |sum, lookup| sum ^ lookup.bucket.touch());
+    let nodes = lookups.iter().flatten().fold(0, |sum, lookup| sum ^ lookup.bucket.touch_node());
     black_box((buckets, nodes));
 }
 
 /// The whole name.
 fn first<'s>(from: &'s Snapshot, ask: &Ask) -> Option<Lookup<'s>> {
     let (zone, apex) = from.zones.find(ask.name()).filter(|_| ask.qclass == Class::IN)?;
-    Some(Lookup { table: &zone.table, spot: zone.table.spot(ask.hash)?, front: 0, apex })
+    Some(Lookup { table: &zone.table, bucket: zone.table.bucket(ask.hash)?, front: 0, apex })
 }
 
 /// What is looked up once that is known.
@@ -71,11 +71,11 @@ fn next<'s>(lookup: &Lookup<'s>, ask: &Ask) -> Option<Lookup<'s>> {
     let Lookup { table, front, apex, .. } = *lookup;
     let name = ask.name();
     let relative = name.get(front..apex)?;
-    let Some(node) = lookup.spot.node(relative) else {
+    let Some(node) = lookup.bucket.node(relative) else {
         // The walk comes to the name above; that of the apex is always at hand.
         let above = front + usize::from(*relative.first()?) + 1;
-        let spot = (above < apex).then(|| table.spot(hash_folded(&name[above..])))??;
-        return Some(Lookup { spot, front: above, ..*lookup });
+        let bucket = (above < apex).then(|| table.bucket(hash_folded(&name[above..])))??;
+        return Some(Lookup { bucket, front: above, ..*lookup });
     };
     let hash = if front > 0 && node.has_wildcard() {
         hash_folded(Folded::default().set(b"\x01*", &name[front..])?)
@@ -83,7 +83,7 @@ fn next<'s>(lookup: &Lookup<'s>, ask: &Ask) -> Option<Lookup<'s>> {
         target(table, node, if front > 0 { Type::NS } else { ask.qtype })?
     };
     // Where it leads to is not looked for.
-    Some(Lookup { spot: table.spot(hash)?, front: apex, ..*lookup })
+    Some(Lookup { bucket: table.bucket(hash)?, front: apex, ..*lookup })
 }
 
 /// Hash of the first name in this zone that the answer of this node leads to.
@@ -125,7 +125,7 @@ mod tests {
         let mut names = Vec::new();
         for _ in 0..3 {
             let Some(this) = lookup else { break };
-            let is_it = |node: &Node<'_>| this.spot.node(node.relative()).is_some_and(|found| found.is_same(node));
+            let is_it = |node: &Node<'_>| this.bucket.node(node.relative()).is_some_and(|found| found.is_same(node));
             let found = zone.table.iter().find(is_it);
             names.push(found.map_or("nothing".into(), |node| node.owner().to_string()));
             lookup = next(&this, &ask);

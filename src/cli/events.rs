@@ -134,14 +134,14 @@ fn turned(turn: &Turn) -> Vec<Text> {
         .confirm_ms
         .map(|millis| format!(", confirmed in {}", words::span(std::time::Duration::from_millis(millis))));
     let published = format!(
-        "{}; generation {}, {} serial {}, ttl {}s{}, published in {}ms",
+        "{}; generation {}, {} serial {}, ttl {}s{}, published in {:.2}ms",
         words::data(&turn.to.data),
         turn.generation.0,
         turn.zone.to_host(),
         turn.serial,
         turn.ttl,
         confirmed.unwrap_or_default(),
-        turn.stages.decide_ms
+        turn.stages.publish_us as f64 / 1000.0
     );
     let evidence = turn.evidence.iter().map(|seen| Text::from(seen.as_str()));
     [first].into_iter().chain(evidence).chain([Text::of(published, DIM)]).collect()

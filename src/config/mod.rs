@@ -120,6 +120,18 @@ pub struct OriginId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct SteerId(pub u32);
 
+impl From<u32> for SteerId {
+    fn from(row: u32) -> Self {
+        Self(row)
+    }
+}
+
+impl From<SteerId> for u32 {
+    fn from(id: SteerId) -> Self {
+        id.0
+    }
+}
+
 /// A whole configuration: every reference in it exists, every value is within its bounds.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {

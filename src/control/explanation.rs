@@ -6,22 +6,44 @@ use std::sync::Arc;
 use crate::control::names::NameState;
 use crate::control::watches::WatchState;
 use crate::decision::{Decision, Reason};
+use crate::probe::Cause;
 use crate::snapshot::status::{EXPLANATION_MAX, RungStatus};
 
-/// `serving backup since 10:32:07Z; primary: connection refused`, the time in UTC; empty without a decision.
-pub(super) fn explanation(state: &NameState, watches: &[WatchState]) -> Arc<str> {
-    let Some(decision) = &state.decision else { return Arc::default() };
-    let since = state.since.wall.to_string();
-    let mut text = format!("serving {} since {}Z", decision.place, since.get(11..19).unwrap_or(&since));
-    if let Some(why) = word(decision) {
-        let _ = write!(text, ", {why}");
-    }
-    for (rung, seen) in state.steer.rungs.iter().zip(&state.rungs).take(decision.rung) {
-        if let Some(fault) = fault(seen, watches) {
-            let _ = write!(text, "; {}: {fault}", rung.place);
+/// Tells one name after the other, and shares the line of those that say the same.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    text: String,
+    last: Arc<str>,
+}
+
+impl Teller {
+    /// `serving backup since 10:32:07Z; primary: connection refused`, the time in UTC; empty without a decision.
+    pub(super) fn explanation(&mut self, state: &NameState, watches: &[WatchState]) -> Arc<str> {
+        let Some(decision) = &state.decision else { return Arc::default() };
+        let text = &mut self.text;
+        text.clear();
+        let second = state.since.wall.seconds().rem_euclid(24 * 3600);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        // A String takes all.
+        let _ = write!(text, "serving {} since {hour:02}:{minute:02}:{second:02}Z", decision.place);
+        if let Some(why) = word(decision) {
+            let _ = write!(text, ", {why}");
         }
+        for (rung, seen) in state.steer.rungs.iter().zip(&*state.rungs).take(decision.rung) {
+            let _ = match fault(seen, watches) {
+                Some(Fault::Drained) => write!(text, "; {}: drained by order", rung.place),
+                Some(Fault::Failing(cause)) => write!(text, "; {}: {cause}", rung.place),
+                None => Ok(()),
+            };
+        }
+        if text.len() > EXPLANATION_MAX || text.contains(char::is_control) {
+            *text = cut(text);
+        }
+        if *text != *self.last {
+            self.last = text.as_str().into();
+        }
+        Arc::clone(&self.last)
     }
-    cut(&text).into()
 }
 
 /// What is to be said of a decision that the faults of the rungs before do not tell.
@@ -39,14 +61,20 @@ fn word(decision: &Decision) -> Option<&'static str> {
     }
 }
 
-/// Why a rung is not served, by its first origin that fails; `None` if none does.
-fn fault(rung: &RungStatus, watches: &[WatchState]) -> Option<String> {
+/// Why a rung is not served.
+enum Fault<'w> {
+    Drained,
+    Failing(&'w Cause),
+}
+
+/// That of its first origin that fails; `None` if none does.
+fn fault<'w>(rung: &RungStatus, watches: &'w [WatchState]) -> Option<Fault<'w>> {
     rung.origins.iter().find_map(|origin| {
         if origin.drained {
-            return Some("drained by order".to_owned());
+            return Some(Fault::Drained);
         }
         let mut failing = origin.watches.iter().filter_map(|id| watches.get(id.0 as usize)?.verdict.cause());
-        failing.next().map(ToString::to_string)
+        failing.next().map(Fault::Failing)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Host names served by their addresses (flattened), where a CNAME cannot stand: resolved in the background, TTL
 //! honoured and capped, the last good set kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ const GIVEN_UP: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Flattened {
     hosts: BTreeMap<Name, Host>,
+    /// When each is due, in order.
+    queue: BTreeSet<(Moment, Name)>,
 }
 
 #[derive(Debug)]
@@ -43,32 +45,43 @@ impl Flattened {
                 (name, host)
             })
             .collect();
+        self.queue = self.hosts.iter().map(|(name, host)| (host.due, name.clone())).collect();
     }
 
     /// The host names to resolve now.
     pub(crate) fn due(&mut self, now: Moment) -> Vec<Name> {
-        let due = self.hosts.iter_mut().filter(|(_, host)| host.due <= now);
-        due.map(|(name, host)| {
-            host.due = now + GIVEN_UP;
-            name.clone()
-        })
-        .collect()
+        let mut names = Vec::new();
+        while self.queue.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, name)) = self.queue.pop_first()
+        {
+            names.push(name);
+        }
+        for name in &names {
+            self.plan(name, now + GIVEN_UP);
+        }
+        names
+    }
+
+    fn plan(&mut self, name: &Name, due: Moment) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            self.queue.remove(&(host.due, name.clone()));
+            self.queue.insert((due, name.clone()));
+            host.due = due;
+        }
     }
 
     /// Takes an answer in. True if the addresses changed.
     pub(crate) fn resolved(&mut self, name: &Name, outcome: Result<Resolved, ResolveFault>, now: Moment) -> bool {
-        let Some(host) = self.hosts.get_mut(name) else {
-            return false;
-        };
         match outcome {
             Ok(Resolved { mut addresses, ttl }) if !addresses.is_empty() => {
-                host.due = now + ttl.clamp(SOONEST, LATEST);
+                self.plan(name, now + ttl.clamp(SOONEST, LATEST));
                 addresses.sort();
                 addresses.dedup();
-                std::mem::replace(&mut host.addresses, addresses.clone()) != addresses
+                let host = self.hosts.get_mut(name);
+                host.is_some_and(|host| std::mem::replace(&mut host.addresses, addresses.clone()) != addresses)
             }
             _ => {
-                host.due = now + RETRY;
+                self.plan(name, now + RETRY);
                 false
             }
         }
@@ -84,7 +97,7 @@ impl Flattened {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        self.hosts.values().map(|host| host.due).min()
+        self.queue.first().map(|&(due, _)| due)
     }
 }
 

@@ -105,11 +105,12 @@ pub struct Turn {
     pub stages: Stages,
 }
 
-/// Time per stage of a turn, in milliseconds.
+/// Time per stage of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Stages {
-    /// From the start of the first failing probe to the verdict; `None` where no probe made the turn.
+    /// From the start of the first failing probe to the verdict, in milliseconds; `None` where no probe made the turn.
     pub confirm_ms: Option<u64>,
-    /// From the event to the snapshot.
-    pub decide_ms: u64,
+    /// From the event to the snapshot being served, in microseconds.
+    #[serde(default)]
+    pub publish_us: u64,
 }

@@ -14,11 +14,13 @@
 //!                       publish: decide each once ─► zone versions ─► guard ─► Snapshot, turns
 //! ```
 
+mod asked; //         what people ask: orders and approvals
 pub mod event; //     what can happen, and what the world is to do
 mod explanation; //   a decision in a line, for replies
 mod flattened; //     host names served by their addresses
 pub mod journal; //   what is recorded: turns, orders, marks
 mod line; //          numbers that only move forward
+mod marked; //        rows to be looked at
 mod names; //         one steered name
 mod orders; //        what operators asked for
 mod reload; //        another configuration under the same verdicts
@@ -32,9 +34,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, SteerId};
+use crate::config::{Config, Origin, SteerId};
 use crate::decision::Sight;
-use crate::decision::order::What;
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
@@ -46,8 +47,9 @@ use crate::time::{Moment, Now};
 use crate::verdict::Class;
 
 use flattened::Flattened;
-use journal::{Ending, Entry};
+use journal::Entry;
 use line::{GenerationLine, SerialLine};
+use marked::Marked;
 use names::{Ground, NameState};
 use orders::OrderBook;
 use turns::Moved;
@@ -76,15 +78,17 @@ pub struct Controller {
     flattened: Flattened,
     orders: OrderBook,
     names: Vec<NameState>,
+    /// When time alone may change a name's decision: its `wake`, in order.
+    wakes: BTreeSet<(Moment, SteerId)>,
     /// Names to decide anew before the next snapshot, and when the first of them was touched.
-    touched: BTreeSet<SteerId>,
+    touched: Marked<SteerId>,
     touched_at: Option<Now>,
     /// Watches whose status changed since the last snapshot.
-    shown: BTreeSet<WatchId>,
+    shown: Marked<WatchId>,
     /// Names whose status changed since the last snapshot.
-    shown_names: BTreeSet<SteerId>,
+    shown_names: Marked<SteerId>,
     /// Names whose first decision waits for the serial it is served in.
-    unnumbered: BTreeSet<SteerId>,
+    unnumbered: Marked<SteerId>,
     /// Turns of a snapshot that was refused.
     unpublished: Vec<Moved>,
     /// Something people are shown changed beyond names and watches.
@@ -158,27 +162,28 @@ impl Controller {
     /// durable before the first snapshot is served) and start the first probes.
     pub fn new(loaded: Loaded, restored: Restored, now: Now) -> (Self, Effects) {
         let Loaded { config, zones, warnings: _ } = loaded;
-        let reserved =
-            |apex: &Name| restored.marks.serials.iter().find(|(name, _)| name == apex).map(|&(_, serial)| serial);
-        let clean = |apex: &Name| {
-            restored.clean.iter().find(|(name, ..)| name == apex).map(|&(_, serial, digest)| (serial, digest))
-        };
-        let zones = config.zones.iter().zip(zones).map(|(file, zone)| ZoneState {
-            version: None,
-            table: zone.table,
-            apex: file.apex.clone(),
-            records: zone.records,
-            clean: clean(&file.apex),
-            line: SerialLine::new(zone.serial, reserved(&file.apex)),
-            changed: true,
-            silenced: false,
-        });
+        let mut reserved: BTreeMap<Name, Serial> = restored.marks.serials.into_iter().collect();
+        let clean = restored.clean.into_iter().map(|(apex, serial, digest)| (apex, (serial, digest)));
+        let clean: BTreeMap<Name, (Serial, u64)> = clean.collect();
+        let zones: Vec<_> = config
+            .zones
+            .iter()
+            .zip(zones)
+            .map(|(file, zone)| ZoneState {
+                version: None,
+                table: zone.table,
+                apex: file.apex.clone(),
+                records: zone.records,
+                clean: clean.get(&file.apex).copied(),
+                line: SerialLine::new(zone.serial, reserved.remove(&file.apex)),
+                changed: true,
+                silenced: false,
+            })
+            .collect();
         // Zones that are away now: one that comes back by reload goes on above what was reserved for it.
-        let away =
-            restored.marks.serials.iter().filter(|(apex, _)| !config.zones.iter().any(|file| file.apex == *apex));
-        let retired = away.map(|(apex, mark)| (apex.clone(), SerialLine::new(*mark, Some(*mark))));
+        let retired = reserved.into_iter().map(|(apex, mark)| (apex, SerialLine::new(mark, Some(mark))));
         let mut controller = Self {
-            zones: zones.collect(),
+            zones,
             retired: retired.collect(),
             watches: Vec::new(),
             schedule: Schedule::new(),
@@ -187,11 +192,12 @@ impl Controller {
             flattened: Flattened::default(),
             orders: OrderBook::restored(restored.orders, restored.next_order),
             names: Vec::new(),
-            touched: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            touched: Marked::default(),
             touched_at: None,
-            shown: BTreeSet::new(),
-            shown_names: BTreeSet::new(),
-            unnumbered: BTreeSet::new(),
+            shown: Marked::default(),
+            shown_names: Marked::default(),
+            unnumbered: Marked::default(),
             unpublished: Vec::new(),
             restated: true,
             rebuilt: true,
@@ -257,7 +263,7 @@ impl Controller {
     /// When to come back with [`Event::Elapsed`] if nothing else happens. A wall clock that jumps moves only the
     /// expiry of orders, which is looked at once a second.
     pub fn next_deadline(&self) -> Option<Moment> {
-        let names = self.names.iter().filter_map(|name| name.wake).min();
+        let names = self.wakes.first().map(|&(wake, _)| wake);
         let reload = self.pending_reload.as_ref().map(|pending| pending.until);
         let sweep = Some(self.next_sweep);
         [
@@ -357,8 +363,11 @@ impl Controller {
     /// would be served next are asked first; any other origin will do.
     fn ask_witnesses(&mut self, failing: WatchId, since: Moment) {
         let state = &self.watches[failing.0 as usize];
-        let ladders = state.names.iter().flat_map(|name| &self.names[name.0 as usize].rungs);
-        let nearby = ladders.flat_map(|rung| &rung.origins).flat_map(|origin| &origin.watches).copied();
+        if !self.sight.sees_other_than(&state.origin_name) {
+            return;
+        }
+        let ladders = state.names.iter().flat_map(|name| &*self.names[name.0 as usize].rungs);
+        let nearby = ladders.flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches).copied();
         let up = |id: &WatchId| {
             let other = &self.watches[id.0 as usize];
             other.watch.origin != state.watch.origin && other.class() == Class::Up
@@ -410,12 +419,12 @@ impl Controller {
 
     /// What time alone brings: probes due, waits that are over, orders that run out, watches gone stale.
     fn tick(&mut self, now: Now, fx: &mut Effects) {
-        for (index, name) in self.names.iter_mut().enumerate() {
-            if name.wake.is_some_and(|wake| wake <= now.moment) {
-                name.wake = None;
-                self.touched.insert(steer_id(index));
-                self.touched_at.get_or_insert(now);
-            }
+        while let Some(&(wake, id)) = self.wakes.first()
+            && wake <= now.moment
+        {
+            self.wakes.pop_first();
+            self.names[id.0 as usize].wake = None;
+            self.touch(id, now);
         }
         if self.next_sweep <= now.moment {
             self.next_sweep = now.moment + SWEEP;
@@ -459,136 +468,6 @@ impl Controller {
                 self.shown.insert(id);
             }
         }
-    }
-
-    fn sweep_orders(&mut self, now: Now, fx: &mut Effects) {
-        for (order, by) in self.orders.sweep(&self.config, now.wall) {
-            self.order_ended(order, by, now, fx);
-        }
-    }
-
-    fn order_ended(&mut self, order: crate::decision::Order, by: Ending, now: Now, fx: &mut Effects) {
-        self.touch_target_of(&order.what, now);
-        self.restated = true;
-        self.record(journal::What::OrderEnded { order, by }, now, fx);
-    }
-
-    fn asked(&mut self, ticket: Ticket, actor: String, asked: Asked, now: Now, fx: &mut Effects) {
-        let outcome = match asked {
-            Asked::Order { what, span, reason, force } => self.order(what, span, reason, force, actor, now, fx),
-            Asked::Release(target) => self.release(&target, actor, now, fx),
-            Asked::Failback { name } => self.approve_failback(name, actor, now, fx),
-        };
-        match outcome {
-            Ok(said) => self.waiting.push((ticket, self.sequence, said)),
-            Err(why) => fx.replies.push((ticket, Reply::Denied { why })),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "an order is exactly these facts")]
-    fn order(
-        &mut self,
-        what: What,
-        span: Span,
-        reason: String,
-        force: bool,
-        actor: String,
-        now: Now,
-        fx: &mut Effects,
-    ) -> Result<String, String> {
-        let said = self.order_makes_sense(&what, force, now)?;
-        let (order, replaced) = self.orders.give(what, actor, reason, span, now.wall);
-        if let Some(replaced) = replaced {
-            self.order_ended(replaced, Ending::Replaced { by: order.id }, now, fx);
-        }
-        self.touch_target_of(&order.what, now);
-        self.restated = true;
-        let until = order.until.map_or_else(|| "until released".to_owned(), |until| format!("until {until}"));
-        self.record(journal::What::Ordered(order), now, fx);
-        Ok(format!("{said} {until}"))
-    }
-
-    /// What the order will do, in words; or why it is not obeyed.
-    fn order_makes_sense(&self, what: &What, force: bool, now: Now) -> Result<String, String> {
-        let ground = self.ground(now);
-        match what {
-            What::Hold { name, place } => {
-                let state = self.names.iter().find(|state| state.steer.name == *name);
-                let state = state.ok_or_else(|| self.unknown_name(name))?;
-                let Some(rung) = state.rung_at(*place) else {
-                    let rungs: Vec<_> = state.steer.rungs.iter().map(|rung| rung.place.to_string()).collect();
-                    return Err(format!("{} has no rung {place}; its rungs are {}", name.to_host(), rungs.join(", ")));
-                };
-                let class = state.seen(&ground).get(rung).map_or(Class::Untried, |seen| seen.class);
-                if class == Class::Down && !force {
-                    return Err(format!(
-                        "the {place} of {} is down; holding it there would serve a dead origin (use --force to do so)",
-                        name.to_host()
-                    ));
-                }
-                Ok(format!("{} is held on its {place}", name.to_host()))
-            }
-            What::Drain { origin } => {
-                if !self.config.origins.iter().any(|known| known.name == *origin) {
-                    let known: Vec<_> = self.config.origins.iter().map(|known| known.name.as_str()).collect();
-                    return Err(format!("unknown origin `{origin}`; the origins are {}", known.join(", ")));
-                }
-                // While a name is held, only the rung it is held on can be served.
-                let stranded = self.names.iter().find(|state| {
-                    let hold = self.orders.hold(&state.steer.name).map(|(place, _)| place);
-                    let seen = state.seen(&ground);
-                    let rungs = state.steer.rungs.iter().zip(&seen);
-                    let open = rungs.filter(|(rung, _)| hold.is_none_or(|place| rung.place == place));
-                    let open: Vec<_> = open.flat_map(|(_, seen)| &seen.origins).collect();
-                    let is_left = open.iter().any(|o| *o.name != **origin && !o.drained && o.class != Class::Down);
-                    open.iter().any(|o| *o.name == **origin) && !is_left
-                });
-                match stranded {
-                    Some(state) if !force => Err(format!(
-                        "{} would have nothing usable left without `{origin}` (use --force to drain it all the same)",
-                        state.steer.name.to_host()
-                    )),
-                    _ => Ok(format!("{origin} is drained")),
-                }
-            }
-        }
-    }
-
-    fn unknown_name(&self, name: &Name) -> String {
-        let known: Vec<_> = self.names.iter().take(10).map(|state| state.steer.name.to_host()).collect();
-        format!("{} is not a steered name; steered are {}", name.to_host(), known.join(", "))
-    }
-
-    fn release(&mut self, target: &Released, actor: String, now: Now, fx: &mut Effects) -> Result<String, String> {
-        let told = match target {
-            Released::Name(name) => name.to_host(),
-            Released::Origin(origin) => origin.clone(),
-        };
-        let order = self.orders.release(target).ok_or_else(|| format!("no order stands on {told}"))?;
-        self.order_ended(order, Ending::Released { actor }, now, fx);
-        Ok(format!("{told} is released"))
-    }
-
-    fn approve_failback(&mut self, name: Name, actor: String, now: Now, fx: &mut Effects) -> Result<String, String> {
-        let index = self.names.iter().position(|state| state.steer.name == name);
-        let index = index.ok_or_else(|| self.unknown_name(&name))?;
-        if let Some((place, _)) = self.orders.hold(&name) {
-            return Err(format!("{} is held on its {place}; release it first", name.to_host()));
-        }
-        if self.doubt.is_some() {
-            return Err("our own sight is in doubt and nothing moves by itself; `hold` overrules it".to_owned());
-        }
-        let rungs = self.names[index].seen(&self.ground(now));
-        let state = &mut self.names[index];
-        state.rungs = rungs;
-        let ladder = state.ladder();
-        if !state.standing.approve(&ladder) {
-            return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));
-        }
-        self.touch(steer_id(index), now);
-        let said = format!("{} goes back", name.to_host());
-        self.record(journal::What::FailbackApproved { name, actor }, now, fx);
-        Ok(said)
     }
 
     fn figures(&self) -> Figures {
@@ -639,23 +518,14 @@ impl Controller {
     }
 
     fn touch_names_of(&mut self, watch: WatchId, now: Now) {
-        for name in self.watches[watch.0 as usize].names.clone() {
-            self.touch(name, now);
-        }
-    }
-
-    fn touch_target_of(&mut self, what: &What, now: Now) {
-        let users: Vec<_> = match what {
-            What::Hold { name, .. } => self.positions(|state| state.steer.name == *name),
-            What::Drain { origin } => self.positions(|state| self.uses(state, |known| known.name == *origin)),
-        };
-        for name in users {
-            self.touch(name, now);
+        self.touched_at.get_or_insert(now);
+        for &name in &self.watches[watch.0 as usize].names {
+            self.touched.insert(name);
         }
     }
 
     fn touch_users_of(&mut self, hostname: &Name, now: Now) {
-        for name in self.positions(|state| self.uses(state, |origin| origin.cname.as_ref() == Some(hostname))) {
+        for name in self.users_of(|origin| origin.cname.as_ref() == Some(hostname)) {
             self.touch(name, now);
         }
     }
@@ -665,9 +535,12 @@ impl Controller {
         found.map(|(index, _)| steer_id(index)).collect()
     }
 
-    fn uses(&self, state: &NameState, wanted: impl Fn(&crate::config::Origin) -> bool) -> bool {
-        let origins = state.steer.rungs.iter().flat_map(|rung| &rung.origins);
-        origins.into_iter().any(|id| wanted(&self.config.origins[id.0 as usize]))
+    /// Names that stand on an origin of this kind.
+    fn users_of(&self, wanted: impl Fn(&Origin) -> bool) -> Vec<SteerId> {
+        let is_wanted: Vec<bool> = self.config.origins.iter().map(|origin| wanted(origin)).collect();
+        self.positions(|state| {
+            state.steer.rungs.iter().flat_map(|rung| &rung.origins).any(|id| is_wanted[id.0 as usize])
+        })
     }
 
     fn ground(&self, now: Now) -> Ground<'_> {
@@ -679,6 +552,19 @@ impl Controller {
             frozen: self.doubt.is_some(),
             now,
         }
+    }
+
+    /// The same, and the names that stand on it.
+    fn names_on_ground(&mut self, now: Now) -> (Ground<'_>, &mut [NameState]) {
+        let ground = Ground {
+            config: &self.config,
+            watches: &self.watches,
+            orders: &self.orders,
+            flattened: &self.flattened,
+            frozen: self.doubt.is_some(),
+            now,
+        };
+        (ground, &mut self.names)
     }
 
     fn doubt_shown(&self) -> Option<Arc<Doubt>> {

@@ -15,7 +15,8 @@ use crate::probe::{Target, WatchId};
 use crate::snapshot::status::{Former, OriginStatus, RungStatus};
 use crate::time::{Moment, Now};
 use crate::verdict::Class;
-use crate::verdict::origin::{origin_class, target_class};
+use crate::verdict::origin::{goes_by, origin_class, target_class};
+use crate::zone::table::Spot;
 
 /// How long a name without a past gives no reply while its first probes are out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,17 +30,17 @@ pub(crate) struct NameState {
     /// By rung and origin: the watches that speak for it.
     pub(crate) seats: Vec<Vec<Seat>>,
     pub(crate) standing: Standing,
-    pub(crate) decision: Option<Decision>,
+    pub(crate) decision: Option<Arc<Decision>>,
     /// The decision told by names, which outlive a configuration.
-    pub(crate) served: Option<Served>,
-    /// What is decided stands in the zone's table.
-    pub(crate) planted: bool,
+    pub(crate) served: Option<Arc<Served>>,
+    /// Where it stands in the zone's table, once what is decided does.
+    pub(crate) spot: Option<Spot>,
     /// Since when its rung is served.
     pub(crate) since: Now,
     /// Serial of the version the decision was first served in.
     pub(crate) serial: Serial,
     pub(crate) former: Option<Former>,
-    pub(crate) rungs: Vec<RungStatus>,
+    pub(crate) rungs: Arc<[RungStatus]>,
     /// Until when a name without a past stays silent.
     pub(crate) patience: Moment,
     /// When time alone may change the decision.
@@ -66,11 +67,11 @@ impl NameState {
             standing: Standing::default(),
             decision: None,
             served: None,
-            planted: false,
+            spot: None,
             since: now,
             serial: Serial::default(),
             former: None,
-            rungs: Vec::new(),
+            rungs: Arc::default(),
             patience: now.moment + PATIENCE,
             wake: None,
         }
@@ -78,23 +79,22 @@ impl NameState {
 
     /// Decides anew. `None` while the name has no past, patience is not over and the ladder is not clear yet; or when
     /// nothing that could be served is known.
-    pub(crate) fn decide(&mut self, ground: &Ground<'_>) -> Option<Decision> {
-        self.rungs = self.look(ground);
+    pub(crate) fn decide(&mut self, ground: &Ground<'_>, memo: &mut Memo) -> Option<Arc<Decision>> {
+        self.look(ground);
         let hold = ground.orders.hold(&self.steer.name);
         if self.decision.is_none() && hold.is_none() && !self.is_clear(ground) && ground.now.moment < self.patience {
             self.wake = Some(self.patience);
             return None;
         }
-        let views = self.ladder();
-        let place = hold.map(|(place, _)| place);
-        let choice =
-            decision::decide(&views, self.steer.failback, &mut self.standing, place, ground.frozen, ground.now);
+        self.view(&mut memo.views);
+        let (views, place) = (&memo.views, hold.map(|(place, _)| place));
+        let choice = decision::decide(views, self.steer.failback, &mut self.standing, place, ground.frozen, ground.now);
         self.wake = choice.wake;
         let chosen = self.ids(&choice);
         if choice.why == Why::Doubt
             && let Some(kept) = self.decision.as_ref().filter(|kept| kept.rung == choice.rung && kept.origins == chosen)
         {
-            return Some(Decision { reason: Reason::Doubt, ..kept.clone() });
+            return Some(memo.share(Decision { reason: Reason::Doubt, ..(**kept).clone() }));
         }
         let kept = || self.decision.as_ref().filter(|kept| kept.rung == choice.rung).map(|kept| kept.data.clone());
         let (choice, data) = match self.data(&choice, ground).or_else(kept) {
@@ -104,14 +104,8 @@ impl NameState {
         let reason = choice.why.reason(hold.map(|(_, order)| order));
         let cap = if reason == Reason::Unproven { UNPROVEN_TTL } else { u32::MAX };
         let rung = &self.steer.rungs[choice.rung];
-        Some(Decision {
-            rung: choice.rung,
-            place: rung.place,
-            origins: self.ids(&choice),
-            data,
-            ttl: self.steer.ttl.min(cap),
-            reason,
-        })
+        let (origins, ttl) = (self.ids(&choice), self.steer.ttl.min(cap));
+        Some(memo.share(Decision { rung: choice.rung, place: rung.place, origins, data, ttl, reason }))
     }
 
     fn ids(&self, choice: &Choice) -> Vec<OriginId> {
@@ -142,33 +136,38 @@ impl NameState {
         rungs.find_map(|choice| self.data(&choice, ground).map(|data| (choice, data)))
     }
 
-    /// How every rung looks now, for those who weigh an order before it is given.
-    pub(crate) fn seen(&self, ground: &Ground<'_>) -> Vec<RungStatus> {
-        self.look(ground)
+    /// Sees how every rung looks now. What looks as before stays the same value.
+    pub(crate) fn look(&mut self, ground: &Ground<'_>) {
+        if self.rungs.is_empty() {
+            self.rungs =
+                self.steer.rungs.iter().zip(&self.seats).map(|(rung, seats)| blank(rung, seats, ground)).collect();
+        }
+        let is_as_seen = |(rung, known): (usize, &RungStatus)| {
+            let mut origins = known.origins.iter().enumerate();
+            origins.all(|(at, known)| self.seen(rung, at, ground) == (known.class, known.drained))
+        };
+        if self.rungs.iter().enumerate().all(is_as_seen) {
+            return;
+        }
+        let seen = self.rungs.iter().enumerate().map(|(rung, known)| {
+            let origins = known.origins.iter().enumerate().map(|(at, known)| {
+                let (class, drained) = self.seen(rung, at, ground);
+                OriginStatus { class, drained, ..known.clone() }
+            });
+            let origins: Vec<_> = origins.collect();
+            let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
+            RungStatus { class: class.unwrap_or(Class::Down), origins }
+        });
+        self.rungs = seen.collect();
     }
 
-    /// How every rung looks from here.
-    fn look(&self, ground: &Ground<'_>) -> Vec<RungStatus> {
-        let origin = |&id: &OriginId, seat: &Seat| {
-            let origin = &ground.config.origins[id.0 as usize];
-            let needs_flattening = self.steer.form == Form::Address && origin.addresses().next().is_none();
-            let servable = !needs_flattening || origin.cname.as_ref().is_some_and(|name| ground.flattened.knows(name));
-            OriginStatus {
-                origin: id,
-                name: origin.name.as_str().into(),
-                class: if servable { origin_class(&targets(seat, ground.watches)).0 } else { Class::Down },
-                drained: ground.orders.is_drained(&origin.name),
-                watches: seat.targets.iter().flat_map(|(_, watches)| watches).copied().collect(),
-            }
-        };
-        let rungs = self.steer.rungs.iter().zip(&self.seats);
-        rungs
-            .map(|(rung, seats)| {
-                let origins: Vec<_> = rung.origins.iter().zip(seats).map(|(id, seat)| origin(id, seat)).collect();
-                let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
-                RungStatus { class: class.unwrap_or(Class::Down), origins }
-            })
-            .collect()
+    /// The class of an origin of a rung, by their indices, and if it is drained.
+    pub(crate) fn seen(&self, rung: usize, at: usize, ground: &Ground<'_>) -> (Class, bool) {
+        let origin = &ground.config.origins[self.steer.rungs[rung].origins[at].0 as usize];
+        let needs_flattening = self.steer.form == Form::Address && origin.addresses().next().is_none();
+        let servable = !needs_flattening || origin.cname.as_ref().is_some_and(|name| ground.flattened.knows(name));
+        let class = if servable { origin_class(targets(&self.seats[rung][at], ground.watches)) } else { Class::Down };
+        (class, ground.orders.is_drained(&origin.name))
     }
 
     /// What the chosen origins make the answer hold; `None` if no address of theirs is known.
@@ -183,10 +182,10 @@ impl NameState {
         }
         let mut all: Vec<(IpAddr, Class)> = Vec::new();
         for (origin, seat) in chosen {
-            let (_, classes) = origin_class(&targets(seat, ground.watches));
             let class_of = |address| {
-                let at = seat.targets.iter().position(|(target, _)| *target == Target::Address(address));
-                at.and_then(|at| classes.get(at)).copied().unwrap_or(Class::Untried)
+                let mut classes = seat.targets.iter().zip(goes_by(targets(seat, ground.watches)));
+                let found = classes.find(|((target, _), _)| *target == Target::Address(address));
+                found.map_or(Class::Untried, |(_, class)| class)
             };
             if origin.addresses().next().is_some() {
                 all.extend(origin.addresses().map(|address| (address, class_of(address))));
@@ -208,7 +207,20 @@ impl NameState {
 
     /// The ladder as [`decision::decide`] sees it.
     pub(crate) fn ladder(&self) -> Vec<RungView> {
-        self.steer.rungs.iter().zip(&self.rungs).map(|(rung, seen)| view(rung, seen)).collect()
+        let mut views = Vec::new();
+        self.view(&mut views);
+        views
+    }
+
+    /// The same, in place of what was there.
+    fn view(&self, views: &mut Vec<RungView>) {
+        views.resize(self.steer.rungs.len(), RungView { place: Place::Primary, origins: Vec::new() });
+        for ((rung, seen), view) in self.steer.rungs.iter().zip(&*self.rungs).zip(views) {
+            view.place = rung.place;
+            view.origins.clear();
+            let origins = seen.origins.iter();
+            view.origins.extend(origins.map(|origin| OriginView { class: origin.class, drained: origin.drained }));
+        }
     }
 
     /// The rung of this place, if the ladder has one.
@@ -217,15 +229,56 @@ impl NameState {
     }
 }
 
-fn view(rung: &Rung, seen: &RungStatus) -> RungView {
-    let origins = seen.origins.iter().map(|origin| OriginView { class: origin.class, drained: origin.drained });
-    RungView { place: rung.place, origins: origins.collect() }
+/// A rung that was never looked at.
+fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
+    let origins = rung.origins.iter().zip(seats).map(|(&id, seat)| OriginStatus {
+        origin: id,
+        name: ground.config.origins[id.0 as usize].name.as_str().into(),
+        class: Class::Untried,
+        drained: false,
+        watches: seat.targets.iter().flat_map(|(_, watches)| watches).copied().collect(),
+    });
+    RungStatus { class: Class::Untried, origins: origins.collect() }
 }
 
 /// Each target of a seat with its class, the worst of its hosts, and whether our host can see it at all. A seat
 /// without watches is unknown.
-fn targets(seat: &Seat, watches: &[WatchState]) -> Vec<(Target, Class, bool)> {
+fn targets<'s>(
+    seat: &'s Seat,
+    watches: &'s [WatchState],
+) -> impl Iterator<Item = (&'s Target, Class, bool)> + Clone + use<'s> {
     let class = |ids: &[WatchId]| target_class(ids.iter().map(|id| watches[id.0 as usize].class()));
     let unseen = |ids: &[WatchId]| !ids.is_empty() && ids.iter().all(|id| watches[id.0 as usize].unseen);
-    seat.targets.iter().map(|(target, ids)| (target.clone(), class(ids), unseen(ids))).collect()
+    seat.targets.iter().map(move |(target, ids)| (target, class(ids), unseen(ids)))
+}
+
+/// What many names that turn at once have in common is made once.
+#[derive(Debug, Default)]
+pub(crate) struct Memo {
+    views: Vec<RungView>,
+    decision: Option<Arc<Decision>>,
+    served: Option<(Arc<Decision>, Arc<Served>)>,
+}
+
+impl Memo {
+    /// The decision, shared with the name before if that one's is equal.
+    fn share(&mut self, decision: Decision) -> Arc<Decision> {
+        match &self.decision {
+            Some(last) if **last == decision => Arc::clone(last),
+            _ => Arc::clone(self.decision.insert(Arc::new(decision))),
+        }
+    }
+
+    /// The decision told by names.
+    pub(crate) fn served(&mut self, decision: &Arc<Decision>, config: &Config) -> Arc<Served> {
+        match &self.served {
+            Some((last, served)) if Arc::ptr_eq(last, decision) => Arc::clone(served),
+            _ => {
+                let origins = decision.origins.iter().map(|id| config.origins[id.0 as usize].name.clone());
+                let served = Served { place: decision.place, origins: origins.collect(), data: decision.data.clone() };
+                let (_, served) = self.served.insert((Arc::clone(decision), Arc::new(served)));
+                Arc::clone(served)
+            }
+        }
+    }
 }

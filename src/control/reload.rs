@@ -4,21 +4,21 @@
 //! name and rung; a verdict lost by a reload never moves a name, because an unknown rung that is served stays served.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Config, Form, OriginId, Place, Rung, Steer};
+use crate::config::{Config, Form, OriginId, Place, Rung, Steer, SteerId};
 use crate::control::line::SerialLine;
 use crate::control::names::NameState;
+use crate::control::turns::planted;
 use crate::control::watches::{self, WatchState};
 use crate::control::{
     Controller, Effects, Loaded, Marks, PendingReload, RESERVATION_PATIENCE, Reload, Reply, RestoredDecision, Ticket,
-    ZoneState, journal,
+    ZoneState, journal, steer_id,
 };
 use crate::decision::{Data, Decision, Reason, Served, Standing};
 use crate::dns::Name;
 use crate::probe::watch::{Seat, Watch, plan};
-use crate::snapshot::steered;
 use crate::time::Now;
 
 /// A zone that loses more than this share of its records needs `--force`, in percent.
@@ -37,18 +37,35 @@ impl Controller {
         self.sight.arrange(self.config.server.doubt_share, origins, |epoch| self.schedule.locate(epoch).is_some());
         let ids = ids_by_name(&self.config);
         let same = |id: OriginId| ids.get(old.origins[id.0 as usize].name.as_str()).copied();
-        let mut known: BTreeMap<Name, NameState> =
-            std::mem::take(&mut self.names).into_iter().map(|state| (state.steer.name.clone(), state)).collect();
+        let before = std::mem::take(&mut self.names).into_iter().enumerate();
+        let mut known: BTreeMap<Name, (usize, NameState)> =
+            before.map(|(index, state)| (state.steer.name.clone(), (index, state))).collect();
+        let mut stands: BTreeMap<SteerId, SteerId> = BTreeMap::new();
         self.names = self
             .config
             .steers
             .iter()
             .zip(plan.seats)
-            .map(|(steer, seats)| match known.remove(&steer.name) {
-                Some(state) => state.under(Arc::clone(steer), seats, &same, now),
+            .enumerate()
+            .map(|(index, (steer, seats))| match known.remove(&steer.name) {
+                Some((old, state)) => {
+                    stands.insert(steer_id(old), steer_id(index));
+                    state.under(Arc::clone(steer), seats, &same, now)
+                }
                 None => NameState::new(Arc::clone(steer), seats, now),
             })
             .collect();
+        // What is marked is marked by the numbers of the configuration before; all is decided and shown anew.
+        self.touched.clear();
+        self.unnumbered.clear();
+        self.shown.clear();
+        self.shown_names.clear();
+        self.unpublished.retain_mut(|turn| {
+            let stays = stands.get(&turn.name);
+            turn.name = stays.copied().unwrap_or(turn.name);
+            stays.is_some()
+        });
+        self.wakes = self.names.iter().enumerate().filter_map(|(at, name)| Some((name.wake?, steer_id(at)))).collect();
         self.flattened.follow(flattened_names(&self.config), now.moment);
         (self.rebuilt, self.restated) = (true, true);
     }
@@ -57,8 +74,10 @@ impl Controller {
     pub(super) fn restore(&mut self, decisions: &[RestoredDecision], now: Now) {
         let age_max = self.config.server.state_max_age;
         let known = ids_by_name(&self.config);
+        let mut states: BTreeMap<&Name, &mut NameState> =
+            self.config.steers.iter().map(|steer| &steer.name).zip(&mut self.names).collect();
         for restored in decisions {
-            let Some(state) = self.names.iter_mut().find(|state| state.steer.name == restored.name) else {
+            let Some(state) = states.get_mut(&restored.name) else {
                 continue;
             };
             if now.wall.since(restored.at) > age_max {
@@ -87,9 +106,9 @@ impl Controller {
             state.standing = Standing::restored(place, indices);
             // A flattened rung has no addresses yet: it is decided as soon as they are known.
             if let Some(data) = data {
-                state.served = Some(Served { place, origins: restored.origins.clone(), data: data.clone() });
-                state.decision =
-                    Some(Decision { rung, place, origins: kept, data, ttl: state.steer.ttl, reason: Reason::Restored });
+                let (ttl, reason) = (state.steer.ttl, Reason::Restored);
+                state.served = Some(Arc::new(Served { place, origins: restored.origins.clone(), data: data.clone() }));
+                state.decision = Some(Arc::new(Decision { rung, place, origins: kept, data, ttl, reason }));
             }
         }
     }
@@ -101,6 +120,8 @@ impl Controller {
         }
         self.apply_pending(now, fx);
         // A file serial raised beyond what is reserved is reserved first, so that no crash can serve it twice.
+        let lines: BTreeMap<&Name, &SerialLine> =
+            self.retired.iter().chain(self.zones.iter().map(|zone| (&zone.apex, &zone.line))).collect();
         let wanted: Vec<_> = reload
             .loaded
             .config
@@ -108,7 +129,8 @@ impl Controller {
             .iter()
             .zip(&reload.loaded.zones)
             .filter_map(|(file, zone)| {
-                let mut line = self.line_of(&file.apex).unwrap_or_else(|| SerialLine::new(zone.serial, None));
+                let mut line =
+                    lines.get(&file.apex).map_or_else(|| SerialLine::new(zone.serial, None), |line| (*line).clone());
                 line.refile(zone.serial);
                 let wanted = line.peek();
                 (!line.covers(wanted)).then(|| (file.apex.folded(), wanted.ahead(super::line::RESERVED)))
@@ -127,11 +149,6 @@ impl Controller {
         self.pending_reload = Some(PendingReload { reload, wanted, until: now.moment + RESERVATION_PATIENCE });
     }
 
-    fn line_of(&self, apex: &Name) -> Option<SerialLine> {
-        let served = self.zones.iter().find(|known| known.apex == *apex).map(|known| &known.line);
-        served.or_else(|| self.retired.get(apex)).cloned()
-    }
-
     /// Applies the reload that waited for its serials: they are reserved, or there is nobody to reserve them.
     pub(super) fn apply_pending(&mut self, now: Now, fx: &mut Effects) {
         if let Some(pending) = self.pending_reload.take() {
@@ -148,9 +165,10 @@ impl Controller {
 
     /// What the reload would take away that a slip of the hand takes away too; `None` if nothing of weight.
     fn loss(&self, loaded: &Loaded) -> Option<String> {
+        let files = loaded.config.zones.iter().map(|file| &file.apex);
+        let records: BTreeMap<&Name, usize> = files.zip(loaded.zones.iter().map(|zone| zone.records)).collect();
         for zone in &self.zones {
-            let at = loaded.config.zones.iter().position(|file| file.apex == zone.apex);
-            let left = at.and_then(|at| loaded.zones.get(at)).map_or(0, |zone| zone.records);
+            let left = records.get(&zone.apex).copied().unwrap_or(0);
             let had = zone.records;
             if left * 100 < had * (100 - SHRINK_MAX) {
                 return Some(format!(
@@ -159,8 +177,8 @@ impl Controller {
                 ));
             }
         }
-        let gone =
-            self.names.iter().find(|state| !loaded.config.steers.iter().any(|steer| steer.name == state.steer.name))?;
+        let steered: BTreeSet<&Name> = loaded.config.steers.iter().map(|steer| &steer.name).collect();
+        let gone = self.names.iter().find(|state| !steered.contains(&state.steer.name))?;
         Some(format!(
             "{} would not be steered any more; if that is meant, use `failoverd reload --force`",
             gone.steer.name.to_host()
@@ -171,14 +189,14 @@ impl Controller {
         let Reload { ticket, loaded, actor } = reload;
         let Loaded { config, zones, warnings } = *loaded;
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
-        let mut known: Vec<ZoneState> = std::mem::take(&mut self.zones);
+        let known = std::mem::take(&mut self.zones).into_iter();
+        let mut known: BTreeMap<Name, ZoneState> = known.map(|state| (state.apex.clone(), state)).collect();
         self.zones = config
             .zones
             .iter()
             .zip(zones)
             .map(|(file, zone)| {
-                let at = known.iter().position(|state| state.apex == file.apex);
-                let mut state = match at.map(|at| known.swap_remove(at)) {
+                let mut state = match known.remove(&file.apex) {
                     Some(old) => ZoneState { table: zone.table, records: zone.records, ..old },
                     None => ZoneState {
                         version: None,
@@ -195,7 +213,7 @@ impl Controller {
                 state
             })
             .collect();
-        self.retired.extend(known.into_iter().map(|gone| (gone.apex, gone.line)));
+        self.retired.extend(known.into_values().map(|gone| (gone.apex, gone.line)));
         let before = std::mem::take(&mut self.watches);
         self.arrange(before, &old, now);
         self.replant();
@@ -216,11 +234,19 @@ impl Controller {
     /// Puts what is decided into tables fresh from their files. Where that leaves the content the same, so does the
     /// serial stay.
     fn replant(&mut self) {
-        for (index, zone) in self.zones.iter_mut().enumerate() {
-            let names = self.names.iter().filter(|state| state.steer.zone.0 as usize == index);
-            let changes: Vec<_> =
-                names.flat_map(|state| steered::changes(&state.steer.name, state.decision.as_ref())).collect();
-            let table = zone.table.with(&changes);
+        let mut by_zone: Vec<Vec<&mut NameState>> = self.zones.iter().map(|_| Vec::new()).collect();
+        for state in &mut self.names {
+            by_zone[state.steer.zone.0 as usize].push(state);
+        }
+        for (zone, mut names) in self.zones.iter_mut().zip(by_zone) {
+            let table = if names.is_empty() {
+                zone.table.clone()
+            } else {
+                planted(&zone.table, names.iter().map(|state| &**state))
+            };
+            for state in &mut names {
+                state.spot = table.spot(&state.steer.name);
+            }
             match &zone.version {
                 Some(version) if version.table.same_content(&table) => {
                     zone.table = table;
@@ -278,7 +304,7 @@ impl NameState {
             let at = same_rung(&steer.rungs, place, &ids)?;
             Some((at, ids))
         };
-        let decision = self.decision.clone().map(|decision| match moved(decision.place) {
+        let decision = self.decision.as_deref().cloned().map(|decision| match moved(decision.place) {
             Some((rung, ids)) => {
                 let origins = steer.rungs[rung].origins.iter().filter(|id| ids.contains(id)).copied().collect();
                 Decision { rung, place: steer.rungs[rung].place, origins, ..decision }
@@ -286,11 +312,12 @@ impl NameState {
             // Its rung is gone: the answer stays until the next decision takes its place, in the same publish.
             None => Decision { rung: decision.rung.min(steer.rungs.len() - 1), origins: Vec::new(), ..decision },
         });
+        let decision = decision.map(Arc::new);
         let served = decision
             .as_ref()
             .map_or_else(Vec::new, |decision| indices(&steer.rungs[decision.rung].origins, &decision.origins));
         let standing = self.standing.moved(|place| moved(place).map(|(at, _)| steer.rungs[at].place), served);
-        Self { steer, seats, decision, standing, wake: Some(now.moment), rungs: Vec::new(), ..self }
+        Self { steer, seats, decision, standing, wake: Some(now.moment), rungs: Arc::default(), ..self }
     }
 }
 

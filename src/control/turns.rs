@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{Form, OriginId, SteerId};
-use crate::control::explanation::explanation;
+use crate::config::{Config, Form, OriginId, SteerId};
+use crate::control::explanation::Teller;
 use crate::control::journal::{self, Stages, Turn};
-use crate::control::names::NameState;
+use crate::control::names::{Memo, NameState};
 use crate::control::{Controller, Effects, Reply, steer_id, watch_id};
 use crate::decision::{Decision, Served};
 use crate::dns::Serial;
@@ -15,20 +16,26 @@ use crate::snapshot::status::{Former, Status, SteerStatus};
 use crate::snapshot::{Generation, Parts, Snapshot, ZoneVersion, guard, steered};
 use crate::time::Now;
 use crate::verdict::Class;
-use crate::zone::table::Change;
+use crate::zone::table::{Change, Table};
 
 /// A change of decision that waits for its serial.
 #[derive(Debug)]
 pub(super) struct Moved {
-    name: SteerId,
-    from: Option<Served>,
-    to: Served,
+    pub(super) name: SteerId,
+    from: Option<Arc<Served>>,
+    to: Arc<Served>,
 }
 
 impl Controller {
-    /// Decides what was touched, makes the next versions and the next snapshot, and records the turns. `None` if
-    /// nothing that is served or shown has changed, or if the guard refused.
-    pub fn publish(&mut self, now: Now, fx: &mut Effects) -> Option<Arc<Snapshot>> {
+    /// Decides what was touched, makes the next versions and the next snapshot, and has it served: `swap` puts it in
+    /// place of the one before and tells when that was done. Only then the turns are recorded. `None` if nothing that is
+    /// served or shown has changed, or if the guard refused.
+    pub fn publish(
+        &mut self,
+        now: Now,
+        fx: &mut Effects,
+        swap: impl FnOnce(&Arc<Snapshot>) -> Now,
+    ) -> Option<Arc<Snapshot>> {
         let touched_at = self.touched_at.take().unwrap_or(now);
         let mut moved = std::mem::take(&mut self.unpublished);
         moved.extend(self.decide(now));
@@ -47,7 +54,7 @@ impl Controller {
         for (turn, serial) in moved.iter().zip(&serials) {
             self.names[turn.name.0 as usize].serial = *serial;
         }
-        for name in std::mem::take(&mut self.unnumbered) {
+        for name in self.unnumbered.take() {
             self.names[name.0 as usize].serial = self.serial_of(name);
             self.shown_names.insert(name);
         }
@@ -68,8 +75,9 @@ impl Controller {
         self.refused = None;
         let snapshot = Arc::new(snapshot);
         self.published = Some(Arc::clone(&snapshot));
+        let served = swap(&snapshot);
         for (turn, serial) in moved.into_iter().zip(serials) {
-            let turned = self.turn(turn, serial, snapshot.generation, touched_at, now);
+            let turned = self.turn(turn, serial, snapshot.generation, touched_at, served);
             self.record(journal::What::Turned(Box::new(turned)), now, fx);
         }
         self.reserve(fx);
@@ -92,65 +100,82 @@ impl Controller {
 
     /// Decides every touched name anew and puts what changed into its zone's table.
     fn decide(&mut self, now: Now) -> Vec<Moved> {
-        let mut moved = Vec::new();
-        let mut changes: BTreeMap<usize, Vec<Change>> = BTreeMap::new();
-        for id in std::mem::take(&mut self.touched) {
-            let mut state = self.names[id.0 as usize].clone();
-            let rungs_before = state.rungs.clone();
-            let next = state.decide(&self.ground(now)).or_else(|| state.decision.clone());
-            if next != state.decision || rungs_before != state.rungs {
-                self.shown_names.insert(id);
+        let touched = self.touched.take();
+        let (mut moved, mut memo) = (Vec::new(), Memo::default());
+        let mut changed: BTreeMap<usize, Vec<SteerId>> = BTreeMap::new();
+        let (config, mut wakes) = (Arc::clone(&self.config), std::mem::take(&mut self.wakes));
+        let (mut shown, mut unnumbered) = (Vec::new(), Vec::new());
+        let (ground, names) = self.names_on_ground(now);
+        for id in touched {
+            let state = &mut names[id.0 as usize];
+            let (rungs, wake) = (Arc::clone(&state.rungs), state.wake);
+            let next = state.decide(&ground, &mut memo).or_else(|| state.decision.clone());
+            if state.wake != wake {
+                if let Some(wake) = wake {
+                    wakes.remove(&(wake, id));
+                }
+                wakes.extend(state.wake.map(|wake| (wake, id)));
             }
-            if content(next.as_ref()) != content(state.decision.as_ref()) || !state.planted {
-                state.planted = true;
-                let zone = changes.entry(state.steer.zone.0 as usize).or_default();
-                zone.extend(steered::changes(&state.steer.name, next.as_ref()));
+            if next != state.decision || !Arc::ptr_eq(&rungs, &state.rungs) {
+                shown.push(id);
             }
-            if let Some(next) = &next
-                && self.is_turn(&state, next)
+            if content(next.as_deref()) != content(state.decision.as_deref()) || state.spot.is_none() {
+                changed.entry(state.steer.zone.0 as usize).or_default().push(id);
+            }
+            let served = next.as_ref().map(|next| memo.served(next, &config));
+            if let (Some(next), Some(to)) = (&next, &served)
+                && is_turn(&config, state, next)
             {
-                let from = state.served.clone();
+                let from = state.served.take();
                 let ttl = state.decision.as_ref().map_or(0, |before| before.ttl);
-                moved.push(Moved { name: id, from: from.clone(), to: self.served(next) });
-                let gone = now.wall + std::time::Duration::from_secs(u64::from(ttl));
+                moved.push(Moved { name: id, from: from.clone(), to: Arc::clone(to) });
+                let gone = now.wall + Duration::from_secs(u64::from(ttl));
                 state.former = from.map(|served| Former { served, until: now.wall, gone });
                 state.since = now;
             }
-            state.served = next.as_ref().map(|next| self.served(next));
+            state.served = served;
             if next.is_some() && state.serial == Serial::default() {
-                self.unnumbered.insert(id);
+                unnumbered.push(id);
             }
             state.decision = next;
-            self.names[id.0 as usize] = state;
         }
-        for (zone, changes) in changes {
-            let zone = &mut self.zones[zone];
-            let table = zone.table.with(&changes);
-            if zone.table.same_content(&table) {
-                zone.silenced = true;
-            } else {
-                zone.changed = true;
-            }
-            zone.table = table;
+        self.wakes = wakes;
+        shown.into_iter().for_each(|id| self.shown_names.insert(id));
+        unnumbered.into_iter().for_each(|id| self.unnumbered.insert(id));
+        for (zone, names) in changed {
+            self.put(zone, names);
         }
         moved
     }
 
-    /// A turn is a change of rung, of origins, or of data because of health. An address that its host name brought
-    /// along is none.
-    fn is_turn(&self, state: &NameState, next: &Decision) -> bool {
-        let Some(before) = &state.decision else { return true };
-        if before.place != next.place || before.origins != next.origins {
-            return true;
+    /// Puts what is decided for these names of a zone into its table.
+    fn put(&mut self, zone: usize, names: Vec<SteerId>) {
+        let zone = &mut self.zones[zone];
+        let mut table = zone.table.clone();
+        let (standing, new): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|id| self.names[id.0 as usize].spot.is_some());
+        if !new.is_empty() {
+            let states = new.iter().map(|id| &self.names[id.0 as usize]);
+            table = planted(&table, states);
+            for id in new {
+                let state = &mut self.names[id.0 as usize];
+                state.spot = table.spot(&state.steer.name);
+            }
         }
-        let flattened = |id: &OriginId| self.config.origins[id.0 as usize].addresses().next().is_none();
-        let follows_hostname = state.steer.form == Form::Address && next.origins.iter().any(flattened);
-        before.data != next.data && !follows_hostname
-    }
-
-    fn served(&self, decision: &Decision) -> Served {
-        let origins = decision.origins.iter().map(|id| self.config.origins[id.0 as usize].name.clone());
-        Served { place: decision.place, origins: origins.collect(), data: decision.data.clone() }
+        let mut turns: Vec<_> =
+            standing.into_iter().filter_map(|id| Some((self.names[id.0 as usize].spot?, id))).collect();
+        turns.sort_unstable();
+        let turns = turns.into_iter().map(|(spot, id)| {
+            let decision = self.names[id.0 as usize].decision.as_deref();
+            (spot, steered::holding(decision))
+        });
+        table = table.turned(turns);
+        if zone.table.same_content(&table) {
+            zone.silenced = true;
+        } else {
+            zone.changed = true;
+        }
+        zone.table = table;
     }
 
     /// Gives every changed zone its next serial, and a version of it: those that are new.
@@ -211,20 +236,20 @@ impl Controller {
             next.zones = self.zones.iter().filter_map(|zone| zone.version.clone()).collect();
             next.status.watches =
                 self.watches.iter().enumerate().map(|(index, state)| Arc::new(state.status(watch_id(index)))).collect();
-            next.status.steers =
-                (0..self.names.len()).map(|index| Arc::new(self.steer_status(index))).collect::<Parts<_>>();
+            let mut teller = Teller::default();
+            let steers = (0..self.names.len()).map(|index| Arc::new(self.steer_status(index, &mut teller)));
+            next.status.steers = steers.collect::<Parts<_>>();
             let names = self.names.iter().enumerate().map(|(index, state)| (&state.steer.name, steer_id(index)));
             next.status.steered = Status::index(names);
         } else {
             for version in replaced {
                 next.zones = next.zones.with(Arc::clone(version));
             }
-            for id in std::mem::take(&mut self.shown) {
-                next.status.watches.set(id.0 as usize, self.watches[id.0 as usize].status(id));
-            }
-            for id in std::mem::take(&mut self.shown_names) {
-                next.status.steers.set(id.0 as usize, self.steer_status(id.0 as usize));
-            }
+            let shown = self.shown.take();
+            next.status.watches.replace(shown.map(|id| (id.0 as usize, self.watches[id.0 as usize].status(id))));
+            let mut teller = Teller::default();
+            let shown = self.shown_names.take();
+            next.status.steers.replace(shown.map(|id| (id.0 as usize, self.steer_status(id.0 as usize, &mut teller))));
         }
         self.restated = false;
         next.status.orders = self.orders.all();
@@ -233,30 +258,31 @@ impl Controller {
         next
     }
 
-    fn steer_status(&self, index: usize) -> SteerStatus {
+    fn steer_status(&self, index: usize, teller: &mut Teller) -> SteerStatus {
         let state = &self.names[index];
         SteerStatus {
             id: steer_id(index),
             steer: Arc::clone(&state.steer),
             zone: state.steer.zone,
+            spot: state.spot,
             decision: state.decision.clone(),
             since: state.since,
             serial: state.serial,
-            rungs: state.rungs.clone(),
+            rungs: Arc::clone(&state.rungs),
             former: state.former.clone(),
-            explanation: explanation(state, &self.watches),
+            explanation: teller.explanation(state, &self.watches),
         }
     }
 
-    fn turn(&self, moved: Moved, serial: Serial, generation: Generation, touched_at: Now, now: Now) -> Turn {
+    fn turn(&self, moved: Moved, serial: Serial, generation: Generation, touched_at: Now, served: Now) -> Turn {
         let state = &self.names[moved.name.0 as usize];
         let (reason, ttl) =
             state.decision.as_ref().map_or((crate::decision::Reason::Unproven, 0), |d| (d.reason.clone(), d.ttl));
         Turn {
             name: state.steer.name.clone(),
             zone: self.zones[state.steer.zone.0 as usize].apex.clone(),
-            from: moved.from,
-            to: moved.to,
+            from: moved.from.map(Arc::unwrap_or_clone),
+            to: Arc::unwrap_or_clone(moved.to),
             reason,
             evidence: self.evidence(state),
             generation,
@@ -264,7 +290,7 @@ impl Controller {
             ttl,
             stages: Stages {
                 confirm_ms: self.confirmed_in(state, touched_at),
-                decide_ms: millis(now.moment.since(touched_at.moment)),
+                publish_us: micros(served.moment.since(touched_at.moment)),
             },
         }
     }
@@ -273,7 +299,7 @@ impl Controller {
     fn evidence(&self, state: &NameState) -> Vec<String> {
         let last = state.decision.as_ref().map_or(0, |decision| decision.rung);
         let mut lines = Vec::new();
-        for (rung, seen) in state.steer.rungs.iter().zip(&state.rungs).take(last.max(1) + 1) {
+        for (rung, seen) in state.steer.rungs.iter().zip(&*state.rungs).take(last.max(1) + 1) {
             for origin in &seen.origins {
                 let drained = if origin.drained { ", drained by order" } else { "" };
                 lines.push(format!(
@@ -300,7 +326,7 @@ impl Controller {
 
     /// From the start of the first failing probe to the verdict, of the slowest watch that turned down just now.
     fn confirmed_in(&self, state: &NameState, touched_at: Now) -> Option<u64> {
-        let watches = state.rungs.iter().flat_map(|rung| &rung.origins).flat_map(|origin| &origin.watches);
+        let watches = state.rungs.iter().flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches);
         let just_now = |id: &WatchId| {
             let (at, span) = self.watches[id.0 as usize].confirmed?;
             (at >= touched_at.moment).then(|| millis(span))
@@ -322,8 +348,32 @@ fn content(decision: Option<&Decision>) -> Option<(&crate::decision::Data, u32)>
     decision.map(|decision| (&decision.data, decision.ttl))
 }
 
-fn millis(span: std::time::Duration) -> u64 {
+/// A turn is a change of rung, of origins, or of data because of health. An address that its host name brought along is
+/// none.
+fn is_turn(config: &Config, state: &NameState, next: &Decision) -> bool {
+    let Some(before) = &state.decision else { return true };
+    if before.place != next.place || before.origins != next.origins {
+        return true;
+    }
+    let flattened = |id: &OriginId| config.origins[id.0 as usize].addresses().next().is_none();
+    let follows_hostname = state.steer.form == Form::Address && next.origins.iter().any(flattened);
+    before.data != next.data && !follows_hostname
+}
+
+/// The table with what is decided for these names in it. They stand apart from now on, and so does the apex, whose
+/// serial changes whenever they do.
+pub(super) fn planted<'n>(table: &Table, names: impl Iterator<Item = &'n NameState>) -> Table {
+    let names = names.flat_map(|state| steered::changes(&state.steer.name, state.decision.as_deref()));
+    let changes: Vec<_> = names.chain([Change::Apart { owner: table.apex().clone() }]).collect();
+    table.with(&changes)
+}
+
+fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The lexicon's word for a class.

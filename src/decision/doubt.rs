@@ -176,6 +176,11 @@ impl Sight {
         self.doubt.is_none() && self.cleared.is_none_or(|cleared| started >= cleared)
     }
 
+    /// Is any origin but this one up, as far as we know?
+    pub fn sees_other_than(&self, origin: &str) -> bool {
+        self.up.len() > usize::from(self.up.contains(origin))
+    }
+
     /// The canary came back. If that ends a doubt, all verdicts are to be reprieved.
     pub fn canary(&mut self, passed: bool, started: Moment, now: Moment) {
         self.canary = Canary::Answered { again: if passed { started + CANARY_GAP } else { started + CANARY_RETRY } };

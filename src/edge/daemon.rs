@@ -158,7 +158,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
             tracing::error!("numbers cannot be reserved; answers begin without");
         }
     }
-    let Some(first) = controller.publish(clock::now(), &mut effects) else {
+    let Some(first) = controller.publish(clock::now(), &mut effects, |_| clock::now()) else {
         return Err(StartError::Refused(effects.refused));
     };
     storage.steered(config.steers.iter().map(|steer| &steer.name));

@@ -61,6 +61,11 @@ impl Notifier {
         self.say("STOPPING=1");
     }
 
+    /// Is there a service manager that listens?
+    pub fn is_heard(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// One line for `systemctl status`, said when it changes.
     pub fn status(&mut self, line: &str) {
         if self.last_status != line {

@@ -25,6 +25,18 @@ use crate::time::Moment;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct WatchId(pub u32);
 
+impl From<u32> for WatchId {
+    fn from(row: u32) -> Self {
+        Self(row)
+    }
+}
+
+impl From<WatchId> for u32 {
+    fn from(id: WatchId) -> Self {
+        id.0
+    }
+}
+
 /// Changes when a watch's identity does: an observation of another epoch is late and dropped.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Epoch(pub u64);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::Type;
 use crate::snapshot::steered::TYPES;
-use crate::snapshot::{Snapshot, ZoneVersion};
+use crate::snapshot::{Snapshot, ZoneVersion, Zones};
 
 /// Why a snapshot was not published.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -41,11 +41,10 @@ pub fn guard(published: Option<&Snapshot>, next: &Snapshot) -> Result<(), Refuse
     if published.is_some_and(|before| next.generation <= before.generation) {
         return Err(Refused::Backwards { what: "the generation".into() });
     }
-    for zone in next.zones.iter() {
-        let before = published.and_then(|before| before.zones.at(zone.apex.folded().as_wire()));
-        if before.is_none_or(|before| !std::sync::Arc::ptr_eq(before, zone)) {
-            apex_is_whole(zone)?;
-        }
+    let (none, mut reshaped) = (Zones::default(), false);
+    for (zone, before) in next.zones.unshared(published.map_or(&none, |before| &before.zones)) {
+        apex_is_whole(zone)?;
+        reshaped |= before.is_none_or(|before| !zone.table.is_same_but_apart(&before.table));
         if let Some(before) = before
             && zone.serial != before.serial
             // Its serial is the signer's: what the file says is all that can be served.
@@ -59,10 +58,16 @@ pub fn guard(published: Option<&Snapshot>, next: &Snapshot) -> Result<(), Refuse
         if name.decision.is_none() {
             continue;
         }
-        let owner = &name.steer.name;
-        let held = next.zones.find(owner.as_wire()).and_then(|(zone, _)| zone.table.get(owner));
-        if !held.is_some_and(|node| TYPES.into_iter().any(|rtype| node.rrset(rtype).is_some())) {
-            return Err(Refused::EmptyName { name: owner.to_string() });
+        let owner = name.steer.name.as_wire();
+        let held = next.zones.find(owner).and_then(|(zone, front)| match name.spot {
+            // That a query for the name leads there was seen when the shards were made.
+            Some(spot) if !reshaped => {
+                zone.table.at_spot(spot).filter(|node| node.relative().eq_ignore_ascii_case(&owner[..front]))
+            }
+            _ => zone.table.get(&name.steer.name),
+        });
+        if !held.is_some_and(|node| TYPES.into_iter().any(|rtype| node.records(rtype).is_some())) {
+            return Err(Refused::EmptyName { name: name.steer.name.to_string() });
         }
     }
     Ok(())
@@ -70,7 +75,7 @@ pub fn guard(published: Option<&Snapshot>, next: &Snapshot) -> Result<(), Refuse
 
 fn apex_is_whole(zone: &ZoneVersion) -> Result<(), Refused> {
     let apex = zone.table.get(&zone.apex);
-    if apex.is_some_and(|node| node.rrset(Type::SOA).is_some() && node.rrset(Type::NS).is_some()) {
+    if apex.is_some_and(|node| node.records(Type::SOA).is_some() && node.records(Type::NS).is_some()) {
         Ok(())
     } else {
         Err(Refused::BrokenApex { zone: zone.apex.to_string() })

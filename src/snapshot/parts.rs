@@ -61,6 +61,27 @@ impl<T> Parts<T> {
         })
     }
 
+    /// Replaces many elements, given by their index in ascending order; other clones keep theirs. Copies the root and
+    /// each chunk once, and reads no element that is replaced. An index that is not below [`Parts::len`] is passed over.
+    pub fn replace(&mut self, parts: impl IntoIterator<Item = (usize, T)>) {
+        let mut parts = parts.into_iter().peekable();
+        let mut chunks = self.chunks.to_vec();
+        while let Some(&(first, _)) = parts.peek() {
+            let row = first / CHUNK;
+            let Some(chunk) = chunks.get_mut(row) else { break };
+            let mut copy = Vec::with_capacity(chunk.len());
+            while let Some((index, part)) = parts.next_if(|&(index, _)| index / CHUNK == row) {
+                copy.extend(chunk.iter().take(index % CHUNK).skip(copy.len()).cloned());
+                if index % CHUNK < chunk.len() {
+                    copy.push(Arc::new(part));
+                }
+            }
+            copy.extend(chunk.iter().skip(copy.len()).cloned());
+            *chunk = copy.into();
+        }
+        self.chunks = chunks.into();
+    }
+
     /// Replaces one element in place; other clones keep theirs. Many in a row copy the root and each chunk once.
     ///
     /// # Panics
@@ -86,6 +107,23 @@ mod tests {
         assert_eq!(parts.unshared(Some(&before)).map(|(index, part)| (index, **part)).collect::<Vec<_>>(), [(700, 7)]);
         assert_eq!(parts.unshared(None).count(), 1000);
         assert!(parts.get(1000).is_none());
+    }
+
+    #[test]
+    fn replacing_many_is_setting_each() {
+        let before: Parts<usize> = (0..1000).map(Arc::new).collect();
+        for changed in
+            [vec![], vec![0], vec![999], vec![5, 6, 63, 64, 130, 131, 999], (0..1000).collect(), vec![7, 1000, 2000]]
+        {
+            let mut replaced = before.clone();
+            replaced.replace(changed.iter().map(|&index| (index, index + 5000)));
+            let mut set = before.clone();
+            changed.iter().filter(|&&index| index < 1000).for_each(|&index| set.set(index, index + 5000));
+            assert_eq!(replaced.len(), 1000);
+            assert!(replaced.iter().zip(set.iter()).all(|(one, other)| one == other), "{changed:?}");
+            assert_eq!(replaced.unshared(Some(&before)).count(), changed.iter().filter(|&&index| index < 1000).count());
+        }
+        assert!(before.iter().zip(0..).all(|(part, index)| **part == index));
     }
 
     #[test]

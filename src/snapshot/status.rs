@@ -12,7 +12,7 @@ use crate::probe::{Target, WatchId};
 use crate::snapshot::Parts;
 use crate::time::{Now, Wall};
 use crate::verdict::{Class, Verdict};
-use crate::zone::table::hash_folded;
+use crate::zone::table::{Spot, hash_folded};
 
 /// Longest [`SteerStatus::explanation`]: it travels in replies over UDP.
 pub const EXPLANATION_MAX: usize = 120;
@@ -63,14 +63,16 @@ pub struct SteerStatus {
     pub id: SteerId,
     pub steer: Arc<Steer>,
     pub zone: ZoneId,
+    /// Where its node stands in the table of its zone.
+    pub spot: Option<Spot>,
     /// What is served; `None` for the first seconds of the first start, while the name gives no reply.
-    pub decision: Option<Decision>,
+    pub decision: Option<Arc<Decision>>,
     /// Since when this rung is served.
     pub since: Now,
     /// Serial in which the decision was first served.
     pub serial: Serial,
     /// Class of each rung: the best of its origins, drained ones left out.
-    pub rungs: Vec<RungStatus>,
+    pub rungs: Arc<[RungStatus]>,
     /// The last answer before this one, and when the last cache of it expires.
     pub former: Option<Former>,
     /// What is served, since when, and what is wrong with the rungs before it, in a line of at most
@@ -93,13 +95,13 @@ pub struct OriginStatus {
     pub name: Arc<str>,
     pub class: Class,
     pub drained: bool,
-    pub watches: Vec<WatchId>,
+    pub watches: Arc<[WatchId]>,
 }
 
 /// The answer before the present one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Former {
-    pub served: Served,
+    pub served: Arc<Served>,
     /// When it was last answered.
     pub until: Wall,
     /// When the last honest cache of it expires: `until` plus its TTL.

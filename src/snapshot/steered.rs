@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::decision::{Data, Decision};
 use crate::dns::{Name, Type};
-use crate::zone::table::{Change, RRset};
+use crate::zone::table::{Change, Holding, RRset};
 
 /// The types a steered name may have.
 pub const TYPES: [Type; 3] = [Type::A, Type::AAAA, Type::CNAME];
@@ -20,7 +20,18 @@ pub fn changes(owner: &Name, decision: Option<&Decision>) -> Vec<Change> {
         .collect();
     changes.push(Change::Silence { owner: owner.clone(), silent: decision.is_none() });
     changes.extend(rrsets.into_iter().map(|rrset| Change::Set { owner: owner.clone(), rrset }));
+    changes.push(Change::Apart { owner: owner.clone() });
     changes
+}
+
+/// The same for a name that stands apart already.
+pub fn holding(decision: Option<&Decision>) -> Holding<'_> {
+    let (addresses, cname) = match decision.map(|decision| &decision.data) {
+        Some(Data::Addresses(addresses)) => (&addresses[..], None),
+        Some(Data::Cname(target)) => (&[][..], Some(target)),
+        None => (&[][..], None),
+    };
+    Holding { ttl: decision.map_or(0, |decision| decision.ttl), addresses, cname, silent: decision.is_none() }
 }
 
 /// The changes that take a name that is steered no more out of a zone.

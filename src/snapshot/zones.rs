@@ -21,7 +21,7 @@ pub struct Zones {
     rows: Arc<[(u64, Arc<ZoneVersion>)]>,
     /// How many bytes the apexes have in wire form: only suffixes of such a length need be looked for.
     lengths: Lengths,
-    /// Names of the largest zone.
+    /// Names of the largest zone, or what it had before it was replaced.
     largest: usize,
 }
 
@@ -53,7 +53,7 @@ impl Zones {
         same.map(|(_, zone)| zone).find(|zone| zone.table.apex_wire() == apex)
     }
 
-    /// Names of the largest zone.
+    /// Names of the largest zone, or what it had before it was replaced.
     pub fn largest(&self) -> usize {
         self.largest
     }
@@ -79,7 +79,30 @@ impl Zones {
     /// The same zones with that of the same apex replaced, or added.
     #[must_use]
     pub fn with(&self, zone: Arc<ZoneVersion>) -> Self {
-        self.iter().filter(|old| old.apex != zone.apex).cloned().chain([Arc::clone(&zone)]).collect()
+        let (hash, names) = (hash_folded(zone.table.apex_wire()), zone.table.names());
+        let first = self.rows.partition_point(|&(row, _)| row < hash);
+        let known = |(row, old): &&(u64, Arc<ZoneVersion>)| *row == hash && old.apex == zone.apex;
+        match self.rows.iter().skip(first).position(|row| known(&row)) {
+            Some(after) => {
+                let mut rows: Arc<[_]> = Arc::clone(&self.rows);
+                if let Some(row) = Arc::make_mut(&mut rows).get_mut(first + after) {
+                    row.1 = zone;
+                }
+                Self { rows, lengths: self.lengths, largest: self.largest.max(names) }
+            }
+            None => self.iter().cloned().chain([zone]).collect(),
+        }
+    }
+
+    /// The zones that are not the same version in `before`, each with the one that is there instead.
+    pub fn unshared<'z>(
+        &'z self,
+        before: &'z Self,
+    ) -> impl Iterator<Item = (&'z Arc<ZoneVersion>, Option<&'z Arc<ZoneVersion>>)> {
+        let same = |index: usize, zone| before.rows.get(index).is_some_and(|(_, old)| Arc::ptr_eq(old, zone));
+        let rows = self.rows.iter().enumerate().filter(move |(index, (_, zone))| !same(*index, zone));
+        rows.map(|(_, (_, zone))| (zone, before.at(zone.apex.folded().as_wire())))
+            .filter(|(zone, old)| old.is_none_or(|old| !Arc::ptr_eq(old, zone)))
     }
 
     /// All of them, in no order that means anything.

@@ -8,23 +8,25 @@ pub fn target_class(watches: impl IntoIterator<Item = Class>) -> Class {
     watches.into_iter().max().unwrap_or(Class::Untried)
 }
 
-/// The class of an origin, the best of its targets', and the class each target goes by, in their order.
+/// The class of an origin, the best of its targets'.
+pub fn origin_class<'t>(targets: impl Iterator<Item = (&'t Target, Class, bool)> + Clone) -> Class {
+    goes_by(targets).min().unwrap_or(Class::Untried)
+}
+
+/// The class each target goes by, in their order.
 ///
 /// The flag tells that a target is `unseen`: our host has no route to its family. It goes by the best of the other
 /// family; where nothing else is seen, by its own.
-pub fn origin_class(targets: &[(Target, Class, bool)]) -> (Class, Vec<Class>) {
-    let seen_elsewhere = |ipv4: bool| {
-        let seen = targets.iter().filter(|(target, _, unseen)| !unseen && is_ipv4(target) != Some(ipv4));
-        seen.map(|&(_, class, _)| class).min()
+pub fn goes_by<'t>(targets: impl Iterator<Item = (&'t Target, Class, bool)> + Clone) -> impl Iterator<Item = Class> {
+    let all = targets.clone();
+    let seen_elsewhere = move |ipv4: bool| {
+        let seen = all.clone().filter(|(target, _, unseen)| !unseen && is_ipv4(target) != Some(ipv4));
+        seen.map(|(_, class, _)| class).min()
     };
-    let goes_by: Vec<Class> = targets
-        .iter()
-        .map(|&(ref target, class, unseen)| match is_ipv4(target) {
-            Some(ipv4) if unseen => seen_elsewhere(ipv4).unwrap_or(class),
-            _ => class,
-        })
-        .collect();
-    (goes_by.iter().copied().min().unwrap_or(Class::Untried), goes_by)
+    targets.map(move |(target, class, unseen)| match is_ipv4(target) {
+        Some(ipv4) if unseen => seen_elsewhere(ipv4).unwrap_or(class),
+        _ => class,
+    })
 }
 
 fn is_ipv4(target: &Target) -> Option<bool> {
@@ -80,8 +82,9 @@ mod tests {
             ),
             ("nothing is seen", vec![(four, Up, true), (six, Untried, true)], Up, vec![Up, Untried]),
         ];
-        for (row, targets, class, goes_by) in rows {
-            assert_eq!(origin_class(&targets), (class, goes_by), "{row}");
+        for (row, targets, class, each) in rows {
+            let targets = targets.iter().map(|&(ref target, class, unseen)| (target, class, unseen));
+            assert_eq!((origin_class(targets.clone()), goes_by(targets).collect()), (class, each), "{row}");
         }
     }
 }

@@ -11,6 +11,8 @@
 //! before. There is no second layer that a lookup would have to ask too, and no work left for the background. Two
 //! versions differ only where their pointers do.
 //!
+//! **Names that change often** stand apart, in chunks of 64 of some KB: see [`Table::turned`].
+//!
 //! **A lookup** hashes the whole name, takes the shard by the top bits, the bucket line by the middle ones, compares 16
 //! tags of the lowest ones, and reads the node the tag leads to: one bucket line and one or two node lines.
 //!
@@ -36,6 +38,7 @@
 //! **A signed zone** has its signatures beside the RRsets they cover, and one thing more: the names of its NSEC, or the
 //! hashes of its NSEC3, in order (see [`Denial`]), made anew when one of those records changes.
 
+mod apart;
 mod build;
 mod change;
 mod compare;
@@ -52,12 +55,14 @@ use std::sync::Arc;
 use crate::dns::name::NAME_MAX;
 use crate::dns::{Name, Serial, Type};
 
+pub use apart::{Holding, Spot};
 pub use build::{Builder, Oddity, PushError};
 pub(crate) use denial::parameters_of;
 pub use denial::{Denial, HASH_LENGTH, Hashes, Names};
 pub use hash::hash_folded;
 pub use node::{RECORD_HEAD, Records, front_of, tails_of};
 
+use apart::Apart;
 use node::Raw;
 use shard::Shard;
 
@@ -77,6 +82,7 @@ pub struct Table {
     row_bits: u8,
     names: usize,
     records: usize,
+    apart: Apart,
     /// Of a signed zone only.
     denial: Option<Arc<Denial>>,
 }
@@ -109,6 +115,8 @@ pub enum Change {
     Remove { owner: Name, rtype: Type },
     /// While set, queries for the name get no reply at all (its first probes are still out).
     Silence { owner: Name, silent: bool },
+    /// The name, if it is there, is going to change often: it stands apart from now on, as [`Table::turned`] needs it.
+    Apart { owner: Name },
 }
 
 /// The SOA record (RFC 1035 §3.3.13).
@@ -150,6 +158,7 @@ impl Table {
     pub fn bytes(&self) -> usize {
         self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>()
             + self.rows.len() * size_of::<Row>()
+            + self.apart.bytes()
             + self.denial().map_or(0, Denial::bytes)
     }
 
@@ -163,7 +172,7 @@ impl Table {
     /// The node of this name: folded, relative to the apex, without a closing zero; `hash` is that of its full name.
     #[inline]
     pub fn find(&self, relative: &[u8], hash: u64) -> Option<Node<'_>> {
-        Some(Node { table: self, raw: self.shard(hash)?.find(relative, hash)? })
+        Some(Node { table: self, raw: self.whole(self.shard(hash)?.find(relative, hash)?) })
     }
 
     /// The node of the apex; a table made by a [`Builder`] always has it.
@@ -173,13 +182,13 @@ impl Table {
 
     /// Where the name of this hash would be found.
     #[inline]
-    pub fn spot(&self, hash: u64) -> Option<Spot<'_>> {
-        Some(Spot { table: self, shard: self.shard(hash)?, hash })
+    pub fn bucket(&self, hash: u64) -> Option<Bucket<'_>> {
+        Some(Bucket { table: self, shard: self.shard(hash)?, hash })
     }
 
     /// All names, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = Node<'_>> {
-        self.shards().flat_map(|shard| shard.nodes()).map(|(raw, _)| Node { table: self, raw })
+        self.shards().flat_map(|shard| shard.nodes()).map(|(raw, _)| Node { table: self, raw: self.whole(raw) })
     }
 
     /// The SOA of the apex, if it is there and well formed.
@@ -225,6 +234,12 @@ impl Table {
             }
         }
         self.with(&[Change::Set { owner: self.apex().clone(), rrset }])
+    }
+
+    /// The node itself, wherever it stands.
+    #[inline]
+    fn whole<'t>(&'t self, raw: Raw<'t>) -> Raw<'t> {
+        raw.spot().and_then(|spot| self.apart.get(spot)).unwrap_or(raw)
     }
 
     #[inline]
@@ -277,16 +292,16 @@ fn shard_index(hash: u64, bits: u8) -> usize {
 /// The place of a name in a table, for its memory to be fetched before it is needed: first that of the bucket, then
 /// that of the node, which takes the bucket to be known.
 #[derive(Clone, Copy)]
-pub struct Spot<'t> {
+pub struct Bucket<'t> {
     table: &'t Table,
     shard: &'t Shard,
     hash: u64,
 }
 
-impl<'t> Spot<'t> {
+impl<'t> Bucket<'t> {
     /// Reads from the bucket line; what it returns means nothing.
     #[inline]
-    pub fn touch_bucket(&self) -> u8 {
+    pub fn touch(&self) -> u8 {
         self.shard.touch_bucket(self.hash)
     }
 
@@ -298,7 +313,7 @@ impl<'t> Spot<'t> {
 
     /// The node, if its name relative to the apex is this.
     pub fn node(&self, relative: &[u8]) -> Option<Node<'t>> {
-        Some(Node { table: self.table, raw: self.shard.find(relative, self.hash)? })
+        Some(Node { table: self.table, raw: self.table.whole(self.shard.find(relative, self.hash)?) })
     }
 }
 

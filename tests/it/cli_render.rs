@@ -465,7 +465,7 @@ fn happenings() -> Vec<What> {
         generation: Generation(42),
         serial: Serial(2_026_112_103),
         ttl: 30,
-        stages: Stages { confirm_ms: Some(1_020), decide_ms: 1 },
+        stages: Stages { confirm_ms: Some(1_020), publish_us: 150 },
     };
     let first =
         Turn { from: None, reason: Reason::Unproven, evidence: Vec::new(), stages: Stages::default(), ..turn.clone() };

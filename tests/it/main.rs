@@ -21,6 +21,8 @@ mod corpus; //        inputs that a fuzzer found, replayed
 #[cfg(feature = "edge")]
 mod daemon; //        the daemon on real sockets
 mod docs; //          what the documents promise
+#[cfg(feature = "edge")]
+mod flips; //         ten thousand turns at once
 mod oracle; //        what must hold of any input; shared with tests/fuzz
 mod rfc; //           the protocol, one file per RFC, tests named by section
 mod scenarios; //     stories an operator can read

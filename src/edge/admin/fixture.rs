@@ -134,33 +134,34 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
         ttl: 30,
         reason,
     };
-    let rung_status = |id: u32, class, watches| RungStatus {
+    let rung_status = |id: u32, class, watches: &[WatchId]| RungStatus {
         class,
         origins: vec![OriginStatus {
             origin: OriginId(id),
             name: config.origins[id as usize].name.as_str().into(),
             class,
             drained: false,
-            watches,
+            watches: watches.into(),
         }],
     };
     let status = SteerStatus {
         id: SteerId(0),
         zone: ZoneId(0),
-        decision: Some(decision(rung, reason)),
+        spot: None,
+        decision: Some(Arc::new(decision(rung, reason))),
         since: ago(129),
         serial: Serial(8),
-        rungs: vec![
-            rung_status(0, Class::Down, vec![WatchId(0)]),
-            rung_status(1, Class::Up, vec![WatchId(1)]),
-            rung_status(2, Class::Untried, Vec::new()),
-        ],
+        rungs: Arc::new([
+            rung_status(0, Class::Down, &[WatchId(0)]),
+            rung_status(1, Class::Up, &[WatchId(1)]),
+            rung_status(2, Class::Untried, &[]),
+        ]),
         former: Some(Former {
-            served: Served {
+            served: Arc::new(Served {
                 place: Place::Primary,
                 origins: vec!["eu".to_owned()],
                 data: decision(0, Reason::Preferred).data,
-            },
+            }),
             until: ago(129).wall,
             gone: ago(99).wall,
         }),

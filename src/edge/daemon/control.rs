@@ -156,17 +156,18 @@ impl Control {
         for event in batch.drain(..) {
             self.controller.handle(event, clock::now(), &mut effects);
         }
-        let published = self.controller.publish(clock::now(), &mut effects);
         // A turn is served before anything else is done about it.
-        if let Some(snapshot) = &published {
-            self.publisher.publish(Arc::clone(snapshot));
-        }
+        let publisher = &mut self.publisher;
+        let published = self.controller.publish(clock::now(), &mut effects, |snapshot| {
+            publisher.publish(Arc::clone(snapshot));
+            clock::now()
+        });
         let is_new = !Arc::ptr_eq(self.controller.config(), &self.config.borrow());
         if is_new {
             self.configured();
         }
         self.carry_out(effects);
-        if let Some(snapshot) = &published {
+        if let Some(snapshot) = published.as_ref().filter(|_| self.notifier.is_heard()) {
             self.notifier.status(&status_line(snapshot));
         }
         self.notifier.alive(clock::moment());

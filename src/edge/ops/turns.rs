@@ -1,5 +1,7 @@
 //! Turns counted from the journal: how many, to which rung, and how long they took.
 
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -25,13 +27,13 @@ impl Turns {
     pub fn registered(registry: &mut Registry) -> Self {
         let counts = Self {
             turns: Family::default(),
-            publish: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0]),
+            publish: Histogram::new([0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0]),
             confirm: Histogram::new([0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0]),
         };
         registry.register("turns", "Changes of decision, by steered name and the rung turned to", counts.turns.clone());
         registry.register_with_unit(
             "publish",
-            "Time from the event that made a turn to the snapshot that serves it",
+            "Time from the event that made a turn to the moment its snapshot is served",
             Unit::Seconds,
             counts.publish.clone(),
         );
@@ -61,15 +63,11 @@ impl Turns {
     fn count(&self, entry: &Entry) {
         let What::Turned(turn) = &entry.what else { return };
         self.turns.get_or_create(&[("name", turn.name.to_host()), ("rung", turn.to.place.to_string())]).inc();
-        self.publish.observe(seconds(turn.stages.decide_ms));
+        self.publish.observe(Duration::from_micros(turn.stages.publish_us).as_secs_f64());
         if let Some(confirm_ms) = turn.stages.confirm_ms {
-            self.confirm.observe(seconds(confirm_ms));
+            self.confirm.observe(Duration::from_millis(confirm_ms).as_secs_f64());
         }
     }
-}
-
-fn seconds(millis: u64) -> f64 {
-    std::time::Duration::from_millis(millis).as_secs_f64()
 }
 
 #[cfg(test)]
@@ -101,7 +99,7 @@ mod tests {
             generation: Generation(1),
             serial: Serial(1),
             ttl: 30,
-            stages: Stages { confirm_ms, decide_ms: 1 },
+            stages: Stages { confirm_ms, publish_us: 150 },
         })))
     }
 
@@ -124,6 +122,8 @@ mod tests {
             "failoverd_turns_total{name=\"www.example.com\",rung=\"backup\"} 2",
             "failoverd_turns_total{name=\"www.example.com\",rung=\"primary\"} 1",
             "failoverd_publish_seconds_count 3",
+            "failoverd_publish_seconds_bucket{le=\"0.0001\"} 0",
+            "failoverd_publish_seconds_bucket{le=\"0.0002\"} 3",
             "failoverd_confirm_seconds_count 2",
             "failoverd_confirm_seconds_bucket{le=\"1.0\"} 1",
         ] {

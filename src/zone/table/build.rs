@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::dns::rdata::canonical;
 use crate::dns::{Name, Type};
+use crate::zone::table::apart::Apart;
 use crate::zone::table::denial::Denial;
 use crate::zone::table::node::{COVER, Draft, Slot, UNDER, WILDCARD};
 use crate::zone::table::shard::{Placed, Shard};
@@ -354,7 +355,16 @@ impl Shards {
         let mut shards = self.done.into_iter();
         let rows: Vec<Row> =
             (0..1_usize << (self.bits - row_bits)).map(|_| shards.by_ref().take(1 << row_bits).collect()).collect();
-        Table { apex, rows: rows.into(), shard_bits: self.bits, row_bits, names: self.names, records, denial: None }
+        Table {
+            apex,
+            rows: rows.into(),
+            shard_bits: self.bits,
+            row_bits,
+            names: self.names,
+            records,
+            apart: Apart::default(),
+            denial: None,
+        }
     }
 }
 

@@ -18,8 +18,13 @@ impl Table {
     /// changed; names below an added or removed cut or DNAME are found by reading the table once.
     #[must_use]
     pub fn with(&self, changes: &[Change]) -> Self {
-        let mut edit =
-            Edit { table: self, touched: BTreeMap::new(), created: BTreeSet::new(), covers: BTreeSet::new() };
+        let mut edit = Edit {
+            table: self,
+            touched: BTreeMap::new(),
+            created: BTreeSet::new(),
+            covers: BTreeSet::new(),
+            apart: BTreeSet::new(),
+        };
         for change in changes {
             edit.make(change);
         }
@@ -63,11 +68,16 @@ struct Edit<'t> {
     created: BTreeSet<Vec<u8>>,
     /// Names that became, or ceased to be, a cut or the owner of a DNAME.
     covers: BTreeSet<Vec<u8>>,
+    /// Names to set apart.
+    apart: BTreeSet<Vec<u8>>,
 }
 
 impl<'t> Edit<'t> {
     fn make(&mut self, change: &Change) {
-        let (Change::Set { owner, .. } | Change::Remove { owner, .. } | Change::Silence { owner, .. }) = change;
+        let (Change::Set { owner, .. }
+        | Change::Remove { owner, .. }
+        | Change::Silence { owner, .. }
+        | Change::Apart { owner }) = change;
         let Some(relative) = self.relative(owner) else { return };
         match change {
             Change::Set { rrset, .. } => self.set(relative, rrset),
@@ -78,6 +88,10 @@ impl<'t> Edit<'t> {
                     draft.flags &= !SILENT;
                 }
                 self.drop_if_gone(relative);
+            }
+            Change::Apart { .. } => {
+                self.draft(&relative);
+                self.apart.insert(relative);
             }
         }
     }
@@ -225,6 +239,7 @@ impl<'t> Edit<'t> {
         let table = self.table;
         let (mut names, mut records) = (table.names, table.records);
         let mut shards: BTreeMap<usize, Rewrites> = BTreeMap::new();
+        let (mut apart, mut free) = (BTreeMap::new(), table.apart.end());
         for (relative, draft) in self.touched {
             let hash = table.hash_of(&relative);
             let old = table.find(&relative, hash).map(|node| node.raw);
@@ -236,17 +251,34 @@ impl<'t> Edit<'t> {
             }
             if let Some(old) = old {
                 names -= 1;
-                records -= old.sets().map(|set| usize::from(set.count)).sum::<usize>();
+                records -= old.record_count();
+            }
+            let spot = table.spot_of(&relative, hash);
+            if !bytes.is_empty()
+                && let Some(spot) = spot
+            {
+                apart.insert(spot, bytes);
+                continue;
+            }
+            if let Some(spot) = spot {
+                apart.insert(spot, Vec::new());
+            } else if !bytes.is_empty() && self.apart.contains(&relative) {
+                let mut here = Vec::new();
+                Raw::write_spot(&relative, free, &mut here);
+                apart.insert(free, std::mem::replace(&mut bytes, here));
+                free.0 += 1;
             }
             if old.map_or(&[][..], |old| &old.0[..old.length()]) != bytes {
                 shards.entry(shard_index(hash, table.shard_bits)).or_default().insert(relative, (hash, bytes));
             }
         }
+        let apart = if apart.is_empty() { table.apart.clone() } else { table.apart.with(&apart) };
         if shards.is_empty() {
-            return table.clone();
+            return Table { records, apart, ..table.clone() };
         }
         if names >> table.shard_bits > CROWDED {
-            return spread(table, shards.into_values().flatten().collect(), names, records);
+            let spread = spread(table, shards.into_values().flatten().collect(), names, records);
+            return Table { apart, ..spread };
         }
         let mut rows = table.rows.to_vec();
         for same_row in shards.into_iter().collect::<Vec<_>>().chunk_by(|a, b| table.place(a.0).0 == table.place(b.0).0)
@@ -259,7 +291,7 @@ impl<'t> Edit<'t> {
             }
             rows[row] = Row::from(copy);
         }
-        Table { rows: rows.into(), names, records, ..table.clone() }
+        Table { rows: rows.into(), names, records, apart, ..table.clone() }
     }
 }
 
@@ -304,7 +336,7 @@ fn moves_denial(change: &Change) -> bool {
     let rtype = match change {
         Change::Set { rrset, .. } => rrset.rtype,
         Change::Remove { rtype, .. } => *rtype,
-        Change::Silence { .. } => return false,
+        Change::Silence { .. } | Change::Apart { .. } => return false,
     };
     // NS and DNAME: which names are covered.
     let covers = matches!(rtype, Type::NS | Type::DNAME);

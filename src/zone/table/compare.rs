@@ -1,7 +1,7 @@
 //! Is the content of two tables the same, the serial left out? Shards they share are not read.
 
 use crate::dns::Type;
-use crate::zone::table::{Records, Table, hash_folded};
+use crate::zone::table::{Node, Records, Table, hash_folded};
 
 /// Bytes from the serial of a SOA to the end of its RDATA, and of the serial itself.
 const FROM_SERIAL: usize = 20;
@@ -22,7 +22,9 @@ impl Table {
         let mut shards = rows
             .flat_map(|(ours, theirs)| ours.iter().zip(theirs.iter()))
             .filter(|(ours, theirs)| !ours.is_equal(theirs));
-        shards.all(|(ours, _)| ours.nodes().all(|(raw, _)| sets_are_in(&super::Node { table: self, raw }, other)))
+        let node = |raw| Node { table: self, raw };
+        self.apart.unlike(&other.apart).all(|raw| sets_are_in(&node(raw), other))
+            && shards.all(|(ours, _)| ours.nodes().all(|(raw, _)| sets_are_in(&node(self.whole(raw)), other)))
     }
 
     /// A number made of the records, apart from the serial of the SOA: the same in every run and for every layout of
@@ -42,7 +44,7 @@ impl Table {
     }
 }
 
-fn sets_are_in(node: &super::Node<'_>, other: &Table) -> bool {
+fn sets_are_in(node: &Node<'_>, other: &Table) -> bool {
     let Some(theirs) = other.find(node.raw.relative(), node.table.hash_of(node.raw.relative())) else {
         return node.is_empty();
     };

@@ -16,6 +16,7 @@
 
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
+use crate::zone::table::apart::Spot;
 
 /// NS below the apex: a zone cut (RFC 1034 §4.2).
 pub(super) const CUT: u8 = 1;
@@ -35,6 +36,8 @@ const PARENT: u8 = 1 << 6;
 pub(super) const HASHED: u8 = 1 << 7;
 /// What makes names below it no data of this zone.
 pub(super) const COVER: u8 = CUT | DNAME;
+/// The node stands apart from its shard, and what is here is only its spot. (Nothing else is empty and owns NSEC3.)
+const APART: u8 = EMPTY | HASHED;
 
 /// Owner pointer, type, class, TTL and RDLENGTH of a stored record, in bytes.
 pub const RECORD_HEAD: usize = 12;
@@ -143,6 +146,27 @@ impl<'t> Raw<'t> {
         self.0.get(4..self.name_end()).unwrap_or(&[])
     }
 
+    /// Where the node really is, if it stands apart.
+    #[inline]
+    pub(super) fn spot(self) -> Option<Spot> {
+        if self.flags() & APART != APART {
+            return None;
+        }
+        Some(Spot(u32::from_le_bytes(*self.0.get(self.name_end()..)?.first_chunk()?)))
+    }
+
+    /// What a shard holds of a node that stands apart.
+    pub(super) fn write_spot(relative: &[u8], spot: Spot, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[APART, relative.len() as u8, 0, 0]);
+        out.extend_from_slice(relative);
+        out.extend_from_slice(&spot.0.to_le_bytes());
+    }
+
+    /// Records of all RRsets.
+    pub(super) fn record_count(self) -> usize {
+        self.sets().map(|set| usize::from(set.count)).sum()
+    }
+
     fn set_count(self) -> usize {
         self.0.get(2..4).map_or(0, |count| usize::from(u16::from_le_bytes([count[0], count[1]])))
     }
@@ -217,6 +241,9 @@ impl<'t> Raw<'t> {
 
     /// Bytes of the node, where `self` may go on behind its end.
     pub(super) fn length(self) -> usize {
+        if self.flags() & APART == APART {
+            return self.name_end() + size_of::<Spot>();
+        }
         let (heads, sets) = (self.heads_at(), self.set_count());
         (0..sets).map_while(|index| self.head(heads, index)).fold(heads + 8 * sets, |end, (_, _, length)| end + length)
     }
@@ -236,11 +263,16 @@ impl Draft {
     pub(super) fn of(node: Raw<'_>) -> Self {
         let mut draft = Self { flags: node.flags(), children: node.children(), ..Self::default() };
         for (slot, set) in node.slots() {
-            draft.heads.push((slot, set.count, (set.tails.len() + set.wire.len()) as u32));
-            draft.data.extend_from_slice(set.tails);
-            draft.data.extend_from_slice(set.wire);
+            draft.copy(slot, &set);
         }
         draft
+    }
+
+    /// Appends an RRset as it is stored, of a slot above all that are there.
+    pub(super) fn copy(&mut self, slot: Slot, set: &Records<'_>) {
+        self.heads.push((slot, set.count, (set.tails.len() + set.wire.len()) as u32));
+        self.data.extend_from_slice(set.tails);
+        self.data.extend_from_slice(set.wire);
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,6 +1,7 @@
 //! The table against a model that is plainly right: a map of names to sets of records.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use proptest::prelude::*;
 
@@ -50,7 +51,26 @@ impl Model {
             }
             Change::Silence { owner, silent: true } => drop(self.silent.insert(owner.clone())),
             Change::Silence { owner, silent: false } => drop(self.silent.remove(owner)),
+            // Where a name stands shows in no answer.
+            Change::Apart { .. } => {}
         }
+    }
+
+    fn turn(&mut self, owner: &Name, held: &Holding<'_>) {
+        let of = |ipv6: bool| held.addresses.iter().filter(move |address| address.is_ipv6() == ipv6);
+        let octets = |address: &IpAddr| match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let cname = held.cname.map(|target| target.as_wire().to_vec()).into_iter().collect();
+        for (rtype, rdata) in [
+            (Type::A, of(false).map(octets).collect()),
+            (Type::AAAA, of(true).map(octets).collect()),
+            (Type::CNAME, cname),
+        ] {
+            self.make(&Change::Set { owner: owner.clone(), rrset: RRset { rtype, ttl: held.ttl, rdata } });
+        }
+        self.make(&Change::Silence { owner: owner.clone(), silent: held.silent });
     }
 
     /// Every name that exists: owners and all that is between them and the apex.
@@ -126,7 +146,7 @@ fn owners() -> impl Strategy<Value = Name> {
 }
 
 fn changes() -> impl Strategy<Value = Change> {
-    let rtype = prop_oneof![Just(Type::A), Just(Type::NS), Just(Type::DNAME), Just(Type::TXT)];
+    let rtype = prop_oneof![Just(Type::A), Just(Type::NS), Just(Type::DNAME), Just(Type::TXT), Just(Type::CNAME)];
     prop_oneof![
         6 => (owners(), rtype.clone(), 1..3_u32, proptest::collection::vec(0..4_u8, 0..4)).prop_map(|(owner, rtype, ttl, picks)| {
             let rdata = picks.into_iter().map(|pick| match rtype {
@@ -139,6 +159,15 @@ fn changes() -> impl Strategy<Value = Change> {
         5 => (owners(), rtype).prop_map(|(owner, rtype)| Change::Remove { owner, rtype }),
         1 => (owners(), any::<bool>()).prop_map(|(owner, silent)| Change::Silence { owner, silent }),
     ]
+}
+
+/// Who turns, to these addresses or to a name, and if it falls silent.
+fn turns() -> impl Strategy<Value = (Name, Vec<IpAddr>, bool)> {
+    let address = prop_oneof![
+        (0..3_u8).prop_map(|last| IpAddr::from([192, 0, 2, last])),
+        (0..3_u16).prop_map(|last| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]))
+    ];
+    (owners(), proptest::collection::vec(address, 0..4), any::<bool>())
 }
 
 proptest! {
@@ -161,6 +190,86 @@ proptest! {
             prop_assert_eq!(before.0.same_content(&table), before.1.sets == model.sets);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn names_that_stand_apart_are_like_any_other(batches in proptest::collection::vec((
+        proptest::collection::vec(changes(), 1..8),
+        proptest::collection::vec(owners(), 0..4),
+        proptest::collection::vec(turns(), 0..4),
+    ), 1..8)) {
+        let (mut model, mut table) = (Model::default(), Model::default().build());
+        let target = name("elsewhere");
+        for (changes, apart, turns) in batches {
+            let before = (table.clone(), model.clone());
+            let apart = apart.into_iter().map(|owner| Change::Apart { owner });
+            table = table.with(&changes.iter().cloned().chain(apart).collect::<Vec<_>>());
+            changes.iter().for_each(|change| model.make(change));
+            model.agrees(&table);
+            let held = |(owner, addresses, silent): &(Name, Vec<IpAddr>, bool)| {
+                let cname = (addresses.is_empty() && !silent).then(|| target.clone());
+                Some((table.spot(owner)?, (owner.clone(), addresses.clone(), cname, *silent)))
+            };
+            let turns: BTreeMap<_, _> = turns.iter().filter_map(held).collect();
+            let holding = |(_, addresses, cname, silent): &'_ (Name, Vec<IpAddr>, Option<Name>, bool)| {
+                (addresses.clone(), cname.clone(), *silent)
+            };
+            let parts: Vec<_> = turns.iter().map(|(spot, turn)| (*spot, &turn.0, holding(turn))).collect();
+            let turned = parts.iter().map(|(spot, owner, (addresses, cname, silent))| {
+                (*spot, *owner, Holding { ttl: 7, addresses, cname: cname.as_ref(), silent: *silent })
+            });
+            let turned: Vec<_> = turned.collect();
+            let next = table.turned(turned.iter().map(|&(spot, _, held)| (spot, held)));
+            prop_assert!(next.is_same_but_apart(&table));
+            turned.iter().for_each(|(_, owner, held)| model.turn(owner, held));
+            table = next;
+            model.agrees(&table);
+            before.1.agrees(&before.0);
+            let anew = model.build();
+            prop_assert!(table.same_content(&anew) && anew.same_content(&table));
+            prop_assert_eq!(table.digest(), anew.digest());
+            prop_assert_eq!(before.0.same_content(&table), before.1.sets == model.sets);
+        }
+    }
+}
+
+#[test]
+fn a_turn_copies_one_chunk_and_no_shard() {
+    let hosts = hosts(20_000);
+    let owner = |number: u32| name(&format!("host{}", number * 2));
+    let apart = (0..1000).map(|number| Change::Apart { owner: owner(number) });
+    let before = hosts.with(&apart.chain([Change::Apart { owner: name("@") }]).collect::<Vec<_>>());
+    assert_eq!((before.names(), before.records(), before.digest()), (hosts.names(), hosts.records(), hosts.digest()));
+    let addresses = [IpAddr::from([192, 0, 2, 1])];
+    let held = Holding { ttl: 5, addresses: &addresses, cname: None, silent: false };
+    let after = before.turned([(before.spot(&owner(777)).unwrap(), held)]).with_serial(Serial(2));
+    assert!(after.is_same_but_apart(&before), "all shards are shared");
+    let (chunks, shared) = (before.apart.chunk_count(), after.apart.shared_with(&before.apart));
+    assert_eq!(chunks, 16);
+    assert!(shared >= chunks - 2, "{shared} of {chunks} chunks are shared");
+    assert_eq!(after.get(&owner(777)).unwrap().rrset(Type::A).unwrap().rdata, [[192, 0, 2, 1]]);
+    assert_eq!((after.soa().unwrap().serial, before.soa().unwrap().serial), (Serial(2), Serial(1)));
+    assert!(!after.same_content(&before));
+    let all: BTreeMap<_, _> = (0..1000).map(|number| (before.spot(&owner(number)).unwrap(), held)).collect();
+    let all = before.turned(all);
+    assert!(all.is_same_but_apart(&before));
+    assert!((0..1000).all(|number| all.get(&owner(number)).unwrap().rrset(Type::A).unwrap().ttl == 5));
+}
+
+#[test]
+fn names_that_stand_apart_stay_so_when_the_table_spreads() {
+    let small = hosts(10).with(&[Change::Apart { owner: name("host3") }]);
+    let added = (0..5000_u32).map(|host| Change::Set {
+        owner: name(&format!("new{host}")),
+        rrset: RRset { rtype: Type::A, ttl: 5, rdata: vec![host.to_be_bytes().to_vec()] },
+    });
+    let big = small.with(&added.collect::<Vec<_>>());
+    assert!(big.shard_bits > small.shard_bits);
+    assert_eq!(big.spot(&name("host3")), small.spot(&name("host3")));
+    assert_eq!(big.get(&name("host3")).unwrap().rrset(Type::A).unwrap().rdata, [[0, 0, 0, 3]]);
 }
 
 /// `count` hosts with an address each.

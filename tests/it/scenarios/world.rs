@@ -151,7 +151,7 @@ impl World {
     }
 
     fn finish(&mut self, mut effects: Effects) {
-        if let Some(snapshot) = self.controller.publish(self.now, &mut effects) {
+        if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
             self.snapshot = Some(snapshot);
         }
         for request in effects.probes {

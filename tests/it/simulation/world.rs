@@ -261,7 +261,7 @@ impl World {
     }
 
     fn finish(&mut self, mut effects: Effects) {
-        if let Some(snapshot) = self.controller.publish(self.now, &mut effects) {
+        if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
             self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
             self.snapshot = Some(snapshot);
