@@ -11,6 +11,7 @@ mod support; // starting the daemon, asking it, waiting for it
 
 #[cfg(feature = "edge")]
 mod alerts; //        webhooks: signed, in order, once
+mod allocations; //   none, whatever is asked
 #[cfg(feature = "edge")]
 mod cli; //           every verb, as a person types it
 #[cfg(feature = "edge")]
