@@ -1,6 +1,7 @@
 //! What people ask of the controller: orders given, replaced, released and run out, and failbacks approved.
 
 use crate::control::journal::{self, Ending};
+use crate::control::names::Memo;
 use crate::control::{Asked, Controller, Effects, Released, Reply, Span, Ticket, steer_id};
 use crate::decision::Order;
 use crate::decision::order::What;
@@ -134,7 +135,7 @@ impl Controller {
         }
         let (ground, names) = self.names_on_ground(now);
         let state = &mut names[index];
-        state.look(&ground);
+        state.look(&ground, &mut Memo::default());
         let ladder = state.ladder();
         if !state.standing.approve(&ladder) {
             return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));

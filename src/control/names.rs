@@ -80,7 +80,7 @@ impl NameState {
     /// Decides anew. `None` while the name has no past, patience is not over and the ladder is not clear yet; or when
     /// nothing that could be served is known.
     pub(crate) fn decide(&mut self, ground: &Ground<'_>, memo: &mut Memo) -> Option<Arc<Decision>> {
-        self.look(ground);
+        self.look(ground, memo);
         let hold = ground.orders.hold(&self.steer.name);
         if self.decision.is_none() && hold.is_none() && !self.is_clear(ground) && ground.now.moment < self.patience {
             self.wake = Some(self.patience);
@@ -136,29 +136,31 @@ impl NameState {
         rungs.find_map(|choice| self.data(&choice, ground).map(|data| (choice, data)))
     }
 
-    /// Sees how every rung looks now. What looks as before stays the same value.
-    pub(crate) fn look(&mut self, ground: &Ground<'_>) {
+    /// Sees how every rung looks now. What looks as before stays the same value, and names that look at the same share it.
+    pub(crate) fn look(&mut self, ground: &Ground<'_>, memo: &mut Memo) {
+        let form = self.steer.form;
         if self.rungs.is_empty() {
-            self.rungs =
-                self.steer.rungs.iter().zip(&self.seats).map(|(rung, seats)| blank(rung, seats, ground)).collect();
+            let rungs = self.steer.rungs.iter().zip(&self.seats);
+            self.rungs = memo.blank(form, rungs.map(|(rung, seats)| blank(rung, seats, ground)).collect());
         }
-        let is_as_seen = |(rung, known): (usize, &RungStatus)| {
-            let mut origins = known.origins.iter().enumerate();
-            origins.all(|(at, known)| self.seen(rung, at, ground) == (known.class, known.drained))
-        };
-        if self.rungs.iter().enumerate().all(is_as_seen) {
+        if let Some(looked) = &memo.looked
+            && looked.form == form
+            && Arc::ptr_eq(&looked.before, &self.rungs)
+        {
+            self.rungs = Arc::clone(&looked.after);
             return;
         }
-        let seen = self.rungs.iter().enumerate().map(|(rung, known)| {
-            let origins = known.origins.iter().enumerate().map(|(at, known)| {
-                let (class, drained) = self.seen(rung, at, ground);
-                OriginStatus { class, drained, ..known.clone() }
-            });
-            let origins: Vec<_> = origins.collect();
-            let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
-            RungStatus { class: class.unwrap_or(Class::Down), origins }
-        });
-        self.rungs = seen.collect();
+        let places =
+            (0..).zip(&*self.rungs).flat_map(|(rung, known)| (0..known.origins.len()).map(move |at| (rung, at)));
+        memo.seen.clear();
+        memo.seen.extend(places.map(|(rung, at)| self.seen(rung, at, ground)));
+        let before = Arc::clone(&self.rungs);
+        let known = before.iter().flat_map(|rung| &rung.origins).map(|origin| (origin.class, origin.drained));
+        if !known.eq(memo.seen.iter().copied()) {
+            let mut seen = memo.seen.iter().copied();
+            self.rungs = before.iter().map(|rung| looked_at(rung, &mut seen)).collect();
+        }
+        memo.looked = Some(Looked { form, before, after: Arc::clone(&self.rungs) });
     }
 
     /// The class of an origin of a rung, by their indices, and if it is drained.
@@ -241,6 +243,15 @@ fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
     RungStatus { class: Class::Untried, origins: origins.collect() }
 }
 
+/// A rung as its origins are seen now: class, and if it is drained, of each.
+fn looked_at(rung: &RungStatus, seen: &mut impl Iterator<Item = (Class, bool)>) -> RungStatus {
+    let origins = rung.origins.iter().zip(seen);
+    let origins: Vec<_> =
+        origins.map(|(known, (class, drained))| OriginStatus { class, drained, ..known.clone() }).collect();
+    let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
+    RungStatus { class: class.unwrap_or(Class::Down), origins }
+}
+
 /// Each target of a seat with its class, the worst of its hosts, and whether our host can see it at all. A seat
 /// without watches is unknown.
 fn targets<'s>(
@@ -256,11 +267,32 @@ fn targets<'s>(
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     views: Vec<RungView>,
+    seen: Vec<(Class, bool)>,
+    /// Rungs nobody has looked at yet.
+    blank: Option<(Form, Arc<[RungStatus]>)>,
+    looked: Option<Looked>,
     decision: Option<Arc<Decision>>,
     served: Option<(Arc<Decision>, Arc<Served>)>,
 }
 
+/// Rungs as they looked before, and as they look now.
+#[derive(Debug)]
+struct Looked {
+    form: Form,
+    before: Arc<[RungStatus]>,
+    after: Arc<[RungStatus]>,
+}
+
 impl Memo {
+    /// The rungs, shared with the name before if they have the same origins with the same watches. (What an origin is
+    /// asked by follows from these and the form.)
+    fn blank(&mut self, form: Form, rungs: Arc<[RungStatus]>) -> Arc<[RungStatus]> {
+        match &self.blank {
+            Some((known, blank)) if *known == form && *blank == rungs => Arc::clone(blank),
+            _ => Arc::clone(&self.blank.insert((form, rungs)).1),
+        }
+    }
+
     /// The decision, shared with the name before if that one's is equal.
     fn share(&mut self, decision: Decision) -> Arc<Decision> {
         match &self.decision {
