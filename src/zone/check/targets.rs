@@ -1,7 +1,5 @@
 //! Names that NS, MX and SRV records point at: addresses, not aliases (RFC 2181 §10.3), and glue where it is needed.
 
-use std::collections::BTreeSet;
-
 use super::{Finding, Findings, covering, name_in, without_repeated_apex};
 use crate::dns::{Name, Type};
 use crate::zone::check::Which;
@@ -9,18 +7,21 @@ use crate::zone::master::Part;
 use crate::zone::report::Level;
 use crate::zone::table::{Node, Table};
 
-/// Names below a delegation that an NS record of the zone points at.
-pub(super) struct Glue(BTreeSet<Name>);
+/// Names of the zone that an NS record of it points at: folded wire, sorted, for there may be many.
+pub(super) struct Glue(Vec<Vec<u8>>);
 
 impl Glue {
     pub(super) fn of(table: &Table) -> Self {
         let servers = table.iter().filter_map(|node| node.rrset(Type::NS)).flat_map(|rrset| rrset.rdata);
         let servers = servers.filter_map(|rdata| Name::from_wire(&rdata).ok());
-        Self(servers.filter(|name| name.is_within(table.apex())).collect())
+        let servers = servers.filter(|name| name.is_within(table.apex()));
+        let mut names: Vec<_> = servers.map(|name| name.as_wire().to_ascii_lowercase()).collect();
+        names.sort_unstable();
+        Self(names)
     }
 
     pub(super) fn is_wanted(&self, name: &Name) -> bool {
-        self.0.contains(name)
+        self.0.binary_search(&name.as_wire().to_ascii_lowercase()).is_ok()
     }
 }
 

@@ -370,11 +370,11 @@ impl Shards {
 
 /// Flags every name below a cut or DNAME of a table made just now.
 fn flag_covered(table: &mut Table) {
+    let below_apex = table.apex_node().is_some_and(|apex| apex.is_dname());
+    let is_covered = |relative: &[u8]| !relative.is_empty() && (below_apex || has_cover_above(table, relative));
     let covered: Vec<Vec<usize>> = table
         .shards()
-        .map(|shard| {
-            shard.nodes().filter(|(raw, _)| has_cover_above(table, raw.relative())).map(|(_, place)| place).collect()
-        })
+        .map(|shard| shard.nodes().filter(|(raw, _)| is_covered(raw.relative())).map(|(_, place)| place).collect())
         .collect();
     let mut covered = covered.into_iter();
     let rows = Arc::get_mut(&mut table.rows).into_iter().flatten();
@@ -383,15 +383,15 @@ fn flag_covered(table: &mut Table) {
     }
 }
 
+/// Whether a name between this one and the apex is a cut or owns a DNAME.
 fn has_cover_above(table: &Table, relative: &[u8]) -> bool {
     let covers = |node: Node<'_>| node.is_cut() || node.is_dname();
-    let full = [relative, &table.apex.wire].concat();
-    let mut front = 0;
-    while front < relative.len() {
-        front += usize::from(relative[front]) + 1;
-        if table.find(&relative[front..], hash_folded(&full[front..])).is_some_and(covers) {
-            return true;
+    let mut above = relative;
+    loop {
+        let label = above.first().map_or(0, |&length| usize::from(length) + 1);
+        above = above.get(label..).unwrap_or_default();
+        if above.is_empty() || table.at(above).is_some_and(covers) {
+            return !above.is_empty();
         }
     }
-    false
 }
