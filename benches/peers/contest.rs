@@ -35,11 +35,25 @@ impl Setting {
     /// # Errors
     /// If it does not start, with what it said.
     pub fn start(&self, server: &Server, program: &Path, zone: &Path, workers: usize) -> io::Result<Running> {
+        self.start_on(server, program, zone, workers, &self.cores.of(workers))
+    }
+
+    /// The same, on other cores.
+    ///
+    /// # Errors
+    /// If it does not start, with what it said.
+    pub fn start_on(
+        &self,
+        server: &Server,
+        program: &Path,
+        zone: &Path,
+        workers: usize,
+        cores: &[usize],
+    ) -> io::Result<Running> {
         let folder = self.empty(server.name)?;
         let place = Place { folder: &folder, zone, port: free_port(), workers };
         let command = servers::command(server, program, &place)?;
-        let cores = self.cores.of(workers);
-        Running::start(command, place.port, &folder, &cores, &self.cores, server.kind == Kind::Echo)
+        Running::start(command, place.port, &folder, cores, &self.cores, server.kind == Kind::Echo)
     }
 
     /// A new folder.
@@ -127,12 +141,18 @@ impl Sample {
     }
 }
 
-/// Counts what a server and everybody else use while `run` runs.
+/// Counts what servers and everybody else use while `run` runs.
 ///
 /// # Errors
 /// Those of `run`.
-pub fn measure(running: &Running, cores: &[usize], run: impl FnOnce() -> io::Result<Outcome>) -> io::Result<Sample> {
-    let look = || (running.times(), cpu::own_time(), cpu::busy(cores));
+pub fn measure(servers: &[&Running], cores: &[usize], run: impl FnOnce() -> io::Result<Outcome>) -> io::Result<Sample> {
+    let times = || {
+        servers
+            .iter()
+            .map(|running| running.times())
+            .fold(Times::default(), |sum, times| Times { total: sum.total + times.total, user: sum.user + times.user })
+    };
+    let look = || (times(), cpu::own_time(), cpu::busy(cores));
     let before = look();
     let began = Instant::now();
     let outcome = run()?;
@@ -242,7 +262,7 @@ impl Contest {
             ask(running, asked, way, WARM_UP, is_echo)?;
             thread::sleep(SETTLE);
         }
-        let sample = measure(running, &cores, || ask(running, asked, way, time, is_echo));
+        let sample = measure(&[running], &cores, || ask(running, asked, way, time, is_echo));
         running.pause();
         sample
     }

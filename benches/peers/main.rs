@@ -54,6 +54,8 @@ enum Mode {
     Start,
     /// As fast as answered, 192 in flight
     Udp,
+    /// The same with addresses that are there alone: all servers do the same work
+    Address,
     /// The same with random names that are not there
     Nxdomain,
     /// 50,000 queries per second: latency
@@ -71,16 +73,17 @@ enum Mode {
 }
 
 /// Zones of how many names, how many rounds, and seconds of each, unless told otherwise.
-const PROGRAMME: [(Mode, &[usize], usize, f64); 9] = [
+const PROGRAMME: [(Mode, &[usize], usize, f64); 10] = [
     (Mode::Start, &[1_000, 1_000_000], 1, 0.0),
     (Mode::Udp, &[1_000, 1_000_000], 6, 1.0),
+    (Mode::Address, &[1_000], 3, 1.0),
     (Mode::Nxdomain, &[1_000_000], 3, 1.0),
     (Mode::Paced, &[1_000], 3, 1.0),
-    (Mode::Tcp, &[1_000], 3, 1.0),
+    (Mode::Tcp, &[1_000], 3, 0.5),
     (Mode::TcpBurst, &[1_000], 3, 0.5),
     (Mode::TcpConnect, &[1_000], 3, 0.5),
-    (Mode::Workers, &[1_000], 3, 1.0),
-    (Mode::Flip, &[1_000_000], 2, 6.0),
+    (Mode::Workers, &[1_000], 3, 0.5),
+    (Mode::Flip, &[1_000_000], 2, 5.0),
 ];
 
 /// Compares failoverd with other nameservers on this machine; prints Markdown.
@@ -253,6 +256,7 @@ fn contests(setting: &Setting, field: &mut Field, works: &[Work], summaries: &mu
     for Work { mode, rounds, time } in works {
         let (title, way, extra) = match mode {
             Mode::Udp => ("UDP, 192 in flight", Way::Closed, Extra::None),
+            Mode::Address => ("UDP, addresses, 192 in flight", Way::Closed, Extra::None),
             Mode::Nxdomain => ("UDP, random names that are not there, 192 in flight", Way::Closed, Extra::None),
             Mode::Paced => ("UDP, 50,000 queries/s", Way::Paced(PACE), Extra::Latency),
             Mode::Tcp => ("TCP, 50 connections × 8", Way::Pipelined(Pace::Continuous), Extra::None),
@@ -266,13 +270,15 @@ fn contests(setting: &Setting, field: &mut Field, works: &[Work], summaries: &mu
         };
         let work = format!("{title}, {label} names");
         eprintln!("{work}");
-        let rows = if *mode == Mode::Nxdomain {
-            let mut missing = Asked::new(&world.questions(Shape::Missing, MISSING, 8));
-            missing.learn(judge)?;
-            contest.compare(setting, &mut missing, way, *rounds, *time)?
-        } else {
-            contest.compare(setting, mixed, way, *rounds, *time)?
+        let mut others = match mode {
+            Mode::Address => Some(Asked::new(&world.questions(Shape::Address, mixed.queries.len(), 9))),
+            Mode::Nxdomain => Some(Asked::new(&world.questions(Shape::Missing, MISSING, 8))),
+            _ => None,
         };
+        if let Some(others) = &mut others {
+            others.learn(judge)?;
+        }
+        let rows = contest.compare(setting, others.as_mut().unwrap_or(mixed), way, *rounds, *time)?;
         let (table, summary) = report::compared(&work, &rows, extra);
         say(&format!("\n### {work}\n\n{}{table}", measured(*rounds, *time)));
         summaries.push(summary);

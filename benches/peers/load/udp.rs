@@ -25,6 +25,8 @@ const ROOM: usize = 4 << 20;
 pub struct Plan {
     /// Each has a port of its own, so that they spread over the sockets of a server.
     pub sockets: usize,
+    /// Every other socket asks this one instead.
+    pub other: Option<SocketAddr>,
     /// Most in flight, on all sockets together.
     pub window: usize,
     /// Questions per second; as fast as they are answered if none.
@@ -39,7 +41,7 @@ pub struct Plan {
 impl Plan {
     /// A closed loop that keeps a server with one worker busy, without filling its socket.
     pub fn closed(time: Duration) -> Self {
-        Self { sockets: 4, window: 192, rate: None, time, most: u64::MAX, yields: false }
+        Self { sockets: 4, other: None, window: 192, rate: None, time, most: u64::MAX, yields: false }
     }
 
     /// So many per second, with room for as many to wait as there are IDs.
@@ -49,6 +51,7 @@ impl Plan {
 }
 
 struct Client {
+    server: SocketAddr,
     batch: Batch,
     flight: Flight,
     /// When the last reply came, or the first question was sent.
@@ -65,7 +68,7 @@ impl Client {
         let batch = Batch::new(socket.into())?;
         // It waits by itself, and we never do.
         batch.socket().set_nonblocking(true)?;
-        Ok(Self { batch, flight: Flight::new(IDS), moved: 0 })
+        Ok(Self { server, batch, flight: Flight::new(IDS), moved: 0 })
     }
 }
 
@@ -79,7 +82,8 @@ pub fn run(
     plan: &Plan,
     judge: &mut impl FnMut(u32, &[u8]) -> Judged,
 ) -> io::Result<Outcome> {
-    let mut clients = (0..plan.sockets).map(|_| Client::new(server)).collect::<io::Result<Vec<_>>>()?;
+    let of = |at: usize| plan.other.filter(|_| at % 2 == 1).unwrap_or(server);
+    let mut clients = (0..plan.sockets).map(|at| Client::new(of(at))).collect::<io::Result<Vec<_>>>()?;
     let window = plan.window / plan.sockets;
     let batch_size = BATCH.min(window);
     let mut count = Count::new(plan.time, judge);
@@ -112,7 +116,7 @@ pub fn run(
                     for _ in 0..sent {
                         let question = queries.take();
                         let id = client.flight.issue(question, now, &mut outcome.lost);
-                        client.batch.push_to(server, queries.stamp(question, id));
+                        client.batch.push_to(client.server, queries.stamp(question, id));
                     }
                     // One that is refused has no reply: it is lost.
                     client.batch.send();
