@@ -165,7 +165,9 @@ impl Batch {
             return None;
         }
         let head = &self.incoming[number].msg_hdr;
-        asked(self.controls.get(number)?.0.get(..head.msg_controllen as usize)?)
+        #[allow(clippy::unnecessary_cast, reason = "C libraries differ in the type")]
+        let length = head.msg_controllen as usize;
+        asked(self.controls.get(number)?.0.get(..length)?)
     }
 
     /// Puts a reply to datagram `number` on the pile; false if it is too long or the pile is as high as a batch.
