@@ -223,11 +223,19 @@ impl Batch {
             // SAFETY: the first `count` heads were written above and point into `self` and this frame, with true sizes;
             // `at` is below `count`. The system only reads, but for `msg_len`.
             let sent = unsafe {
-                libc::sendmmsg(self.socket.as_raw_fd(), heads[at].as_mut_ptr(), (count - at) as libc::c_uint, 0)
+                libc::sendmmsg(
+                    self.socket.as_raw_fd(),
+                    heads[at..].as_mut_ptr().cast(),
+                    (count - at) as libc::c_uint,
+                    libc::MSG_DONTWAIT as _,
+                )
             };
+            let error = || io::Error::last_os_error().kind();
             match usize::try_from(sent) {
                 Ok(sent) if sent > 0 => at += sent,
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                _ if error() == io::ErrorKind::Interrupted => {}
+                // No room for this reply, nor for the others: who waited here would answer nobody.
+                _ if error() == io::ErrorKind::WouldBlock => (at, refused) = (count, refused + count - at),
                 // The first of them was not taken; the others may be.
                 _ => (at, refused) = (at + 1, refused + 1),
             }

@@ -75,13 +75,14 @@ impl Bound {
             let workers = u32::try_from(bound.udp.len()).unwrap_or(u32::MAX);
             for (worker, socket) in bound.udp.into_iter().enumerate() {
                 let number = nameserver.threads.len();
-                nameserver.bell.as_mut().map_or(Ok(()), |bell| bell.wakes(&socket))?;
+                let batch = udp::batch(socket)?;
+                nameserver.bell.as_mut().map_or(Ok(()), |bell| bell.wakes(batch.socket()))?;
                 let mut answering = nameserver.worker(reader, &ear);
                 answering.desk.limiter = Limiter::new([seed(), seed()], workers);
                 let ours = Arc::clone(&ours);
                 nameserver.spawn(format!("udp-{number}"), move || {
                     pin(worker, workers as usize);
-                    udp::serve(socket, answering, &ours);
+                    udp::serve(batch, answering, &ours);
                 })?;
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use super::batch::{BATCH, Batch};
@@ -12,24 +13,25 @@ use super::portable::{BATCH, Batch};
 use crate::answer::{Ask, Client, Disposition, Transport, answer, reach};
 use crate::snapshot::Snapshot;
 
-/// Answers what comes in at `socket` until the bell rings. `ours` are all addresses that are listened on for UDP.
-pub(super) fn serve(socket: UdpSocket, mut worker: Worker, ours: &[SocketAddr]) {
+/// After trouble at the socket.
+const TROUBLED: Duration = Duration::from_millis(1);
+
+/// Has `socket` ready to be answered at.
+///
+/// # Errors
+/// As the system says.
+pub(super) fn batch(socket: UdpSocket) -> io::Result<Batch> {
     ignore_path_mtu(&socket);
-    let mut door = match Batch::new(socket) {
-        Ok(batch) => Door { ours, batch, asks: vec![Ask::default(); BATCH], taken: 0 },
-        Err(error) => {
-            tracing::error!(%error, "a UDP socket cannot be set up; this thread answers nothing");
-            return;
-        }
-    };
-    loop {
-        let received = door.batch.receive();
-        if worker.ear.hears() {
-            return;
-        }
-        match received {
+    Batch::new(socket)
+}
+
+/// Answers what comes in at the socket until the bell rings. `ours` are all addresses that are listened on for UDP.
+pub(super) fn serve(batch: Batch, mut worker: Worker, ours: &[SocketAddr]) {
+    let mut door = Door { ours, batch, asks: vec![Ask::default(); BATCH], read: 0, taken: 0 };
+    while !worker.ear.hears() {
+        match door.batch.receive() {
             Ok(_) => {
-                door.taken = 0;
+                (door.read, door.taken) = (0, 0);
                 worker.batch(|worker, snapshot| door.read_and_answer(worker, snapshot));
                 // What a panic has left over is answered too.
                 while door.taken < door.batch.len() {
@@ -40,9 +42,19 @@ pub(super) fn serve(socket: UdpSocket, mut worker: Worker, ours: &[SocketAddr]) 
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             // An ICMP error of an earlier reply, or no memory for this datagram: the next one is another matter.
-            Err(_) => worker.sockets.trouble += 1,
+            Err(_) => {
+                worker.sockets.trouble += 1;
+                worker.shelf.put(&worker.desk.tally, &worker.sockets);
+                pause();
+            }
         }
     }
+}
+
+/// Trouble that lasts costs little.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait for")]
+fn pause() {
+    std::thread::sleep(TROUBLED);
 }
 
 /// A socket with the queries that came in through it.
@@ -52,7 +64,8 @@ struct Door<'o> {
     batch: Batch,
     /// What they ask: as many are read as there are datagrams.
     asks: Vec<Ask>,
-    /// How many of them have been taken up.
+    /// How many of them have been read, and taken up.
+    read: usize,
     taken: usize,
 }
 
@@ -93,6 +106,7 @@ impl Door<'_> {
         let count = self.batch.len().min(self.asks.len());
         for (number, ask) in self.asks[..count].iter_mut().enumerate() {
             ask.read(self.batch.datagram(number));
+            self.read = number + 1;
         }
         reach(snapshot, &self.asks[..count]);
         self.answer(worker, snapshot);
@@ -103,6 +117,10 @@ impl Door<'_> {
         while self.taken < self.batch.len() {
             let number = self.taken;
             self.taken += 1;
+            let Some(ask) = self.asks.get_mut(number) else { continue };
+            if number >= self.read {
+                ask.read(self.batch.datagram(number));
+            }
             let client = self.batch.client(number);
             let sockets = &mut worker.sockets;
             let counter = match forged(client, || self.batch.asked(number), self.ours) {
@@ -115,7 +133,7 @@ impl Door<'_> {
                 *counter += 1;
                 continue;
             }
-            let (query, ask) = (self.batch.datagram(number), &self.asks[number]);
+            let query = self.batch.datagram(number);
             let via = Client { address: client, transport: Transport::Udp };
             let disposition = answer(query, ask, &via, snapshot, &mut worker.desk, &mut worker.reply);
             if disposition == Disposition::Send && !self.batch.push(number, worker.reply.bytes()) {

@@ -66,7 +66,7 @@ mod tests {
         let name: Vec<u8> = (0..40).collect();
         for length in 0..name.len() {
             let one = &name[..length];
-            assert!(equal(one, &one.to_vec()) && !equal(one, &name[..length + 1]));
+            assert!(equal(one, one) && !equal(one, &name[..length + 1]));
             for place in 0..length {
                 let mut other = one.to_vec();
                 other[place] ^= 1;
