@@ -18,24 +18,13 @@ const BATCH: usize = 64;
 /// Questions asked in one round.
 const ROUND: usize = 1 << 20;
 
-const SHAPES: [(&str, Shape); 8] = [
-    ("mixed", Shape::Mixed),
-    ("address", Shape::Address),
-    ("missing", Shape::Missing),
-    ("wildcard", Shape::Wildcard),
-    ("no-type", Shape::NoType),
-    ("referral", Shape::Referral),
-    ("alias", Shape::Alias),
-    ("mail", Shape::Mail),
-];
-
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
     for (size, names) in [("1k", 1_000), ("1M", 1_000_000)] {
         let world = World::new(names);
         let snapshot = world.snapshot();
         let mut group = criterion.benchmark_group(size);
-        for (label, shape) in SHAPES {
+        for (label, shape) in Shape::ALL {
             let questions = world.questions(shape, ROUND, 7);
             let queries: Vec<Vec<u8>> = questions.iter().map(|question| question.wire(1)).collect();
             group.throughput(Throughput::Elements(queries.len() as u64));

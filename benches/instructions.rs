@@ -21,20 +21,9 @@ const BATCH: usize = 64;
 /// Set for the run that is counted: how many rounds it makes.
 const COUNTED: &str = "FAILOVERD_ROUNDS";
 
-const SHAPES: [(&str, Shape); 8] = [
-    ("mixed", Shape::Mixed),
-    ("address", Shape::Address),
-    ("missing", Shape::Missing),
-    ("wildcard", Shape::Wildcard),
-    ("no-type", Shape::NoType),
-    ("referral", Shape::Referral),
-    ("alias", Shape::Alias),
-    ("mail", Shape::Mail),
-];
-
 fn main() -> ExitCode {
     let wanted = env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let chosen = SHAPES.iter().filter(|(label, _)| wanted.as_ref().is_none_or(|wanted| wanted == label));
+    let chosen = Shape::ALL.iter().filter(|(label, _)| wanted.as_ref().is_none_or(|wanted| wanted == label));
     if let Some(rounds) = env::var(COUNTED).ok().and_then(|rounds| rounds.parse().ok()) {
         chosen.for_each(|&(_, shape)| serve(shape, rounds));
         return ExitCode::SUCCESS;

@@ -49,6 +49,20 @@ pub enum Shape {
     Mail,
 }
 
+impl Shape {
+    /// Each with its label.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("mixed", Self::Mixed),
+        ("address", Self::Address),
+        ("missing", Self::Missing),
+        ("wildcard", Self::Wildcard),
+        ("no-type", Self::NoType),
+        ("referral", Self::Referral),
+        ("alias", Self::Alias),
+        ("mail", Self::Mail),
+    ];
+}
+
 /// The zone as text, and what can be asked about it.
 pub struct World {
     pub zone: String,
