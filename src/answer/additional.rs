@@ -7,7 +7,7 @@ use crate::dns::folded::Folded;
 use crate::dns::message::POINTER_MAX;
 use crate::dns::name::wire_length;
 use crate::dns::schema::targets;
-use crate::zone::table::{Node, Records, Table, hash_folded};
+use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
 
 /// Targets whose addresses are looked up for one answer, so that its cost has a bound (CVE-2024-11187).
 const TARGETS_MAX: usize = 16;
@@ -137,12 +137,7 @@ fn targets_of(rtype: Type, rdata: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[inline]
 fn local<'f>(target: &[u8], table: &Table, into: &'f mut Folded) -> Option<(&'f [u8], usize)> {
     let name = into.set(target.get(..wire_length(target).ok()?)?, &[])?;
-    let front = name.strip_suffix(table.apex_wire())?;
-    let mut at = 0;
-    while at < front.len() {
-        at += usize::from(front[at]) + 1;
-    }
-    (at == front.len()).then_some((name, at))
+    Some((name, front_of(name, table.apex_wire())?))
 }
 
 /// Silent names help nobody, and what is below a cut helps only who is sent there.

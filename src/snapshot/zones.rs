@@ -101,7 +101,7 @@ impl Zones {
     ) -> impl Iterator<Item = (&'z Arc<ZoneVersion>, Option<&'z Arc<ZoneVersion>>)> {
         let same = |index: usize, zone| before.rows.get(index).is_some_and(|(_, old)| Arc::ptr_eq(old, zone));
         let rows = self.rows.iter().enumerate().filter(move |(index, (_, zone))| !same(*index, zone));
-        rows.map(|(_, (_, zone))| (zone, before.at(zone.apex.folded().as_wire())))
+        rows.map(|(_, (_, zone))| (zone, before.at(zone.table.apex_wire())))
             .filter(|(zone, old)| old.is_none_or(|old| !Arc::ptr_eq(old, zone)))
     }
 
