@@ -183,7 +183,7 @@ impl Table {
     /// Where the name of this hash would be found.
     #[inline]
     pub fn bucket(&self, hash: u64) -> Option<Bucket<'_>> {
-        Some(Bucket { table: self, shard: self.shard(hash)?, hash })
+        Some(Bucket { shard: self.shard(hash)?, hash })
     }
 
     /// All names, in no useful order.
@@ -293,12 +293,11 @@ fn shard_index(hash: u64, bits: u8) -> usize {
 /// that of the node, which takes the bucket to be known.
 #[derive(Clone, Copy)]
 pub struct Bucket<'t> {
-    table: &'t Table,
     shard: &'t Shard,
     hash: u64,
 }
 
-impl<'t> Bucket<'t> {
+impl Bucket<'_> {
     /// Reads from the bucket line; what it returns means nothing.
     #[inline]
     pub fn touch(&self) -> u8 {
@@ -309,11 +308,6 @@ impl<'t> Bucket<'t> {
     #[inline]
     pub fn touch_node(&self) -> u8 {
         self.shard.touch_node(self.hash)
-    }
-
-    /// The node, if its name relative to the apex is this.
-    pub fn node(&self, relative: &[u8]) -> Option<Node<'t>> {
-        Some(Node { table: self.table, raw: self.table.whole(self.shard.find(relative, self.hash)?) })
     }
 }
 
