@@ -51,6 +51,12 @@ pub(super) fn glue(
     Ok(())
 }
 
+/// Types whose data holds no name: what answers them is whole.
+#[inline]
+pub(super) fn stands_alone(rtype: Type) -> bool {
+    matches!(rtype, Type::A | Type::AAAA | Type::TXT)
+}
+
 /// Addresses of the hosts that an answer names (RFC 1035 §3.3.9 for MX, RFC 2782 for SRV, RFC 9460 §4.1 for SVCB), while
 /// there is room and as far as they are in the same zone.
 #[inline]
@@ -62,7 +68,7 @@ pub(super) fn useful(
     answered: Owner<'_>,
     out: &mut Writer<'_>,
 ) {
-    if matches!(records.rtype, Type::A | Type::AAAA | Type::TXT | Type::CNAME | Type::SOA) {
+    if stands_alone(records.rtype) || matches!(records.rtype, Type::CNAME | Type::SOA) {
         return;
     }
     let mut folded = Folded::default();
@@ -136,7 +142,7 @@ fn targets_of(rtype: Type, rdata: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// not in this zone.
 #[inline]
 fn local<'f>(target: &[u8], table: &Table, into: &'f mut Folded) -> Option<(&'f [u8], usize)> {
-    let name = into.set(target.get(..wire_length(target).ok()?)?, &[])?;
+    let name = into.set(target.get(..wire_length(target).ok()?)?)?;
     Some((name, front_of(name, table.apex_wire())?))
 }
 

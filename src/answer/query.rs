@@ -158,7 +158,7 @@ impl Ask {
             }
         }
         let &[t0, t1, c0, c1] = query.get(end..)?.first_chunk()?;
-        self.hash = hash_folded(self.name.set(&query[HEADER..end], &[])?);
+        self.hash = hash_folded(self.name.set(&query[HEADER..end])?);
         self.qtype = Type(u16::from_be_bytes([t0, t1]));
         self.qclass = Class(u16::from_be_bytes([c0, c1]));
         Some(end + 4)

@@ -10,7 +10,7 @@ use crate::answer::squeeze::squeeze;
 use crate::dns::message::{HEADER, MESSAGE_MAX, OPT_LENGTH, POINTER_MAX, Rcode, flag, option, skip_name};
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
-use crate::zone::table::{RECORD_HEAD, Records};
+use crate::zone::table::{Absence, RECORD_HEAD, Records};
 
 /// The size we offer, and the most we send over UDP (RFC 9715 §3.1).
 pub const UDP_PAYLOAD: u16 = 1232;
@@ -204,6 +204,20 @@ impl<'r> Writer<'r> {
         };
         let written = write();
         self.count(section, records.count + signatures.map_or(0, |signatures| signatures.count), start, written)
+    }
+
+    /// Writes the SOA of an answer that something is not there; the apex stands at `apex` in the message.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(super) fn put_absence(&mut self, absence: &Absence, apex: usize) -> Result<(), Full> {
+        let start = self.at;
+        self.push(&absence.wire)?;
+        for &place in &absence.pointers {
+            self.reply.buffer[start + place..start + place + 2].copy_from_slice(&pointer(apex));
+        }
+        self.counts[Section::Authority as usize] += 1;
+        Ok(())
     }
 
     /// Counts the records written since `start`, or takes back what was written of them.

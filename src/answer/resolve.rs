@@ -11,7 +11,7 @@ use crate::answer::rate::Imputed;
 use crate::answer::reply::{ApexSpot, Full, HEAD, NO_APEX, Owner, Section, Writer, Written};
 use crate::dns::Type;
 use crate::dns::folded::Folded;
-use crate::dns::message::{HEADER, Opt, Rcode};
+use crate::dns::message::{HEADER, Opt, POINTER_MAX, Rcode};
 use crate::dns::name::{NAME_MAX, wire_length};
 use crate::snapshot::{Snapshot, ZoneVersion};
 use crate::zone::table::{Node, Records, Table, front_of, hash_folded};
@@ -55,28 +55,33 @@ impl<'a> Sought<'a> {
 
     /// Goes on to the name `front` followed by `rest`, whose place in the message is as in [`Sought`].
     fn go_on(&mut self, front: &[u8], rest: &[u8], at: usize, literal: usize, rest_at: usize) {
-        let target = self.target.get_or_insert_default().set(front, rest);
+        let target = self.target.get_or_insert_default().join(front, rest);
         self.hash = hash_folded(target.unwrap_or_default());
         (self.at, self.literal, self.rest) = (at, literal, rest_at);
     }
 }
 
-/// The aliases that were followed.
-struct Trail {
-    /// Hashes of the names looked for: equal ones mean a loop.
-    seen: [u64; ALIASES_MAX + 1],
-    /// Each DNAME in the answer, by the hash of its owner, and where its target stands.
-    dnames: [(u64, usize); ALIASES_MAX + 1],
+/// The DNAMEs in the answer, each by the hash of its owner, and where its target stands.
+struct Dnames {
+    list: [(u64, u16); ALIASES_MAX + 1],
+    count: usize,
 }
 
-impl Trail {
+impl Dnames {
     fn new() -> Self {
-        Self { seen: [0; ALIASES_MAX + 1], dnames: [(0, 0); ALIASES_MAX + 1] }
+        Self { list: [(0, 0); ALIASES_MAX + 1], count: 0 }
+    }
+
+    fn push(&mut self, owner: u64, target: usize) {
+        if let (Some(place), Ok(target)) = (self.list.get_mut(self.count), u16::try_from(target)) {
+            *place = (owner, target);
+            self.count += 1;
+        }
     }
 
     /// Where the target of the DNAME with this hash of its owner stands, if it is in the answer.
-    fn dname(&self, owner: u64) -> Option<usize> {
-        self.dnames.iter().find(|&&(hash, at)| hash == owner && at > 0).map(|&(_, at)| at)
+    fn target(&self, owner: u64) -> Option<usize> {
+        self.list[..self.count].iter().find(|&&(hash, _)| hash == owner).map(|&(_, at)| usize::from(at))
     }
 }
 
@@ -85,48 +90,68 @@ impl Trail {
 /// # Errors
 /// [`Full`] if an RRset that belongs into the reply found no room: it is truncated.
 pub(super) fn resolve(ask: &Ask, from: &Snapshot, out: &mut Writer<'_>) -> Result<Disposition, Full> {
+    // 2. "Search the available zones for the zone which is the nearest ancestor to QNAME."
+    let Some(zone) = zone_of(ask.name(), ask.qtype, from) else {
+        out.rcode = Rcode::REFUSED;
+        return Ok(Disposition::Send);
+    };
+    let table = &zone.table;
+    // 3. "Start matching down, label by label, in the zone."
+    let found = find(table, ask.name(), ask.hash, ask.qtype);
+    // RFC 1035 §4.1.1: AA corresponds to the name which matches the query name, or the first owner name.
+    out.is_authoritative = !matches!(found, Found::Cut { .. });
+    out.imputed = imputed(&found, ask.name().len() - table.apex_wire().len());
+    // What most ask for is there, and brings nothing along.
+    if let Found::Exact(node) | Found::Wildcard { node, .. } = found
+        && additional::stands_alone(ask.qtype)
+        && !is_signed(table, ask)
+        && let Some(records) = node.records(ask.qtype)
+    {
+        out.put(Section::Answer, &records, None, Owner { at: HEADER, name: ask.name() }, NO_APEX)?;
+        return Ok(Disposition::Send);
+    }
+    proven(ask, from, (table, found), out)
+}
+
+/// Answers with what was found, and proves what is not there.
+#[inline(never)]
+fn proven<'s>(
+    ask: &Ask,
+    from: &'s Snapshot,
+    first: (&'s Table, Found<'s>),
+    out: &mut Writer<'_>,
+) -> Result<Disposition, Full> {
     // Made when there is something to prove.
     let mut proofs = None;
-    let disposition = follow(ask, from, &mut proofs, out)?;
+    let disposition = follow(ask, from, first, &mut proofs, out)?;
     put_proofs(&mut proofs, out)?;
     Ok(disposition)
 }
 
+/// RFC 4035 §3.1: signatures and proofs of a signed zone are for who sets DO.
+#[inline]
+fn is_signed(table: &Table, ask: &Ask) -> bool {
+    table.is_signed() && ask.opt.as_ref().is_some_and(Opt::wants_dnssec)
+}
+
+/// Answers with what was found in a zone, and goes on where an alias leads.
 fn follow<'s>(
     ask: &Ask,
     from: &'s Snapshot,
+    first: (&'s Table, Found<'s>),
     proofs: &mut Option<Proofs<'s>>,
     out: &mut Writer<'_>,
 ) -> Result<Disposition, Full> {
-    let wants_dnssec = ask.opt.as_ref().is_some_and(Opt::wants_dnssec);
     let mut sought = Sought::question(ask);
-    // Made with the first alias: most answers have none.
-    let mut trail: Option<Trail> = None;
+    // Hashes of the names looked for: equal ones mean a loop.
+    let mut seen = [0; ALIASES_MAX + 1];
+    // Made with the first of them: most answers have none.
+    let mut dnames: Option<Dnames> = None;
+    let (mut table, mut found) = first;
     for alias in 0..=ALIASES_MAX {
-        if let Some(trail) = &trail
-            && trail.seen[..alias].contains(&sought.hash)
-        {
-            return Ok(Disposition::Send);
-        }
-        let asked = sought.hash;
-        // 2. "Search the available zones for the zone which is the nearest ancestor to QNAME."
-        let Some(zone) = zone_of(sought.name(), ask.qtype, from) else {
-            if alias == 0 {
-                out.rcode = Rcode::REFUSED;
-            }
-            return Ok(Disposition::Send);
-        };
-        let table = &zone.table;
+        seen[alias] = sought.hash;
         let apex_front = sought.name().len() - table.apex_wire().len();
-        // RFC 4035 §3.1: signatures and proofs of a signed zone, for who sets DO.
-        let signed = wants_dnssec && table.is_signed();
-        // 3. "Start matching down, label by label, in the zone."
-        let found = find(table, sought.name(), sought.hash, ask.qtype);
-        // RFC 1035 §4.1.1: AA corresponds to the name which matches the query name, or the first owner name.
-        if alias == 0 {
-            out.is_authoritative = !matches!(found, Found::Cut { .. });
-            out.imputed = imputed(&found, apex_front);
-        }
+        let signed = is_signed(table, ask);
         match found {
             // 3a. "The whole of QNAME is matched", or 3c. "the * label": the owner is QNAME then, not the wildcard.
             Found::Exact(node) | Found::Wildcard { node, .. } => {
@@ -149,7 +174,7 @@ fn follow<'s>(
                 if let Some(records) = asked_for(node, ask.qtype) {
                     // RFC 2181 §5: the DNAME that led here, and is asked for, is in the answer already.
                     if ask.qtype == Type::DNAME
-                        && trail.as_ref().is_some_and(|trail| trail.dname(sought.hash).is_some())
+                        && dnames.as_ref().is_some_and(|dnames| dnames.target(sought.hash).is_some())
                     {
                         return Ok(Disposition::Send);
                     }
@@ -167,8 +192,8 @@ fn follow<'s>(
                     return Ok(Disposition::Send);
                 }
                 // 3a. "If the data at the node is a CNAME, and QTYPE doesn't match CNAME, copy the CNAME RR into the
-                // answer section, change QNAME to the canonical name, and go back to step 1." What signs and proves the
-                // CNAME itself stands beside it (RFC 4035 §2.5).
+                // answer section, change QNAME to the canonical name …" What signs and proves the CNAME itself stands
+                // beside it (RFC 4035 §2.5).
                 let cname = if is_beside_cname(ask.qtype) { None } else { alias_of(node, Type::CNAME) };
                 let Some((records, target)) = cname else {
                     // "The QNAME exists, but not the QTYPE": NODATA (RFC 2308 §2.2).
@@ -184,7 +209,6 @@ fn follow<'s>(
                 if let Some(encloser) = expanded.filter(|_| signed) {
                     gather(proofs, Claim::Expanded { encloser }, table, &sought);
                 }
-                trail.get_or_insert_with(Trail::new).seen[alias] = asked;
                 let (at, literal) = alias_place(&records, written, apex);
                 sought.go_on(target, &[], at, literal, apex.at);
             }
@@ -195,16 +219,16 @@ fn follow<'s>(
                 };
                 let owner = sought.suffix(front);
                 let owner_hash = hash_folded(owner.name);
-                let trail = trail.get_or_insert_with(Trail::new);
-                let target_at = match trail.dname(owner_hash) {
+                let dnames = dnames.get_or_insert_with(Dnames::new);
+                let target_at = match dnames.target(owner_hash) {
                     Some(at) => at,
                     None => {
                         let signatures = signatures(node, Type::DNAME, signed);
-                        out.put(Section::Answer, &records, signatures.as_ref(), owner, NO_APEX)?.head + HEAD
+                        let at = out.put(Section::Answer, &records, signatures.as_ref(), owner, NO_APEX)?.head + HEAD;
+                        dnames.push(owner_hash, at);
+                        at
                     }
                 };
-                trail.seen[alias] = asked;
-                trail.dnames[alias] = (owner_hash, target_at);
                 // "If the name is longer than 255 octets, the RCODE is YXDOMAIN" (§2.2).
                 if front + target.len() > NAME_MAX {
                     out.rcode = Rcode::YXDOMAIN;
@@ -249,6 +273,13 @@ fn follow<'s>(
                 return negative(Claim::NoName { encloser: front }, table, &sought, signed, proofs, out);
             }
         }
+        // "… and go back to step 1": it leads round, out of our zones, or on.
+        let leads_round = seen[..=alias].contains(&sought.hash);
+        let Some(zone) = zone_of(sought.name(), ask.qtype, from).filter(|_| !leads_round) else {
+            break;
+        };
+        table = &zone.table;
+        found = find(table, sought.name(), sought.hash, ask.qtype);
     }
     Ok(Disposition::Send)
 }
@@ -330,9 +361,11 @@ fn negative<'s>(
     proofs: &mut Option<Proofs<'s>>,
     out: &mut Writer<'_>,
 ) -> Result<Disposition, Full> {
-    let apex_length = table.apex_wire().len();
-    let owner = sought.suffix(sought.name().len() - apex_length);
-    if let Some(node) = table.apex_node()
+    let owner = sought.suffix(sought.name().len() - table.apex_wire().len());
+    let is_named = owner.at <= POINTER_MAX && out.has_name(owner.at, table.apex_wire());
+    if let Some(absence) = table.absence().filter(|_| is_named && !signed) {
+        out.put_absence(absence, owner.at)?;
+    } else if let Some(node) = table.apex_node()
         && let Some(records) = node.records(Type::SOA)
     {
         let apex = apex_spot(&records, table, owner, out);

@@ -31,21 +31,42 @@ impl Folded {
         self.length = 0;
     }
 
-    /// Becomes the name `front` followed by `rest`; `None`, and no name, if that has over 255 bytes.
+    /// Becomes this name; `None`, and no name, if that has over 255 bytes.
     #[inline]
-    pub fn set(&mut self, front: &[u8], rest: &[u8]) -> Option<&[u8]> {
+    pub fn set(&mut self, name: &[u8]) -> Option<&[u8]> {
+        self.length = 0;
+        let length = u8::try_from(name.len()).ok()?;
+        let (whole, rest) = name.as_chunks::<STRIDE>();
+        let mut into = self.bytes.as_chunks_mut::<STRIDE>().0.iter_mut();
+        for (stride, into) in whole.iter().zip(&mut into) {
+            *into = fold(*stride);
+        }
+        if let Some(into) = into.next() {
+            into[..rest.len()].copy_from_slice(rest);
+            *into = fold(*into);
+        }
+        self.length = length;
+        Some(self.as_wire())
+    }
+
+    /// Becomes the name `front` followed by `rest`; `None`, and no name, if that has over 255 bytes.
+    pub fn join(&mut self, front: &[u8], rest: &[u8]) -> Option<&[u8]> {
         self.length = 0;
         let length = u8::try_from(front.len() + rest.len()).ok()?;
         self.bytes[..front.len()].copy_from_slice(front);
         self.bytes[front.len()..usize::from(length)].copy_from_slice(rest);
         self.length = length;
-        // Length bytes are below `A`, so that folding may run over the whole name; and behind it, over what means nothing.
-        let end = usize::from(length).next_multiple_of(STRIDE);
-        for stride in self.bytes[..end].as_chunks_mut::<STRIDE>().0 {
-            stride.make_ascii_lowercase();
-        }
+        self.bytes[..usize::from(length)].make_ascii_lowercase();
         Some(self.as_wire())
     }
+}
+
+/// All of it in lower case. Length bytes are below `A`, so that folding may run over a whole name; and behind it, over
+/// what means nothing.
+#[inline]
+fn fold(mut stride: [u8; STRIDE]) -> [u8; STRIDE] {
+    stride.make_ascii_lowercase();
+    stride
 }
 
 #[cfg(test)]
@@ -63,7 +84,8 @@ mod tests {
             for (front, rest) in names {
                 let whole = [&front[..], &rest].concat().to_ascii_lowercase();
                 let wanted = (whole.len() <= NAME_MAX).then_some(&whole[..]);
-                prop_assert_eq!(folded.set(&front, &rest), wanted);
+                prop_assert_eq!(folded.join(&front, &rest), wanted);
+                prop_assert_eq!(folded.set(&[&front[..], &rest].concat()), wanted);
                 prop_assert_eq!(folded.as_wire(), wanted.unwrap_or_default());
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::dns::{Name, Serial};
-use crate::zone::table::{Table, hash_folded};
+use crate::zone::table::{Table, front_of_folded, hash_folded};
 
 /// One version of one zone: what a transfer would send.
 #[derive(Clone, Debug)]
@@ -61,6 +61,9 @@ impl Zones {
     /// The deepest zone that holds `name`, given as folded wire, and how many bytes of it stand before the apex.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<(&Arc<ZoneVersion>, usize)> {
+        if let [(_, only)] = &self.rows[..] {
+            return front_of_folded(name, only.table.apex_wire()).map(|front| (only, front));
+        }
         let mut front = 0;
         loop {
             let suffix = name.get(front..)?;

@@ -38,6 +38,7 @@
 //! **A signed zone** has its signatures beside the RRsets they cover, and one thing more: the names of its NSEC, or the
 //! hashes of its NSEC3, in order (see [`Denial`]), made anew when one of those records changes.
 
+mod absence;
 mod apart;
 mod build;
 mod change;
@@ -55,12 +56,13 @@ use std::sync::Arc;
 use crate::dns::name::NAME_MAX;
 use crate::dns::{Name, Serial, Type};
 
+pub use absence::Absence;
 pub use apart::{Holding, Spot};
 pub use build::{Builder, Oddity, PushError};
 pub(crate) use denial::parameters_of;
 pub use denial::{Denial, HASH_LENGTH, Hashes, Names};
 pub use hash::hash_folded;
-pub use node::{RECORD_HEAD, Records, front_of, tails_of};
+pub use node::{RECORD_HEAD, Records, front_of, front_of_folded, tails_of};
 
 use apart::Apart;
 use node::Raw;
@@ -83,6 +85,7 @@ pub struct Table {
     names: usize,
     records: usize,
     apart: Apart,
+    absence: Option<Arc<Absence>>,
     /// Of a signed zone only.
     denial: Option<Arc<Denial>>,
 }
@@ -210,6 +213,20 @@ impl Table {
         })
     }
 
+    /// The SOA that says that something is not there; `None` if it has none.
+    #[inline]
+    pub fn absence(&self) -> Option<&Absence> {
+        self.absence.as_deref()
+    }
+
+    /// Renders [`Table::absence`] anew if the SOA is not what it was.
+    fn settle_absence(&mut self) {
+        let absence = self.apex_node().and_then(Absence::of);
+        if self.absence.as_deref() != absence.as_ref() {
+            self.absence = absence.map(Arc::new);
+        }
+    }
+
     /// True if the SOA is signed: what is served of the zone then has its signatures.
     #[inline]
     pub fn is_signed(&self) -> bool {
@@ -297,17 +314,32 @@ pub struct Bucket<'t> {
     hash: u64,
 }
 
-impl Bucket<'_> {
+impl<'t> Bucket<'t> {
     /// Reads from the bucket line; what it returns means nothing.
     #[inline]
     pub fn touch(&self) -> u8 {
         self.shard.touch_bucket(self.hash)
     }
 
-    /// Reads from the lines of the node that the bucket leads to; what it returns means nothing.
+    /// The node the bucket leads to, if there is one.
     #[inline]
-    pub fn touch_node(&self) -> u8 {
-        self.shard.touch_node(self.hash)
+    pub fn place(&self) -> Option<Place<'t>> {
+        Some(Place { shard: self.shard, at: self.shard.node_at(self.hash)? })
+    }
+}
+
+/// Where the node of a name stands, or, seldom, that of another one with the same tag.
+#[derive(Clone, Copy)]
+pub struct Place<'t> {
+    shard: &'t Shard,
+    at: usize,
+}
+
+impl Place<'_> {
+    /// Reads from the lines of the node; what it returns means nothing.
+    #[inline]
+    pub fn touch(&self) -> u8 {
+        self.shard.touch_node(self.at)
     }
 }
 

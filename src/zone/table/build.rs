@@ -189,6 +189,7 @@ impl Builder {
         if has_covers {
             flag_covered(&mut table);
         }
+        table.settle_absence();
         table.denial = Denial::of(&table).map(Arc::new);
         oddities.sort_unstable();
         (table, oddities)
@@ -363,6 +364,7 @@ impl Shards {
             names: self.names,
             records,
             apart: Apart::default(),
+            absence: None,
             denial: None,
         }
     }

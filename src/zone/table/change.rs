@@ -30,6 +30,7 @@ impl Table {
         }
         edit.flag_covered();
         let mut table = edit.finish();
+        table.settle_absence();
         table.denial =
             if changes.iter().any(moves_denial) { Denial::of(&table).map(Arc::new) } else { self.denial.clone() };
         table

@@ -17,6 +17,7 @@
 use crate::dns::name::wire_length;
 use crate::dns::{Class, Type};
 use crate::zone::table::apart::Spot;
+use crate::zone::table::hash::equal;
 
 /// NS below the apex: a zone cut (RFC 1034 §4.2).
 pub(super) const CUT: u8 = 1;
@@ -42,7 +43,7 @@ const APART: u8 = EMPTY | HASHED;
 /// Owner pointer, type, class, TTL and RDLENGTH of a stored record, in bytes.
 pub const RECORD_HEAD: usize = 12;
 /// A pointer to the question's name, which stands behind the header of every reply.
-const OWNER: [u8; 2] = [0xc0, 0x0c];
+pub(super) const OWNER: [u8; 2] = [0xc0, 0x0c];
 /// Marks the bytes of a head as those of signatures. An RRset has far fewer bytes than this.
 const SIGNATURES: u32 = 1 << 31;
 
@@ -116,17 +117,28 @@ pub fn tails_of(rtype: Type) -> usize {
 
 /// How many bytes of `name` (which may go on behind its end) stand before `apex`; `None` if it is not within it.
 pub fn front_of(name: &[u8], apex: &[u8]) -> Option<usize> {
-    let length = wire_length(name).ok()?;
-    let front = length.checked_sub(apex.len())?;
-    // Mostly they are the same bytes, which is quicker to see.
-    if &name[front..length] != apex && !name[front..length].eq_ignore_ascii_case(apex) {
-        return None;
-    }
+    let name = &name[..wire_length(name).ok()?];
+    front_of_folded(name, apex).or_else(|| {
+        let front = name.len().checked_sub(apex.len())?;
+        (name[front..].eq_ignore_ascii_case(apex) && has_label_at(name, front)).then_some(front)
+    })
+}
+
+/// The same of a whole wire name in the case of `apex`.
+#[inline]
+pub fn front_of_folded(name: &[u8], apex: &[u8]) -> Option<usize> {
+    let front = name.len().checked_sub(apex.len())?;
+    (equal(&name[front..], apex) && has_label_at(name, front)).then_some(front)
+}
+
+/// True if a label of the wire name begins at `place`.
+#[inline]
+fn has_label_at(name: &[u8], place: usize) -> bool {
     let mut at = 0;
-    while at < front {
+    while at < place {
         at += usize::from(name[at]) + 1;
     }
-    (at == front).then_some(front)
+    at == place
 }
 
 /// Reads a node's bytes. Every read is checked, and bytes that are no node read as an empty one.

@@ -1,6 +1,6 @@
 //! About 256 names in one allocation of cache lines: buckets first, then nodes.
 //!
-//! A bucket line holds 16 tags (16 bits of the hash) and 16 offsets of nodes. What finds its line full goes on to the
+//! A bucket line holds 16 tags (15 bits of the hash) and 16 offsets of nodes. What finds its line full goes on to the
 //! next one. Offsets count units of 8 bytes; a shard with more than 512 KiB of data counts in bigger ones, so that
 //! RRsets of any size find room.
 
@@ -21,17 +21,28 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The slots, as bits, whose tag is that of `hash` and which are taken: compared all at once, without a branch.
+    /// The slots, as bits, whose tag is that of `hash`: compared all at once, without a branch.
     #[inline]
     fn alike(&self, hash: u64) -> u16 {
-        let mut alike = 0;
-        for slot in 0..SLOTS {
-            alike |= u16::from(self.tags[slot] == hash as u16 && self.offsets[slot] != 0) << slot;
+        let tag = tag_of(hash);
+        let mut alike = BITS;
+        for (bit, &stored) in alike.iter_mut().zip(&self.tags) {
+            *bit &= if stored == tag { u16::MAX } else { 0 };
         }
-        alike
+        alike.into_iter().fold(0, |all, one| all | one)
     }
 }
 
+/// The bit of each slot.
+const BITS: [u16; SLOTS] = {
+    let mut bits = [0; SLOTS];
+    let mut slot = 0;
+    while slot < SLOTS {
+        bits[slot] = 1 << slot;
+        slot += 1;
+    }
+    bits
+};
 /// Bytes of a cache line.
 const LINE: usize = size_of::<Line>();
 /// Nodes a bucket line points to.
@@ -77,7 +88,7 @@ impl Shard {
             }
             let line = &mut lines[bucket];
             let slot = line.offsets.iter().position(|&offset| offset == 0).unwrap_or(SLOTS - 1);
-            (line.tags[slot], line.offsets[slot]) = (*hash as u16, offset);
+            (line.tags[slot], line.offsets[slot]) = (tag_of(*hash), offset);
             bytemuck::must_cast_slice_mut::<Line, u8>(&mut lines)[at..at + range.len()]
                 .copy_from_slice(&data[range.clone()]);
             at += range.len();
@@ -124,18 +135,19 @@ impl Shard {
         self.lines.get(bucket_of(hash, self.buckets())).map_or(0, |line| line.tags[0] as u8)
     }
 
-    /// Reads a byte of each of the two first lines of the node that the bucket line leads to.
+    /// Where the node begins that the bucket line leads to first.
     #[inline]
-    pub(super) fn touch_node(&self, hash: u64) -> u8 {
-        let node = || {
-            let line = self.lines.get(bucket_of(hash, self.buckets()))?;
-            let slot = line.alike(hash).trailing_zeros() as usize;
-            Some(usize::from(*line.offsets.get(slot)?) << self.unit_shift)
-        };
-        node().map_or(0, |at| {
-            let byte = |at: usize| self.bytes().get(at).copied().unwrap_or(0);
-            byte(at) ^ byte(at + LINE)
-        })
+    pub(super) fn node_at(&self, hash: u64) -> Option<usize> {
+        let line = self.lines.get(bucket_of(hash, self.buckets()))?;
+        let slot = line.alike(hash).trailing_zeros() as usize;
+        Some(usize::from(*line.offsets.get(slot)?) << self.unit_shift)
+    }
+
+    /// Reads a byte of each of the two first lines of the node that begins there.
+    #[inline]
+    pub(super) fn touch_node(&self, at: usize) -> u8 {
+        let byte = |at: usize| self.bytes().get(at).copied().unwrap_or(0);
+        byte(at) ^ byte(at + LINE)
     }
 
     /// All nodes in the order they were built in, and where their bytes stand.
@@ -181,6 +193,12 @@ impl Shard {
 
 fn bucket_count(names: usize) -> usize {
     names / LOAD + 1
+}
+
+/// The tag by the lowest bits of the hash; never 0, which stands in slots that are free.
+#[inline]
+fn tag_of(hash: u64) -> u16 {
+    hash as u16 | 1
 }
 
 /// The bucket by the middle bits of the hash: the top ones chose the shard, the lowest are the tag.
