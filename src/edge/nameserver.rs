@@ -334,7 +334,7 @@ mod tests {
     fn is_closed(stream: &mut TcpStream) -> bool {
         match stream.read(&mut [0]) {
             Ok(count) => count == 0,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
         }
     }
 
