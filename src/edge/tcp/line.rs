@@ -1,5 +1,6 @@
-//! Lines of numbered places. Joining, leaving and asking who is first are a few writes or reads each, and take no memory
-//! but the links of the places.
+//! Lines that numbered places stand in: joining, leaving and asking who is first are a few reads or writes each.
+//!
+//! They take no memory but the links of the places, so that a connection that comes and goes allocates nothing for them.
 
 /// Stands for nobody.
 const NOBODY: u32 = u32::MAX;
