@@ -121,6 +121,7 @@ impl Stream {
                 if self.outgoing.is_empty() {
                     self.offered = at.now.moment;
                 }
+                self.outgoing.reserve(PREFIX + out.bytes().len());
                 self.outgoing.extend_from_slice(&(out.bytes().len() as u16).to_be_bytes());
                 self.outgoing.extend_from_slice(out.bytes());
             }

@@ -1,4 +1,5 @@
-//! Datagrams of one socket, up to 64 with each call to the system: recvmmsg(2) and sendmmsg(2).
+//! Datagrams of one socket, up to 64 with each call to the system: recvmmsg(2) and sendmmsg(2). And the socket options
+//! that no library sets safely.
 //!
 //! The only file with `unsafe`. Its two rules: what the system is given to fill are plain bytes or C structures for which
 //! all bytes are values, and every pointer is made anew for each call from memory that the batch owns and that is not
@@ -7,8 +8,8 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::{self, addr_of};
 use std::time::Duration;
 
@@ -249,16 +250,21 @@ impl Batch {
 fn tell_address(socket: &UdpSocket, is_v4: bool) -> io::Result<()> {
     let (level, option) =
         if is_v4 { (libc::IPPROTO_IP, libc::IP_PKTINFO) } else { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) };
-    let yes: libc::c_int = 1;
+    set(socket.as_raw_fd(), level, option, 1)
+}
+
+/// Has the system keep a connection to itself until its client has sent something, or for a second (tcp(7)).
+///
+/// # Errors
+/// As the system says.
+pub(super) fn defer_accept(listener: &TcpListener) -> io::Result<()> {
+    set(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1)
+}
+
+fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the option's value is an int, whose address and size these are.
     let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            addr_of!(yes).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
+        libc::setsockopt(socket, level, option, addr_of!(value).cast(), size_of::<libc::c_int>() as libc::socklen_t)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -7,12 +7,11 @@
 //! Every worker has a listener of its own on each address (`SO_REUSEPORT`): the system spreads the connections evenly,
 //! which makes an equal share of the cap for all as good as the whole, and no thread waits for another; what one client
 //! has is counted for all threads together, since few connections never spread evenly. A connection is read
-//! as soon as it is accepted. `TCP_DEFER_ACCEPT`, which would save one turn of the loop, is not used: it takes `unsafe`
-//! to set, it hides clients that connect and wait for a second, and the connections it holds back fill the queue that
-//! new ones have to pass, where nobody can evict them.
+//! as soon as it is accepted, and mostly answered then: the kernel hands it over with its first query.
 
 mod clients; //    how many connections each client has
 mod connection; // a socket and its machine
+mod line; //       orders in which each step is a few writes
 mod room; //       who is in, and who has to go
 mod tls; //        TLS in between
 

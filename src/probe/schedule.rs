@@ -30,7 +30,7 @@ const FIRST_ROUND: Duration = Duration::from_secs(1);
 /// Where they are many, they are this far apart on average: a herd of them would be slow by itself.
 const FIRST_APART: Duration = Duration::from_millis(1);
 /// Scheduled probes that start at once, at most. More are due together only after a machine slept or stood still; the
-/// others wait for their next place on the grid: a herd would be slow by itself, and confirmed for it.
+/// others are spread as first probes are: a herd would be slow by itself, and confirmed for it.
 const AT_ONCE: usize = 256;
 /// A probe that has not come back this long after twice its timeout never will: the watch is asked again.
 const LOST_AFTER: Duration = Duration::from_secs(5);
@@ -163,12 +163,11 @@ impl Schedule {
         self.by_epoch.clear();
         let found: Vec<_> = watches.iter().map(|(key, _)| former.get_mut(key).and_then(VecDeque::pop_front)).collect();
         let new = u32::try_from(found.iter().filter(|found| found.is_none()).count()).unwrap_or(u32::MAX);
-        let first_round = FIRST_ROUND.max(FIRST_APART.saturating_mul(new));
         let mut continued = Vec::new();
         for ((index, &(ref key, timing)), found) in (0..).zip(watches).zip(found) {
             let (before, mut entry) = match found {
                 Some((before, entry)) => (Some(WatchId(before)), entry),
-                None => (None, self.fresh(key.clone(), timing, first_round, now)),
+                None => (None, self.fresh(key.clone(), timing, new, now)),
             };
             if timing.every < entry.timing.every {
                 entry.next = entry.next.min(grid(key, timing.every, now));
@@ -183,14 +182,10 @@ impl Schedule {
         continued
     }
 
-    fn fresh(&mut self, key: Key, timing: Timing, first_round: Duration, now: Moment) -> Entry {
+    /// A watch that nobody has asked yet, one of so many.
+    fn fresh(&mut self, key: Key, timing: Timing, many: u32, now: Moment) -> Entry {
         self.last_epoch += 1;
-        let within = u64::try_from(first_round.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let next = if first_round < timing.every {
-            now + Duration::from_nanos(key.spread().rotate_left(32) % within)
-        } else {
-            grid(&key, timing.every, now)
-        };
+        let next = scattered(&key, timing.every, many, now);
         Entry {
             key,
             timing,
@@ -238,11 +233,12 @@ impl Schedule {
             self.queue.pop_first();
             ripe.push(index);
         }
+        let many = u32::try_from(ripe.len()).unwrap_or(u32::MAX);
         let mut starts = Vec::new();
         for index in ripe {
             let entry = &mut self.entries[index as usize];
             entry.queued = None;
-            let ready = entry.due(now, starts.len() < AT_ONCE).into_iter();
+            let ready = entry.due(now, starts.len() < AT_ONCE, many).into_iter();
             starts.extend(ready.map(|(purpose, due)| Start { watch: WatchId(index), purpose, due }));
             self.requeue(index);
         }
@@ -351,8 +347,8 @@ impl Entry {
             .then(|| open.start + patience.max(self.timing.confirm).min(self.timing.race_span()))
     }
 
-    /// What starts now; a scheduled probe only if there `is_room`, else it waits for its next turn.
-    fn due(&mut self, now: Moment, is_room: bool) -> Vec<(Purpose, Moment)> {
+    /// What starts now; a scheduled probe only if there `is_room`, else soon, as one of so `many`.
+    fn due(&mut self, now: Moment, is_room: bool, many: u32) -> Vec<(Purpose, Moment)> {
         self.give_up_lost(now);
         let mut starts = Vec::new();
         if let Some(open) = self.scheduled {
@@ -364,8 +360,10 @@ impl Entry {
             if is_room {
                 self.scheduled = Some(Open { start: now, raced: false });
                 starts.push((Purpose::Scheduled, self.next));
+                self.next = grid(&self.key, self.timing.every, now);
+            } else {
+                self.next = scattered(&self.key, self.timing.every, many, now);
             }
-            self.next = grid(&self.key, self.timing.every, now);
         }
         while self.has_room()
             && let Some(race) = &mut self.race
@@ -495,6 +493,17 @@ impl Entry {
             _ => {}
         }
     }
+}
+
+/// When one of so `many` starts that might all start now: within a round of them, or at its place on the grid where
+/// the interval is shorter than that.
+fn scattered(key: &Key, every: Duration, many: u32, now: Moment) -> Moment {
+    let round = FIRST_ROUND.max(FIRST_APART.saturating_mul(many));
+    if round >= every {
+        return grid(key, every, now);
+    }
+    let within = u64::try_from(round.as_nanos()).unwrap_or(u64::MAX).max(1);
+    now + Duration::from_nanos(key.spread().rotate_left(32) % within)
 }
 
 /// The first scheduled start after `now`: one per `every`, at an offset given by the key.

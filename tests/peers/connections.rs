@@ -235,7 +235,9 @@ fn without_descriptors_it_answers_and_recovers() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit { current: Some(eighth_free), maximum };
     let before = prlimit(pid, Resource::Nofile, limit).expect("a limit on our own child");
-    let crowd: Vec<_> = (0..100).map(|number| connect(source(number), daemon.dns).expect("a connection")).collect();
+    let mut crowd: Vec<_> = (0..100).map(|number| connect(source(number), daemon.dns).expect("a connection")).collect();
+    // Who says nothing at all is let in after a second.
+    crowd.iter_mut().for_each(|stream| stream.write_all(&[0]).expect("the beginning of a query"));
     for id in 0..20 {
         assert_eq!(daemon.addresses(NAME).expect("an answer over UDP"), [ADDRESS]);
         let mut stream = connect(source(200), daemon.dns).expect("a connection");

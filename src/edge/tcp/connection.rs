@@ -1,12 +1,12 @@
 //! One connection: a [`Wire`] that carries bytes, and the machine that knows what they mean.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, acceptfrom_with};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, acceptfrom_with, recv, send};
 use socket2::SockRef;
 
 use super::tls::Session;
@@ -39,7 +39,7 @@ impl Wire {
     /// Takes in what the client sent, in plain text; none of it is the end.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.read(buffer),
+            Self::Plain(socket) => Ok(recv(&*socket, buffer, RecvFlags::empty())?.0),
             Self::Tls(session) => session.receive(buffer),
         }
     }
@@ -47,7 +47,7 @@ impl Wire {
     /// Sends plain text; how much of it was taken.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.write(bytes),
+            Self::Plain(socket) => Ok(send(&*socket, bytes, SendFlags::NOSIGNAL)?),
             Self::Tls(session) => session.send(bytes),
         }
     }

@@ -1,7 +1,7 @@
 //! Who is in, and who has to go: the caps, the order in which connections make room, and their deadlines.
 //!
-//! Nothing here goes through all connections. Each stands in two orders: by when it was last of use, among all and
-//! among its client's, and by when it is to be looked at next. Both are put right only when they are off by more than
+//! Nothing here goes through all connections. Each stands in two orders: by when it was last of use, in a line of all and
+//! in one of its client's, and by when it is to be looked at next. Both are put right only when they are off by more than
 //! [`COARSE`] or too late, so that a busy connection seldom moves in them.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use rustix::fd::OwnedFd;
 use super::CONNECTIONS;
 use super::clients::Clients;
 use super::connection::{Closed, Connection};
+use super::line::{Line, Links};
 use crate::config::Answering;
 use crate::edge::nameserver::Worker;
 use crate::snapshot::Snapshot;
@@ -54,10 +55,30 @@ impl Share {
 
 /// By moment, then by place.
 type Order = BTreeSet<(Moment, u32)>;
-/// By use, then by place.
-type Uses = BTreeSet<(Use, u32)>;
-/// Whether it is open, and when it was last of use: who is still shaking hands makes room before all who are not.
+/// Whether it is open, and when it was last of use.
 type Use = (bool, Moment);
+
+/// Who was last of use longest ago stands first. Who is still shaking hands makes room before all who are not.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Uses {
+    shaking_hands: Line,
+    open: Line,
+}
+
+impl Uses {
+    fn first(self) -> Option<u32> {
+        self.shaking_hands.first().or(self.open.first())
+    }
+
+    fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// The line of those who are open, or of those who are not.
+    fn line(&mut self, is_open: bool) -> &mut Line {
+        if is_open { &mut self.open } else { &mut self.shaking_hands }
+    }
+}
 
 /// The connections of one thread.
 pub(super) struct Room {
@@ -65,10 +86,12 @@ pub(super) struct Room {
     places: Vec<Option<Place>>,
     /// Numbers of places that are empty.
     empty: Vec<u32>,
-    /// Who was last of use longest ago first.
-    used: Uses,
+    count: usize,
+    uses: Uses,
+    links: Links,
     /// The same, client by client.
     clients: BTreeMap<IpAddr, Uses>,
+    clients_links: Links,
     /// Who is to be looked at next, whatever happens.
     due: Order,
 }
@@ -88,15 +111,18 @@ impl Room {
             share,
             places: Vec::new(),
             empty: Vec::new(),
-            used: Uses::new(),
+            count: 0,
+            uses: Uses::default(),
+            links: Links::default(),
             clients: BTreeMap::new(),
+            clients_links: Links::default(),
             due: Order::new(),
         }
     }
 
     /// How many are in.
     pub(super) fn count(&self) -> usize {
-        self.used.len()
+        self.count
     }
 
     /// When [`Room::expire`] has something to do.
@@ -110,12 +136,12 @@ impl Room {
         let by = &snapshot.answering;
         while let Some(own) = self.clients.get(&client)
             && self.share.clients.count(client) >= by.streams.per_client
-            && let Some(&(_, at)) = own.first()
+            && let Some(at) = own.first()
         {
             self.close(at, Closed::ClientFull, worker);
         }
         while self.count() >= self.share.connections(by)
-            && let Some(&(_, at)) = self.used.first()
+            && let Some(at) = self.uses.first()
         {
             self.close(at, Closed::Full, worker);
         }
@@ -123,7 +149,7 @@ impl Room {
 
     /// Closes who has been idle for longest; false if nobody is in.
     pub(super) fn evict_one(&mut self, worker: &mut Worker) -> bool {
-        let Some(&(_, at)) = self.used.first() else {
+        let Some(at) = self.uses.first() else {
             return false;
         };
         self.close(at, Closed::NoDescriptors, worker);
@@ -140,6 +166,8 @@ impl Room {
     ) {
         let at = self.empty.pop().unwrap_or_else(|| {
             self.places.push(None);
+            self.links.add();
+            self.clients_links.add();
             (self.places.len() - 1) as u32
         });
         let interest = connection.interest();
@@ -151,8 +179,9 @@ impl Room {
         }
         let (client, used) = (connection.client(), connection.used());
         let (due, _) = connection.deadline(&snapshot.answering);
-        self.used.insert((used, at));
-        self.clients.entry(client).or_default().insert((used, at));
+        self.count += 1;
+        self.uses.line(used.0).join(at, &mut self.links);
+        self.clients.entry(client).or_default().line(used.0).join(at, &mut self.clients_links);
         self.due.insert((due, at));
         self.share.clients.add(client);
         self.places[at as usize] = Some(Place { connection: Some(connection), client, used, due, interest });
@@ -201,11 +230,11 @@ impl Room {
         }
         let used = connection.used();
         if used.0 != place.used.0 || used.1.since(place.used.1) >= COARSE {
-            self.used.remove(&(place.used, at));
-            self.used.insert((used, at));
+            self.uses.line(place.used.0).leave(at, &mut self.links);
+            self.uses.line(used.0).join(at, &mut self.links);
             if let Some(own) = self.clients.get_mut(&place.client) {
-                own.remove(&(place.used, at));
-                own.insert((used, at));
+                own.line(place.used.0).leave(at, &mut self.clients_links);
+                own.line(used.0).join(at, &mut self.clients_links);
             }
             place.used = used;
         }
@@ -275,9 +304,10 @@ impl Room {
         if let Some(connection) = &place.connection {
             connection.give_up(why);
         }
-        self.used.remove(&(place.used, at));
+        self.count -= 1;
+        self.uses.line(place.used.0).leave(at, &mut self.links);
         if let Some(own) = self.clients.get_mut(&place.client) {
-            own.remove(&(place.used, at));
+            own.line(place.used.0).leave(at, &mut self.clients_links);
             if own.is_empty() {
                 self.clients.remove(&place.client);
             }

@@ -378,6 +378,23 @@ fn after_a_sleep_there_is_no_herd() {
     assert_eq!(seconds.iter().sum::<usize>(), watches.len(), "each once in the interval that follows");
 }
 
+#[test]
+fn after_a_sleep_long_intervals_are_not_waited_for_once_more() {
+    let timing = Timing { every: Duration::from_secs(3600), ..USUAL };
+    let watches: Vec<_> = (0..3000).map(|number| (key(number), timing)).collect();
+    let mut schedule = Schedule::new();
+    schedule.arrange(&watches, at(0));
+    let awake = at(24 * 3_600_000);
+    let mut asked = BTreeSet::new();
+    for tick in 0..400 {
+        let starts = schedule.due(awake + ms(tick * 10)).into_iter();
+        let scheduled: Vec<_> = starts.filter(|start| start.purpose == Purpose::Scheduled).collect();
+        assert!(scheduled.len() <= AT_ONCE);
+        asked.extend(scheduled.into_iter().map(|start| start.watch));
+    }
+    assert_eq!(asked.len(), watches.len(), "all within a round of so many");
+}
+
 /// A little world: watches of origins that die and come back, on simulated time.
 struct World {
     schedule: Schedule,
