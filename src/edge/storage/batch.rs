@@ -266,18 +266,21 @@ pub(super) fn key(name: &Name) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::control::journal::Ending;
     use crate::decision::order::OrderId;
     use crate::snapshot::Generation;
+    use crate::verdict::Class;
 
     fn entry(sequence: u64, what: What) -> Entry {
-        Entry { sequence, at: Wall::from_millis(0), node: "ns1".to_owned(), what }
+        Entry { sequence, at: Wall::from_millis(0), node: "ns1".into(), what }
     }
 
     fn verdict(sequence: u64) -> Entry {
-        let word = String::new;
-        let what = What::Verdict { origin: word(), target: word(), host: word(), from: word(), to: word(), why: None };
+        let (word, from, to) = (<Arc<str>>::default, Class::Up, Class::Down);
+        let what = What::Verdict { origin: word(), target: word(), host: word(), from, to, why: None };
         entry(sequence, what)
     }
 
