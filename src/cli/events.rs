@@ -8,6 +8,7 @@ use crate::control::journal::{Ending, Served, Turn, What};
 use crate::decision::order::{self, Order};
 use crate::edge::admin::view::{Event, EventsAsked};
 use crate::edge::admin::words;
+use crate::verdict::Class;
 
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub(super) struct Args {
@@ -68,13 +69,13 @@ fn told(event: &Event) -> (&'static str, anstyle::Style, Vec<Text>) {
         What::Turned(turn) => ("turn", BOLD, turned(turn)),
         What::Verdict { origin, target, host, from, to, why } => {
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            let style = match to.as_str() {
-                "up" => GOOD,
-                "down" => BAD,
-                _ => WARN,
+            let style = match to {
+                Class::Up => GOOD,
+                Class::Down => BAD,
+                Class::Suspect | Class::Untried => WARN,
             };
-            let about = Text::of(origin, BOLD).and(format!(" at {target} as {host}: {from} → "), PLAIN);
-            ("verdict", PLAIN, vec![about.and(to, style).and(why, PLAIN)])
+            let about = Text::of(origin, BOLD).and(format!(" at {target} as {host}: {} → ", from.word()), PLAIN);
+            ("verdict", PLAIN, vec![about.and(to.word(), style).and(why, PLAIN)])
         }
         What::Ordered(order) => {
             let until = match order.until {
@@ -125,7 +126,7 @@ fn turned(turn: &Turn) -> Vec<Text> {
         let place = served.place.to_string();
         Text::of(&place, rung_style(&place)).and(format!(" {}", served.origins.join(", ")), PLAIN)
     };
-    let from = turn.from.as_ref().map_or(Text::from("nothing"), served);
+    let from = turn.from.as_deref().map_or(Text::from("nothing"), served);
     let reason = format!(": {}", words::reason(&turn.reason));
     let name = Text::of(turn.name.to_host(), BOLD).and("  ", PLAIN);
     let first = Text::joined([name, from, Text::of(" → ", DIM), served(&turn.to), reason.into()], "");

@@ -1,5 +1,7 @@
 //! What people ask of the controller: orders given, replaced, released and run out, and failbacks approved.
 
+use std::sync::Arc;
+
 use crate::control::journal::{self, Ending};
 use crate::control::names::Memo;
 use crate::control::{Asked, Controller, Effects, Released, Reply, Span, Ticket, steer_id};
@@ -137,7 +139,7 @@ impl Controller {
         let state = &mut names[index];
         state.look(&ground, &mut Memo::default());
         let ladder = state.ladder();
-        if !state.standing.approve(&ladder) {
+        if !Arc::make_mut(&mut state.standing).approve(&ladder) {
             return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));
         }
         self.touch(steer_id(index), now);

@@ -1,5 +1,9 @@
 //! What is recorded: turns, orders and what else tells the past. The storage keeps entries in order; `events`, alerts
 //! and the replies to orders are told from what is committed.
+//!
+//! When an origin takes ten thousand names with it, so many entries say nearly the same: they share what they can.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +14,7 @@ use crate::dns::Name;
 use crate::dns::Serial;
 use crate::snapshot::{Generation, Refused};
 use crate::time::Wall;
+use crate::verdict::Class;
 
 /// One line of the past.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -18,7 +23,7 @@ pub struct Entry {
     pub sequence: u64,
     pub at: Wall,
     /// The node's name.
-    pub node: String,
+    pub node: Arc<str>,
     pub what: What,
 }
 
@@ -37,12 +42,12 @@ pub enum What {
     Turned(Box<Turn>),
     /// A verdict changed its class.
     Verdict {
-        origin: String,
-        target: String,
-        host: String,
-        from: String,
-        to: String,
-        why: Option<String>,
+        origin: Arc<str>,
+        target: Arc<str>,
+        host: Arc<str>,
+        from: Class,
+        to: Class,
+        why: Option<Arc<str>>,
     },
     Ordered(Order),
     /// An order ended: released by someone, run out, or its target vanished by reload.
@@ -92,11 +97,11 @@ pub struct Turn {
     pub name: Name,
     pub zone: Name,
     /// Where it was served before; `None` for the first decision.
-    pub from: Option<Served>,
-    pub to: Served,
+    pub from: Option<Arc<Served>>,
+    pub to: Arc<Served>,
     pub reason: Reason,
     /// What the probes saw, in words: one line per origin concerned.
-    pub evidence: Vec<String>,
+    pub evidence: Arc<[String]>,
     pub generation: Generation,
     pub serial: Serial,
     /// TTL in seconds of the new answer.

@@ -16,6 +16,7 @@
 
 mod asked; //         what people ask: orders and approvals
 pub mod event; //     what can happen, and what the world is to do
+mod evidence; //      what the probes saw, for the journal
 mod explanation; //   a decision in a line, for replies
 mod flattened; //     host names served by their addresses
 pub mod journal; //   what is recorded: turns, orders, marks
@@ -40,7 +41,7 @@ use crate::dns::Name;
 use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
 use crate::probe::trust::Trust;
-use crate::probe::{Observation, Outcome, Purpose, Request, WatchId};
+use crate::probe::{Cause, Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
 use crate::snapshot::{Refused, Snapshot, ZoneVersion};
 use crate::time::{Moment, Now};
@@ -68,6 +69,8 @@ const RESERVATION_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Controller {
     config: Arc<Config>,
+    /// Its name, for entries of the journal.
+    node: Arc<str>,
     zones: Vec<ZoneState>,
     /// Lines of zones a reload took out: one that comes back goes on where it was.
     retired: BTreeMap<Name, SerialLine>,
@@ -75,6 +78,8 @@ pub struct Controller {
     schedule: Schedule,
     trust: Trust,
     sight: Sight,
+    /// The last one asked because another watch failed.
+    witness: WatchId,
     flattened: Flattened,
     orders: OrderBook,
     names: Vec<NameState>,
@@ -106,6 +111,8 @@ pub struct Controller {
     next_sweep: Moment,
     /// The last refusal, so that one defect is told once.
     refused: Option<Refused>,
+    /// Why the last watch turned, in words: when many fail at once, they fail alike.
+    told_cause: Option<(Cause, Arc<str>)>,
 }
 
 /// One zone between two versions.
@@ -189,6 +196,7 @@ impl Controller {
             schedule: Schedule::new(),
             trust: Trust::default(),
             sight: Sight::new(config.server.doubt_share),
+            witness: WatchId(0),
             flattened: Flattened::default(),
             orders: OrderBook::restored(restored.orders, restored.next_order),
             names: Vec::new(),
@@ -211,6 +219,8 @@ impl Controller {
             pending_reload: None,
             next_sweep: now.moment + SWEEP,
             refused: None,
+            node: config.server.name.as_str().into(),
+            told_cause: None,
             config: Arc::clone(&config),
         };
         let mut fx = Effects::default();
@@ -304,7 +314,7 @@ impl Controller {
 
     fn observed(&mut self, mut seen: Observation, now: Now, fx: &mut Effects) {
         // Made before a reload, it finds its watch by the epoch; late, it is dropped.
-        let Some(id) = self.schedule.locate(seen.epoch).filter(|_| seen.purpose != Purpose::Manual) else {
+        let Some(id) = self.schedule.locate_seen(&seen).filter(|_| seen.purpose != Purpose::Manual) else {
             return;
         };
         seen.watch = id;
@@ -315,12 +325,13 @@ impl Controller {
             self.schedule.released(&released, class, now.moment);
         }
         seen.outcome = weighed.outcome;
-        if self.watches[id.0 as usize].remember(seen.clone()) {
+        if self.watches[id.0 as usize].remember(&seen) {
             self.shown.insert(id);
             self.touch_names_of(id, now);
         }
         let class = self.count(&seen, now, fx);
         self.schedule.observed(&seen, class, now.moment);
+        self.watches[id.0 as usize].last = Some(seen);
         for witness in weighed.witnesses {
             self.schedule.witness(witness, weighed.since);
         }
@@ -367,13 +378,16 @@ impl Controller {
             return;
         }
         let ladders = state.names.iter().flat_map(|name| &*self.names[name.0 as usize].rungs);
-        let nearby = ladders.flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches).copied();
+        let nearby = ladders.flat_map(|rung| &*rung.origins).flat_map(|origin| &*origin.watches).copied();
         let up = |id: &WatchId| {
             let other = &self.watches[id.0 as usize];
             other.watch.origin != state.watch.origin && other.class() == Class::Up
         };
+        // Where one was found last another is near: when most are down, not all of them are walked over again.
+        let (first, end) = (self.witness.0 as usize, self.watches.len());
+        let elsewhere = (first.min(end)..end).chain(0..first.min(end)).map(watch_id);
         let mut asked: Vec<WatchId> = Vec::new();
-        for id in nearby.chain((0..self.watches.len()).map(watch_id)).filter(up) {
+        for id in nearby.chain(elsewhere).filter(up) {
             if !asked.contains(&id) {
                 asked.push(id);
             }
@@ -382,6 +396,7 @@ impl Controller {
             }
         }
         for id in asked {
+            self.witness = id;
             self.schedule.witness(id, since);
         }
     }
@@ -485,8 +500,11 @@ impl Controller {
 
     fn record(&mut self, what: journal::What, now: Now, fx: &mut Effects) {
         self.sequence += 1;
-        let node = self.config.server.name.clone();
-        fx.record.push(Entry { sequence: self.sequence, at: now.wall, node, what });
+        fx.record.push(self.entry(self.sequence, what, now));
+    }
+
+    fn entry(&self, sequence: u64, what: journal::What, now: Now) -> Entry {
+        Entry { sequence, at: now.wall, node: Arc::clone(&self.node), what }
     }
 
     fn record_verdict(&mut self, id: WatchId, before: Class, after: Class, now: Now, fx: &mut Effects) {
@@ -495,13 +513,17 @@ impl Controller {
             return;
         }
         let state = &self.watches[id.0 as usize];
+        let why = state.verdict.cause().map(|cause| match &self.told_cause {
+            Some((known, text)) if known == cause => Arc::clone(text),
+            _ => Arc::clone(&self.told_cause.insert((cause.clone(), cause.to_string().into())).1),
+        });
         let what = journal::What::Verdict {
-            origin: state.origin_name.to_string(),
-            target: format!("{}:{}", state.watch.target, state.watch.port),
-            host: state.watch.host.to_string(),
-            from: turns::class_word(before).to_owned(),
-            to: turns::class_word(after).to_owned(),
-            why: state.verdict.cause().map(ToString::to_string),
+            origin: Arc::clone(&state.origin_name),
+            target: Arc::clone(&state.endpoint),
+            host: Arc::clone(&state.watch.host),
+            from: before,
+            to: after,
+            why,
         };
         self.record(what, now, fx);
     }

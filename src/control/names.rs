@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Form, OriginId, Place, Rung, Steer};
+use crate::config::{Config, Failback, Form, OriginId, Place, Rung, Steer};
 use crate::control::flattened::Flattened;
 use crate::control::orders::OrderBook;
 use crate::control::watches::WatchState;
-use crate::decision::{self, Choice, Data, Decision, OriginView, Reason, RungView, Served, Standing, Why};
-use crate::dns::Serial;
+use crate::decision::{self, Choice, Data, Decision, Order, OriginView, Reason, RungView, Served, Standing, Why};
+use crate::dns::{Name, Serial};
 use crate::probe::watch::Seat;
 use crate::probe::{Target, WatchId};
 use crate::snapshot::status::{Former, OriginStatus, RungStatus};
@@ -20,6 +20,8 @@ use crate::zone::table::Spot;
 
 /// How long a name without a past gives no reply while its first probes are out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// Rungs that fewer hold, counting what is published, are not those of many names: their name is like no other.
+const ALIKE_MIN: usize = 8;
 /// TTL in seconds at most of an answer nothing is known about yet.
 const UNPROVEN_TTL: u32 = 5;
 
@@ -29,7 +31,8 @@ pub(crate) struct NameState {
     pub(crate) steer: Arc<Steer>,
     /// By rung and origin: the watches that speak for it.
     pub(crate) seats: Vec<Vec<Seat>>,
-    pub(crate) standing: Standing,
+    /// Shared by names that remember the same.
+    pub(crate) standing: Arc<Standing>,
     pub(crate) decision: Option<Arc<Decision>>,
     /// The decision told by names, which outlive a configuration.
     pub(crate) served: Option<Arc<Served>>,
@@ -64,7 +67,7 @@ impl NameState {
         Self {
             steer,
             seats,
-            standing: Standing::default(),
+            standing: Arc::default(),
             decision: None,
             served: None,
             spot: None,
@@ -78,39 +81,98 @@ impl NameState {
     }
 
     /// Decides anew. `None` while the name has no past, patience is not over and the ladder is not clear yet; or when
-    /// nothing that could be served is known.
+    /// nothing that could be served is known. Of names that are alike only the first is thought about.
     pub(crate) fn decide(&mut self, ground: &Ground<'_>, memo: &mut Memo) -> Option<Arc<Decision>> {
-        self.look(ground, memo);
         let hold = ground.orders.hold(&self.steer.name);
+        if hold.is_some() || self.decision.is_none() {
+            return self.think(hold, ground, memo);
+        }
+        if let Some(known) = memo.thought.as_ref().filter(|known| known.before.is_of(self)) {
+            self.rungs = Arc::clone(&known.rungs);
+            self.standing = Arc::clone(&known.standing);
+            self.wake = known.wake;
+            return Some(Arc::clone(&known.decision));
+        }
+        if Arc::strong_count(&self.rungs) < ALIKE_MIN {
+            return self.think(None, ground, memo);
+        }
+        let before = Likeness::of(self);
+        let decision = self.think(None, ground, memo)?;
+        let (rungs, standing) = (Arc::clone(&self.rungs), Arc::clone(&self.standing));
+        memo.thought = Some(Thought { before, rungs, standing, wake: self.wake, decision: Arc::clone(&decision) });
+        Some(decision)
+    }
+
+    fn think(&mut self, hold: Option<(Place, &Order)>, ground: &Ground<'_>, memo: &mut Memo) -> Option<Arc<Decision>> {
+        self.look(ground, memo);
         if self.decision.is_none() && hold.is_none() && !self.is_clear(ground) && ground.now.moment < self.patience {
             self.wake = Some(self.patience);
             return None;
         }
-        self.view(&mut memo.views);
-        let (views, place) = (&memo.views, hold.map(|(place, _)| place));
-        let choice = decision::decide(views, self.steer.failback, &mut self.standing, place, ground.frozen, ground.now);
+        self.choose(hold.map(|(place, _)| place), ground, memo);
+        let Memo { chosen: Some(Chosen { choice, .. }), addresses, decision: last, .. } = memo else { return None };
         self.wake = choice.wake;
-        let chosen = self.ids(&choice);
-        if choice.why == Why::Doubt
-            && let Some(kept) = self.decision.as_ref().filter(|kept| kept.rung == choice.rung && kept.origins == chosen)
-        {
-            return Some(memo.share(Decision { reason: Reason::Doubt, ..(**kept).clone() }));
-        }
-        let kept = || self.decision.as_ref().filter(|kept| kept.rung == choice.rung).map(|kept| kept.data.clone());
-        let (choice, data) = match self.data(&choice, ground).or_else(kept) {
-            Some(data) => (choice, data),
-            None => self.whatever_has_data(ground)?,
+        let share = |next: Next<'_>| {
+            let mut known = last.iter().chain(&self.decision);
+            match known.find(|known| next.is(known)) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(next.decision()),
+            }
         };
-        let reason = choice.why.reason(hold.map(|(_, order)| order));
-        let cap = if reason == Reason::Unproven { UNPROVEN_TTL } else { u32::MAX };
-        let rung = &self.steer.rungs[choice.rung];
-        let (origins, ttl) = (self.ids(&choice), self.steer.ttl.min(cap));
-        Some(memo.share(Decision { rung: choice.rung, place: rung.place, origins, data, ttl, reason }))
+        let kept = self.decision.as_deref().filter(|kept| kept.rung == choice.rung);
+        let next = |choice: &Choice, found: Found<'_>| {
+            let reason = choice.why.reason(hold.map(|(_, order)| order));
+            let cap = if reason == Reason::Unproven { UNPROVEN_TTL } else { u32::MAX };
+            let rung = &self.steer.rungs[choice.rung];
+            share(Next { choice, rung, found, ttl: self.steer.ttl.min(cap), reason })
+        };
+        let decision = match kept {
+            Some(kept) if choice.why == Why::Doubt && self.ids(choice).eq(kept.origins.iter().copied()) => {
+                let found = Found::from(&kept.data);
+                let rung = &self.steer.rungs[choice.rung];
+                share(Next { choice, rung, found, ttl: kept.ttl, reason: Reason::Doubt })
+            }
+            _ => match self.found(choice, ground, addresses).or_else(|| kept.map(|kept| Found::from(&kept.data))) {
+                Some(found) => next(choice, found),
+                None => {
+                    let (choice, data) = self.whatever_has_data(ground)?;
+                    next(&choice, Found::from(&data))
+                }
+            },
+        };
+        memo.decision = Some(Arc::clone(&decision));
+        Some(decision)
     }
 
-    fn ids(&self, choice: &Choice) -> Vec<OriginId> {
+    /// Has the rules choose, in `memo.chosen`; names that look the same and remember the same choose the same.
+    fn choose(&mut self, hold: Option<Place>, ground: &Ground<'_>, memo: &mut Memo) {
+        self.view(&mut memo.views);
+        let (failback, views) = (self.steer.failback, &memo.views);
+        let is_known = |known: &Chosen| {
+            Arc::ptr_eq(&known.before, &self.standing)
+                && known.failback == failback
+                && known.hold == hold
+                && known.views == *views
+        };
+        match &memo.chosen {
+            Some(known) if is_known(known) => self.standing = Arc::clone(&known.after),
+            former => {
+                let (before, mut after) = (Arc::clone(&self.standing), (*self.standing).clone());
+                let choice = decision::decide(views, failback, &mut after, hold, ground.frozen, ground.now);
+                let known = former.as_ref().map(|former| &former.after);
+                self.standing = match [known, Some(&before)].into_iter().flatten().find(|known| ***known == after) {
+                    Some(same) => Arc::clone(same),
+                    None => Arc::new(after),
+                };
+                let (views, after) = (views.clone(), Arc::clone(&self.standing));
+                memo.chosen = Some(Chosen { failback, hold, views, before, choice, after });
+            }
+        }
+    }
+
+    fn ids(&self, choice: &Choice) -> impl Iterator<Item = OriginId> {
         let rung = &self.steer.rungs[choice.rung];
-        choice.origins.iter().map(|&index| rung.origins[index]).collect()
+        choice.origins.iter().map(|&index| rung.origins[index])
     }
 
     /// True if waiting longer would change nothing: the first rung that is not known to be dead is up, and nothing of
@@ -155,10 +217,15 @@ impl NameState {
         memo.seen.clear();
         memo.seen.extend(places.map(|(rung, at)| self.seen(rung, at, ground)));
         let before = Arc::clone(&self.rungs);
-        let known = before.iter().flat_map(|rung| &rung.origins).map(|origin| (origin.class, origin.drained));
+        let known = before.iter().flat_map(|rung| &*rung.origins).map(|origin| (origin.class, origin.drained));
         if !known.eq(memo.seen.iter().copied()) {
-            let mut seen = memo.seen.iter().copied();
-            self.rungs = before.iter().map(|rung| looked_at(rung, &mut seen)).collect();
+            let mut seen = &memo.seen[..];
+            let rungs = before.iter().map(|rung| {
+                let (these, others) = seen.split_at(rung.origins.len());
+                seen = others;
+                looked_at(rung, these)
+            });
+            self.rungs = rungs.collect();
         }
         memo.looked = Some(Looked { form, before, after: Arc::clone(&self.rungs) });
     }
@@ -172,17 +239,21 @@ impl NameState {
         (class, ground.orders.is_drained(&origin.name))
     }
 
-    /// What the chosen origins make the answer hold; `None` if no address of theirs is known.
     fn data(&self, choice: &Choice, ground: &Ground<'_>) -> Option<Data> {
+        self.found(choice, ground, &mut Vec::new()).map(|found| found.data())
+    }
+
+    /// What the chosen origins make the answer hold, which `all` is used for; `None` if no address of theirs is known.
+    fn found<'f>(&self, choice: &Choice, ground: &Ground<'f>, all: &'f mut Vec<(IpAddr, Class)>) -> Option<Found<'f>> {
         let rung = &self.steer.rungs[choice.rung];
-        let chosen = choice
+        let mut chosen = choice
             .origins
             .iter()
             .map(|&index| (&ground.config.origins[rung.origins[index].0 as usize], &self.seats[choice.rung][index]));
         if self.steer.form == Form::Cname {
-            return chosen.filter_map(|(origin, _)| origin.cname.clone()).next().map(Data::Cname);
+            return chosen.find_map(|(origin, _)| origin.cname.as_ref()).map(Found::Cname);
         }
-        let mut all: Vec<(IpAddr, Class)> = Vec::new();
+        all.clear();
         for (origin, seat) in chosen {
             let class_of = |address| {
                 let mut classes = seat.targets.iter().zip(goes_by(targets(seat, ground.watches)));
@@ -196,15 +267,12 @@ impl NameState {
             }
         }
         // Addresses that are down are left out, unless that would empty the answer.
-        let any_alive = all.iter().any(|&(_, class)| class != Class::Down);
-        let mut kept: Vec<_> = all
-            .into_iter()
-            .filter(|&(_, class)| !any_alive || class != Class::Down)
-            .map(|(address, _)| address)
-            .collect();
-        kept.sort_by_key(IpAddr::is_ipv6);
-        kept.dedup();
-        (!kept.is_empty()).then_some(Data::Addresses(kept))
+        if all.iter().any(|&(_, class)| class != Class::Down) {
+            all.retain(|&(_, class)| class != Class::Down);
+        }
+        all.sort_by_key(|(address, _)| address.is_ipv6());
+        all.dedup_by_key(|(address, _)| *address);
+        (!all.is_empty()).then_some(Found::Addresses(all))
     }
 
     /// The ladder as [`decision::decide`] sees it.
@@ -240,16 +308,20 @@ fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
         drained: false,
         watches: seat.targets.iter().flat_map(|(_, watches)| watches).copied().collect(),
     });
-    RungStatus { class: Class::Untried, origins: origins.collect() }
+    RungStatus { place: rung.place, class: Class::Untried, origins: origins.collect() }
 }
 
 /// A rung as its origins are seen now: class, and if it is drained, of each.
-fn looked_at(rung: &RungStatus, seen: &mut impl Iterator<Item = (Class, bool)>) -> RungStatus {
+fn looked_at(rung: &RungStatus, seen: &[(Class, bool)]) -> RungStatus {
+    let known = rung.origins.iter().map(|origin| (origin.class, origin.drained));
+    if known.eq(seen.iter().copied()) {
+        return rung.clone();
+    }
     let origins = rung.origins.iter().zip(seen);
-    let origins: Vec<_> =
-        origins.map(|(known, (class, drained))| OriginStatus { class, drained, ..known.clone() }).collect();
+    let origins: Arc<[_]> =
+        origins.map(|(known, &(class, drained))| OriginStatus { class, drained, ..known.clone() }).collect();
     let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
-    RungStatus { class: class.unwrap_or(Class::Down), origins }
+    RungStatus { place: rung.place, class: class.unwrap_or(Class::Down), origins }
 }
 
 /// Each target of a seat with its class, the worst of its hosts, and whether our host can see it at all. A seat
@@ -263,14 +335,18 @@ fn targets<'s>(
     seat.targets.iter().map(move |(target, ids)| (target, class(ids), unseen(ids)))
 }
 
-/// What many names that turn at once have in common is made once.
+/// What is found out about one name, and holds for those that are like it: what many names that turn at once have in
+/// common is made once. Good for one round of decisions, in which nothing else changes.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     views: Vec<RungView>,
     seen: Vec<(Class, bool)>,
+    addresses: Vec<(IpAddr, Class)>,
     /// Rungs nobody has looked at yet.
     blank: Option<(Form, Arc<[RungStatus]>)>,
     looked: Option<Looked>,
+    chosen: Option<Chosen>,
+    thought: Option<Thought>,
     decision: Option<Arc<Decision>>,
     served: Option<(Arc<Decision>, Arc<Served>)>,
 }
@@ -283,6 +359,115 @@ struct Looked {
     after: Arc<[RungStatus]>,
 }
 
+/// What the rules chose, and what it was chosen by.
+#[derive(Debug)]
+struct Chosen {
+    failback: Failback,
+    hold: Option<Place>,
+    views: Vec<RungView>,
+    before: Arc<Standing>,
+    choice: Choice,
+    after: Arc<Standing>,
+}
+
+/// All that became of a name that no order holds.
+#[derive(Debug)]
+struct Thought {
+    before: Likeness,
+    rungs: Arc<[RungStatus]>,
+    standing: Arc<Standing>,
+    wake: Option<Moment>,
+    decision: Arc<Decision>,
+}
+
+/// What makes names alike: these have the same ladder with the same watches (which rungs shared tell), remember the
+/// same and are served the same.
+#[derive(Debug)]
+struct Likeness {
+    form: Form,
+    failback: Failback,
+    ttl: u32,
+    rungs: Arc<[RungStatus]>,
+    standing: Arc<Standing>,
+    decision: Option<Arc<Decision>>,
+}
+
+impl Likeness {
+    fn of(name: &NameState) -> Self {
+        let (rungs, standing, decision) = (Arc::clone(&name.rungs), Arc::clone(&name.standing), name.decision.clone());
+        Self { form: name.steer.form, failback: name.steer.failback, ttl: name.steer.ttl, rungs, standing, decision }
+    }
+
+    fn is_of(&self, name: &NameState) -> bool {
+        let decisions = self.decision.as_ref().zip(name.decision.as_ref());
+        Arc::ptr_eq(&self.rungs, &name.rungs)
+            && !self.rungs.is_empty()
+            && Arc::ptr_eq(&self.standing, &name.standing)
+            && decisions.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+            && (self.form, self.failback, self.ttl) == (name.steer.form, name.steer.failback, name.steer.ttl)
+    }
+}
+
+/// What an answer will hold.
+#[derive(Clone, Copy)]
+enum Found<'f> {
+    Cname(&'f Name),
+    Addresses(&'f [(IpAddr, Class)]),
+    Kept(&'f Data),
+}
+
+impl<'f> From<&'f Data> for Found<'f> {
+    fn from(data: &'f Data) -> Self {
+        Self::Kept(data)
+    }
+}
+
+impl Found<'_> {
+    fn is(self, data: &Data) -> bool {
+        match (self, data) {
+            (Self::Kept(kept), data) => kept == data,
+            (Self::Cname(name), Data::Cname(known)) => name == known,
+            (Self::Addresses(found), Data::Addresses(known)) => found.iter().map(|(address, _)| address).eq(known),
+            _ => false,
+        }
+    }
+
+    fn data(self) -> Data {
+        match self {
+            Self::Kept(kept) => kept.clone(),
+            Self::Cname(name) => Data::Cname(name.clone()),
+            Self::Addresses(found) => Data::Addresses(found.iter().map(|&(address, _)| address).collect()),
+        }
+    }
+}
+
+/// A decision in parts, made only if it is a new one.
+struct Next<'n> {
+    choice: &'n Choice,
+    rung: &'n Rung,
+    found: Found<'n>,
+    ttl: u32,
+    reason: Reason,
+}
+
+impl Next<'_> {
+    fn origins(&self) -> impl Iterator<Item = OriginId> {
+        self.choice.origins.iter().map(|&index| self.rung.origins[index])
+    }
+
+    fn is(&self, known: &Decision) -> bool {
+        (known.rung, known.place, known.ttl) == (self.choice.rung, self.rung.place, self.ttl)
+            && known.reason == self.reason
+            && self.origins().eq(known.origins.iter().copied())
+            && self.found.is(&known.data)
+    }
+
+    fn decision(self) -> Decision {
+        let (rung, place, origins) = (self.choice.rung, self.rung.place, self.origins().collect());
+        Decision { rung, place, origins, data: self.found.data(), ttl: self.ttl, reason: self.reason }
+    }
+}
+
 impl Memo {
     /// The rungs, shared with the name before if they have the same origins with the same watches. (What an origin is
     /// asked by follows from these and the form.)
@@ -290,14 +475,6 @@ impl Memo {
         match &self.blank {
             Some((known, blank)) if *known == form && *blank == rungs => Arc::clone(blank),
             _ => Arc::clone(&self.blank.insert((form, rungs)).1),
-        }
-    }
-
-    /// The decision, shared with the name before if that one's is equal.
-    fn share(&mut self, decision: Decision) -> Arc<Decision> {
-        match &self.decision {
-            Some(last) if **last == decision => Arc::clone(last),
-            _ => Arc::clone(self.decision.insert(Arc::new(decision))),
         }
     }
 

@@ -103,7 +103,7 @@ impl Controller {
                     (!all.is_empty()).then_some(Data::Addresses(all))
                 }
             };
-            state.standing = Standing::restored(place, indices);
+            state.standing = Arc::new(Standing::restored(place, indices));
             // A flattened rung has no addresses yet: it is decided as soon as they are known.
             if let Some(data) = data {
                 let (ttl, reason) = (state.steer.ttl, Reason::Restored);
@@ -189,6 +189,7 @@ impl Controller {
         let Reload { ticket, loaded, actor } = reload;
         let Loaded { config, zones, warnings } = *loaded;
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
+        self.node = self.config.server.name.as_str().into();
         let known = std::mem::take(&mut self.zones).into_iter();
         let mut known: BTreeMap<Name, ZoneState> = known.map(|state| (state.apex.clone(), state)).collect();
         self.zones = config
@@ -317,6 +318,7 @@ impl NameState {
             .as_ref()
             .map_or_else(Vec::new, |decision| indices(&steer.rungs[decision.rung].origins, &decision.origins));
         let standing = self.standing.moved(|place| moved(place).map(|(at, _)| steer.rungs[at].place), served);
+        let standing = Arc::new(standing);
         Self { steer, seats, decision, standing, wake: Some(now.moment), rungs: Arc::default(), ..self }
     }
 }

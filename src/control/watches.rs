@@ -21,6 +21,9 @@ pub(crate) struct WatchState {
     pub(crate) watch: Watch,
     pub(crate) check: Arc<Check>,
     pub(crate) origin_name: Arc<str>,
+    pub(crate) check_name: Arc<str>,
+    /// `192.0.2.1:443`, for people.
+    pub(crate) endpoint: Arc<str>,
     pub(crate) verdict: Verdict,
     pub(crate) stale: bool,
     /// Our host has no route to its family.
@@ -29,18 +32,19 @@ pub(crate) struct WatchState {
     pub(crate) names: Vec<SteerId>,
     /// When it last turned down, and how long after the start of the first failing probe.
     pub(crate) confirmed: Option<(Moment, Duration)>,
-    last: Option<Observation>,
+    pub(crate) last: Option<Observation>,
     recent: VecDeque<char>,
     probes: u64,
     failures: u64,
-    outcomes: BTreeMap<&'static str, u64>,
+    /// By label.
+    outcomes: Vec<(&'static str, u64)>,
 }
 
 impl WatchState {
-    /// Takes an observation, as it was weighed, into the figures. True if `unseen` changed.
-    pub(crate) fn remember(&mut self, seen: Observation) -> bool {
+    /// Takes an observation, as it was weighed, into the figures; it is to be kept as `last`. True if `unseen` changed.
+    pub(crate) fn remember(&mut self, seen: &Observation) -> bool {
         self.probes += 1;
-        *self.outcomes.entry(label(&seen.outcome)).or_default() += 1;
+        *self.outcomes_of(label(&seen.outcome)) += 1;
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -50,23 +54,29 @@ impl WatchState {
             Outcome::Passed | Outcome::Failed(_) => false,
             Outcome::Inconclusive(fault) => *fault == LocalFault::NoRoute || self.unseen,
         };
-        self.last = Some(seen);
         std::mem::replace(&mut self.unseen, unseen) != unseen
     }
 
     /// An observation that was held back as perhaps our own fault counts after all.
     pub(crate) fn remember_released(&mut self, released: &Observation) {
         let held = label(&Outcome::Inconclusive(LocalFault::ClockOrRoots));
-        if let Some(count) = self.outcomes.get_mut(held) {
-            *count = count.saturating_sub(1);
-        }
-        *self.outcomes.entry(label(&released.outcome)).or_default() += 1;
+        let count = self.outcomes_of(held);
+        *count = count.saturating_sub(1);
+        *self.outcomes_of(label(&released.outcome)) += 1;
         self.failures += 1;
         if let Some(last) = self.last.as_mut().filter(|last| last.started == released.started) {
             last.outcome.clone_from(&released.outcome);
             self.recent.pop_back();
             self.recent.push_back(sign(&released.outcome));
         }
+    }
+
+    fn outcomes_of(&mut self, label: &'static str) -> &mut u64 {
+        let at = self.outcomes.iter().position(|&(known, _)| known == label).unwrap_or_else(|| {
+            self.outcomes.push((label, 0));
+            self.outcomes.len() - 1
+        });
+        &mut self.outcomes[at].1
     }
 
     pub(crate) fn class(&self) -> Class {
@@ -93,7 +103,7 @@ impl WatchState {
             target: self.watch.target.clone(),
             port: self.watch.port,
             check: self.watch.check,
-            check_name: self.check.name.as_str().into(),
+            check_name: Arc::clone(&self.check_name),
             host: Arc::clone(&self.watch.host),
             verdict: self.verdict.clone(),
             stale: self.stale,
@@ -102,6 +112,8 @@ impl WatchState {
     }
 
     pub(crate) fn figures(&self, watch: WatchId, next: Option<Moment>) -> WatchFigures {
+        let mut outcomes: Vec<_> = self.outcomes.iter().map(|&(label, count)| (label.to_owned(), count)).collect();
+        outcomes.sort_unstable();
         WatchFigures {
             watch,
             verdict: self.verdict.clone(),
@@ -110,7 +122,7 @@ impl WatchState {
             next,
             probes: self.probes,
             failures: self.failures,
-            outcomes: self.outcomes.iter().map(|(&label, &count)| (label.to_owned(), count)).collect(),
+            outcomes,
         }
     }
 }
@@ -124,21 +136,31 @@ pub(crate) fn arrange(
     carried: &[Option<WatchId>],
 ) -> Vec<WatchState> {
     let mut known: Vec<_> = before.into_iter().map(Some).collect();
+    let origin_names: Vec<Arc<str>> = config.origins.iter().map(|origin| origin.name.as_str().into()).collect();
+    let check_names: Vec<Arc<str>> = config.checks.iter().map(|check| check.name.as_str().into()).collect();
+    let mut endpoints = BTreeMap::new();
     let mut states: Vec<_> = plan
         .watches
         .iter()
         .zip(carried)
         .map(|(watch, continues)| {
             let check = Arc::clone(&config.checks[watch.check.0 as usize]);
-            let origin_name = config.origins[watch.origin.0 as usize].name.as_str().into();
+            let origin_name = Arc::clone(&origin_names[watch.origin.0 as usize]);
+            let check_name = Arc::clone(&check_names[watch.check.0 as usize]);
+            let endpoint: &mut Arc<str> = endpoints
+                .entry((&watch.target, watch.port))
+                .or_insert_with(|| format!("{}:{}", watch.target, watch.port).into());
+            let endpoint = Arc::clone(endpoint);
             let watch = watch.clone();
             let names = Vec::new();
             match continues.and_then(|old| known.get_mut(old.0 as usize)?.take()) {
-                Some(old) => WatchState { watch, check, origin_name, names, ..old },
+                Some(old) => WatchState { watch, check, origin_name, check_name, endpoint, names, ..old },
                 None => WatchState {
                     watch,
                     check,
                     origin_name,
+                    check_name,
+                    endpoint,
                     names,
                     verdict: Verdict::UNTRIED,
                     stale: false,
@@ -148,7 +170,7 @@ pub(crate) fn arrange(
                     recent: VecDeque::new(),
                     probes: 0,
                     failures: 0,
-                    outcomes: BTreeMap::new(),
+                    outcomes: Vec::new(),
                 },
             }
         })

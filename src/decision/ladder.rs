@@ -67,8 +67,8 @@ pub struct Standing {
     restored: bool,
     /// A person approved the failback that waits.
     approved: bool,
-    /// Since when each rung is up; a suspicion that passes does not break it.
-    up_since: BTreeMap<Place, Moment>,
+    /// Since when each rung is up, by place; a suspicion that passes does not break it.
+    up_since: Vec<(Place, Moment)>,
     /// The last move to a better rung.
     failed_back: Option<(Place, Moment)>,
     relapses: u32,
@@ -175,12 +175,14 @@ impl Standing {
     #[must_use]
     pub fn moved(&self, moved: impl Fn(Place) -> Option<Place>, origins: Vec<usize>) -> Self {
         let served = self.served.and_then(&moved);
+        let up_since: BTreeMap<_, _> =
+            self.up_since.iter().filter_map(|&(place, since)| Some((moved(place)?, since))).collect();
         Self {
             served,
             origins: if served.is_some() { origins } else { Vec::new() },
             restored: self.restored && served.is_some(),
             approved: self.approved,
-            up_since: self.up_since.iter().filter_map(|(&place, &since)| Some((moved(place)?, since))).collect(),
+            up_since: up_since.into_iter().collect(),
             failed_back: self.failed_back.and_then(|(place, at)| Some((moved(place)?, at))),
             relapses: self.relapses,
         }
@@ -223,22 +225,26 @@ impl Standing {
         }
     }
 
+    fn up_since(&self, place: Place) -> Option<Moment> {
+        self.up_since.iter().find(|&&(up, _)| up == place).map(|&(_, since)| since)
+    }
+
     fn served_rung(&self, ladder: &[RungView]) -> Option<usize> {
         ladder.iter().position(|rung| Some(rung.place) == self.served)
     }
 
     /// Brings the memory up to date with what is seen now, before a decision.
     fn witness(&mut self, ladder: &[RungView], failback: Failback, now: Moment) {
-        self.up_since.retain(|place, _| ladder.iter().any(|rung| rung.place == *place));
+        self.up_since.retain(|&(place, _)| ladder.iter().any(|rung| rung.place == place));
         for rung in ladder {
             match rung.class() {
                 Class::Up => {
-                    self.up_since.entry(rung.place).or_insert(now);
+                    if let Err(at) = self.up_since.binary_search_by_key(&rung.place, |&(place, _)| place) {
+                        self.up_since.insert(at, (rung.place, now));
+                    }
                 }
                 Class::Suspect => {}
-                Class::Untried | Class::Down => {
-                    self.up_since.remove(&rung.place);
-                }
+                Class::Untried | Class::Down => self.up_since.retain(|&(place, _)| place != rung.place),
             }
         }
         let Some((place, at)) = self.failed_back else { return };
@@ -376,7 +382,7 @@ fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served:
     let Some(hold) = standing.hold_down(failback) else {
         return Waiting::ForApproval;
     };
-    let due = |rung: usize| standing.up_since.get(&ladder[rung].place).map_or(now.moment, |&since| since) + hold;
+    let due = |rung: usize| standing.up_since(ladder[rung].place).unwrap_or(now.moment) + hold;
     match better.iter().find(|&&rung| due(rung) <= now.moment) {
         Some(&rung) => Waiting::Due(rung),
         None => {

@@ -284,7 +284,7 @@ mod tests {
         let entry = Entry {
             sequence: 7,
             at: Wall::from_millis(1_795_257_127_512),
-            node: "ns1.example".to_owned(),
+            node: "ns1.example".into(),
             what: What::SnapshotRefused(Refused::EmptyName { name: "www.example.com".to_owned() }),
         };
         let message = Message::of(&entry).expect("news");

@@ -5,6 +5,7 @@ use tracing::Level;
 use crate::control::journal::{Ending, Entry, Served, Turn, What};
 use crate::decision::order::{self, Order};
 use crate::decision::{Data, Reason};
+use crate::verdict::Class;
 
 /// How loud an entry is.
 pub fn level(what: &What) -> Level {
@@ -14,15 +15,43 @@ pub fn level(what: &What) -> Level {
             Reason::LastResort | Reason::AllDead => Level::ERROR,
             _ => Level::WARN,
         },
-        What::Verdict { to, .. } if to == "down" => Level::WARN,
+        What::Verdict { to: Class::Down, .. } => Level::WARN,
         What::ReloadRefused { .. } | What::SnapshotRefused(_) => Level::ERROR,
         What::DoubtBegan { .. } => Level::WARN,
         _ => Level::INFO,
     }
 }
 
-/// Writes an entry to the log, as one line; the errors of a refused reload follow it whole.
-pub fn log(entry: &Entry) {
+/// Verdicts and turns that are told one by one when many come at once.
+const TOLD: usize = 100;
+
+/// Writes entries to the log. When an origin takes thousands of names with it, the first of them are told, and how many
+/// there were.
+pub fn log(entries: &[Entry]) {
+    let (mut verdicts, mut turns) = (0, 0);
+    for entry in entries {
+        let number = match entry.what {
+            What::Verdict { .. } => &mut verdicts,
+            What::Turned(_) => &mut turns,
+            _ => {
+                log_one(entry);
+                continue;
+            }
+        };
+        *number += 1;
+        if *number <= TOLD {
+            log_one(entry);
+        }
+    }
+    if verdicts.max(turns) > TOLD {
+        tracing::warn!(
+            "{verdicts} verdicts and {turns} turns at once: the first {TOLD} of each are told here, all by `failoverd events`"
+        );
+    }
+}
+
+/// As one line; the errors of a refused reload follow it whole.
+fn log_one(entry: &Entry) {
     let mut line = headline(&entry.what);
     if let What::ReloadRefused { errors } = &entry.what {
         line.push('\n');
@@ -46,7 +75,7 @@ pub fn headline(what: &What) -> String {
         What::Verdict { origin, target, host, from, to, why } => {
             let host = if host.is_empty() { String::new() } else { format!(" for {host}") };
             let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-            format!("{origin} ({target}){host} is {to}, was {from}{why}")
+            format!("{origin} ({target}){host} is {}, was {}{why}", to.word(), from.word())
         }
         What::Ordered(order) => {
             let until = order.until.map_or_else(|| "until released".to_owned(), |until| format!("until {until}"));
@@ -87,7 +116,7 @@ pub fn headline(what: &What) -> String {
 }
 
 fn turned(turn: &Turn) -> String {
-    let from = turn.from.as_ref().map_or_else(|| "nothing".to_owned(), served);
+    let from = turn.from.as_deref().map_or_else(|| "nothing".to_owned(), served);
     let causes = turn.evidence.iter().filter(|line| line.contains(": ")).map(String::as_str).collect::<Vec<_>>();
     let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join("; ")) };
     format!(
@@ -156,10 +185,10 @@ mod tests {
         let turn = Turn {
             name: Name::absolute("www.example.com").expect("a name"),
             zone: Name::absolute("example.com").expect("a name"),
-            from: Some(rung(Place::Primary, "eu", "192.0.2.1")),
-            to: rung(Place::Backup(1), "us", "192.0.2.2"),
+            from: Some(rung(Place::Primary, "eu", "192.0.2.1").into()),
+            to: rung(Place::Backup(1), "us", "192.0.2.2").into(),
             reason: Reason::FailedOver,
-            evidence: vec!["primary eu down: connection refused (192.0.2.1:443)".to_owned(), "backup us up".to_owned()],
+            evidence: ["primary eu down: connection refused (192.0.2.1:443)", "backup us up"].map(str::to_owned).into(),
             generation: Generation(7),
             serial: Serial(12),
             ttl: 30,

@@ -218,9 +218,18 @@ impl Schedule {
         self.by_epoch.get(&epoch).copied().map(WatchId)
     }
 
+    /// Where the watch of this observation stands now; `None` if it is gone. After no reload it is where it was.
+    pub fn locate_seen(&self, observation: &Observation) -> Option<WatchId> {
+        let before = self.entries.get(observation.watch.0 as usize);
+        match before {
+            Some(entry) if entry.epoch == observation.epoch => Some(observation.watch),
+            _ => self.locate(observation.epoch),
+        }
+    }
+
     /// False for an observation whose watch is gone or another by now: it is to be dropped.
     pub fn is_current(&self, observation: &Observation) -> bool {
-        self.locate(observation.epoch).is_some()
+        self.locate_seen(observation).is_some()
     }
 
     /// What is to be started now. Marks it in flight.
@@ -263,7 +272,7 @@ impl Schedule {
     }
 
     fn with(&mut self, observation: &Observation, change: impl FnOnce(&mut Entry)) {
-        if let Some(WatchId(index)) = self.locate(observation.epoch) {
+        if let Some(WatchId(index)) = self.locate_seen(observation) {
             change(&mut self.entries[index as usize]);
             self.requeue(index);
         }

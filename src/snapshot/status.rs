@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
+use crate::config::{CheckId, OriginId, Place, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order, Served};
 use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
@@ -83,9 +83,10 @@ pub struct SteerStatus {
 /// One rung of a steered name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RungStatus {
+    pub place: Place,
     pub class: Class,
     /// Per origin of the rung, in its order.
-    pub origins: Vec<OriginStatus>,
+    pub origins: Arc<[OriginStatus]>,
 }
 
 /// One origin as one rung sees it.

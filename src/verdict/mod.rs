@@ -42,6 +42,16 @@ impl Class {
     pub fn is_usable(self) -> bool {
         matches!(self, Self::Up | Self::Suspect)
     }
+
+    /// The lexicon's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Untried => "untried",
+            Self::Down => "down",
+        }
+    }
 }
 
 /// Limits a machine works under; from the watch's check.

@@ -458,17 +458,17 @@ fn happenings() -> Vec<What> {
     let turn = Turn {
         name: name("www.example.com"),
         zone: name("example.com"),
-        from: Some(served(Place::Primary, "vercel", "cname.vercel-dns.com")),
-        to: served(Place::Backup(1), "netlify", "example.netlify.app"),
+        from: Some(served(Place::Primary, "vercel", "cname.vercel-dns.com").into()),
+        to: served(Place::Backup(1), "netlify", "example.netlify.app").into(),
         reason: Reason::FailedOver,
-        evidence: vec!["vercel cname.vercel-dns.com: connection refused, 3 times in 1.0 s".into()],
+        evidence: ["vercel cname.vercel-dns.com: connection refused, 3 times in 1.0 s".into()].into(),
         generation: Generation(42),
         serial: Serial(2_026_112_103),
         ttl: 30,
         stages: Stages { confirm_ms: Some(1_020), publish_us: 150 },
     };
     let first =
-        Turn { from: None, reason: Reason::Unproven, evidence: Vec::new(), stages: Stages::default(), ..turn.clone() };
+        Turn { from: None, reason: Reason::Unproven, evidence: [].into(), stages: Stages::default(), ..turn.clone() };
     let hold = Ordered {
         id: OrderId(7),
         what: OrderWhat::Hold { name: name("www.example.com"), place: Place::Emergency },
@@ -483,18 +483,18 @@ fn happenings() -> Vec<What> {
         ..hold.clone()
     };
     let ended = |by| What::OrderEnded { order: hold.clone(), by };
-    let verdict = |from: &str, to: &str, why: Option<&str>| What::Verdict {
+    let verdict = |from: Class, to: Class, why: Option<&str>| What::Verdict {
         origin: "vercel".into(),
         target: "cname.vercel-dns.com".into(),
         host: "www.example.com".into(),
-        from: from.into(),
-        to: to.into(),
-        why: why.map(str::to_owned),
+        from,
+        to,
+        why: why.map(Into::into),
     };
     vec![
         What::Started { version: "0.1.0".into(), generation: Generation(1) },
         What::Turned(Box::new(first)),
-        verdict("up", "down", Some("connection refused")),
+        verdict(Class::Up, Class::Down, Some("connection refused")),
         What::Turned(Box::new(turn)),
         What::Ordered(hold.clone()),
         What::Ordered(drain),
@@ -508,7 +508,7 @@ fn happenings() -> Vec<What> {
         What::DoubtBegan { evidence: "nothing passes".into() },
         What::DoubtEnded { seconds: 75 },
         What::SnapshotRefused(Refused::EmptyName { name: "www.example.com".into() }),
-        verdict("down", "up", None),
+        verdict(Class::Down, Class::Up, None),
         What::Stopped,
     ]
 }

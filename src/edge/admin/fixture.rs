@@ -135,14 +135,15 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
         reason,
     };
     let rung_status = |id: u32, class, watches: &[WatchId]| RungStatus {
+        place: steer.rungs[id as usize].place,
         class,
-        origins: vec![OriginStatus {
+        origins: Arc::new([OriginStatus {
             origin: OriginId(id),
             name: config.origins[id as usize].name.as_str().into(),
             class,
             drained: false,
             watches: watches.into(),
-        }],
+        }]),
     };
     let status = SteerStatus {
         id: SteerId(0),

@@ -71,7 +71,7 @@ impl Sight<'_> {
         let wanted = name.trim_end_matches('.').to_ascii_lowercase();
         let steer = self.snapshot.status.steers.iter().find(|s| s.steer.name.to_host() == wanted)?;
         let mut ids: Vec<WatchId> = Vec::new();
-        for id in steer.rungs.iter().flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches) {
+        for id in steer.rungs.iter().flat_map(|rung| &*rung.origins).flat_map(|origin| &*origin.watches) {
             if !ids.contains(id) {
                 ids.push(*id);
             }
@@ -313,7 +313,7 @@ impl Sight<'_> {
 #[must_use]
 pub fn event(entry: Entry) -> view::Event {
     let Entry { sequence, at, node, what } = entry;
-    view::Event { sequence, at: words::timestamp(at), node, what }
+    view::Event { sequence, at: words::timestamp(at), node: node.to_string(), what }
 }
 
 /// What a client gets, in presentation format.

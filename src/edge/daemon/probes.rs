@@ -70,7 +70,7 @@ impl Probes {
 
     /// Waits until something has come back.
     pub(super) async fn back(&self) {
-        while locked(&self.0.done).is_empty() {
+        while !self.has_more() {
             self.0.back.notified().await;
         }
     }
@@ -80,6 +80,11 @@ impl Probes {
         let mut done = locked(&self.0.done);
         let count = done.len().min(most);
         batch.extend(done.drain(..count));
+    }
+
+    /// True if something has come back that was not taken.
+    pub(super) fn has_more(&self) -> bool {
+        !locked(&self.0.done).is_empty()
     }
 
     /// Does what is asked, for as long as this is awaited.

@@ -17,6 +17,7 @@ use failoverd::dns::{Name, Type};
 use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
+use failoverd::verdict::Class;
 use failoverd::zone::load::{Report, Zone};
 use failoverd::zone::table::{Builder, Table};
 
@@ -305,7 +306,7 @@ impl World {
                 self.tally.turns += 1;
                 self.shadow.turned(turn, self.now);
             }
-            Told::Verdict { to, target, .. } if to == "down" => {
+            Told::Verdict { to: Class::Down, target, .. } => {
                 self.tally.downs += 1;
                 self.shadow.believed_dead(target, self.now, &self.config);
             }
