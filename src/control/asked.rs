@@ -135,6 +135,8 @@ impl Controller {
         if self.doubt.is_some() {
             return Err("our own sight is in doubt and nothing moves by itself; `hold` overrules it".to_owned());
         }
+        // A look may see what status does not show yet.
+        self.shown_names.insert(steer_id(index));
         let (ground, names) = self.names_on_ground(now);
         let state = &mut names[index];
         state.look(&ground, &mut Memo::default());

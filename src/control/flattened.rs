@@ -38,13 +38,13 @@ impl Flattened {
     /// Follows exactly these host names from now on; what is known of them stays.
     pub(crate) fn follow(&mut self, names: impl IntoIterator<Item = Name>, now: Moment) {
         let mut known = std::mem::take(&mut self.hosts);
-        self.hosts = names
-            .into_iter()
-            .map(|name| {
+        for name in names {
+            // One that several rungs share comes again.
+            if !self.hosts.contains_key(&name) {
                 let host = known.remove(&name).unwrap_or(Host { addresses: Vec::new(), due: now });
-                (name, host)
-            })
-            .collect();
+                self.hosts.insert(name, host);
+            }
+        }
         self.queue = self.hosts.iter().map(|(name, host)| (host.due, name.clone())).collect();
     }
 
@@ -125,6 +125,8 @@ mod tests {
             assert_eq!(flattened.addresses(&name).len(), 2);
         }
         assert_eq!(flattened.next_deadline(), Some(at(95)));
+        flattened.follow([name.clone(), name.clone()], at(99));
+        assert_eq!(flattened.addresses(&name).len(), 2, "two rungs share it");
         flattened.follow([], at(100));
         assert!(!flattened.knows(&name));
     }

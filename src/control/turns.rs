@@ -70,6 +70,8 @@ impl Controller {
             for (ticket, ..) in self.waiting.drain(..) {
                 fx.replies.push((ticket, Reply::Denied { why: format!("not published: {why}") }));
             }
+            // Each try takes numbers.
+            self.reserve(fx);
             return None;
         }
         self.refused = None;
