@@ -42,6 +42,7 @@ mod apart;
 mod build;
 mod change;
 mod compare;
+mod covers;
 mod denial;
 mod hash;
 mod node;

@@ -200,18 +200,16 @@ pub(super) fn push_base32(bytes: &[u8], out: &mut String) {
 /// Appends the bytes a word stands for, its escapes resolved.
 pub(super) fn push_unescaped(token: &Token<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let mut rest = token.bytes;
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'\\' {
-            let (byte, used) = unescape(rest).ok_or_else(|| {
-                token.fault("a bad escape").help("a backslash takes one character, or three digits up to 255")
-            })?;
-            out.push(byte);
-            rest = rest.get(used..).unwrap_or_default();
-        } else {
-            out.push(first);
-            rest = after;
-        }
+    while let Some(plain) = rest.iter().position(|&byte| byte == b'\\') {
+        out.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        let (byte, used) = unescape(rest).ok_or_else(|| {
+            token.fault("a bad escape").help("a backslash takes one character, or three digits up to 255")
+        })?;
+        out.push(byte);
+        rest = rest.get(used..).unwrap_or_default();
     }
+    out.extend_from_slice(rest);
     Ok(())
 }
 

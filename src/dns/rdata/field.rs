@@ -354,10 +354,14 @@ pub(super) fn print_name(wire: &[u8], out: &mut String) -> Option<()> {
 }
 
 /// Reads a decimal number that fits.
-pub(super) fn number<N: std::str::FromStr>(words: &mut Words<'_>, noun: &str) -> Result<N, Fault> {
+pub(super) fn number<N: TryFrom<u64>>(words: &mut Words<'_>, noun: &str) -> Result<N, Fault> {
     let token = words.need(noun)?;
-    let digits = token.as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|text| text.parse().ok()).ok_or_else(|| token.is_not(noun))
+    let add = |value: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    };
+    let value = token.bytes.iter().try_fold(0, add).filter(|_| !token.bytes.is_empty());
+    value.and_then(|value| N::try_from(value).ok()).ok_or_else(|| token.is_not(noun))
 }
 
 /// A time span: seconds, or numbers with the units w, d, h, m, s, which add up (`1h30m`).

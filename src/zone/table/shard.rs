@@ -64,7 +64,8 @@ impl Shard {
         let nodes = &nodes[..nodes.len().min(NODES_MAX)];
         let buckets = bucket_count(nodes.len());
         let (unit_shift, end) = fit(buckets * LINE, nodes);
-        let mut lines = vec![Line::zeroed(); end.div_ceil(LINE)];
+        let mut shared: Arc<[Line]> = std::iter::repeat_n(Line::zeroed(), end.div_ceil(LINE)).collect();
+        let lines = Arc::make_mut(&mut shared);
         let mut at = buckets * LINE;
         for (hash, range) in nodes {
             at = round_up(at, unit_shift);
@@ -78,11 +79,11 @@ impl Shard {
             let line = &mut lines[bucket];
             let slot = line.offsets.iter().position(|&offset| offset == 0).unwrap_or(SLOTS - 1);
             (line.tags[slot], line.offsets[slot]) = (*hash as u16, offset);
-            bytemuck::must_cast_slice_mut::<Line, u8>(&mut lines)[at..at + range.len()]
+            bytemuck::must_cast_slice_mut::<Line, u8>(lines)[at..at + range.len()]
                 .copy_from_slice(&data[range.clone()]);
             at += range.len();
         }
-        Self { lines: lines.into(), names: nodes.len() as u32, buckets: buckets as u16, unit_shift }
+        Self { lines: shared, names: nodes.len() as u32, buckets: buckets as u16, unit_shift }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -148,18 +149,6 @@ impl Shard {
             at += length;
             Some((Raw(rest.get(..length)?), start))
         })
-    }
-
-    /// Sets `flag` of the nodes that stand at these places.
-    pub(super) fn flag(&mut self, places: &[usize], flag: u8) {
-        if places.is_empty() {
-            return;
-        }
-        let lines = Arc::make_mut(&mut self.lines);
-        let bytes: &mut [u8] = bytemuck::must_cast_slice_mut(lines);
-        for &place in places {
-            bytes[place] |= flag;
-        }
     }
 
     /// Bytes it keeps allocated.
