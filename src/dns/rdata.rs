@@ -1,5 +1,6 @@
 //! RDATA between text and wire, driven by the schema: a row is walked field by field.
 
+mod address; //  addresses, as they are mostly written
 mod dnssec; //   bitmaps, times, salts, mnemonics of algorithms
 mod encoding; // hexadecimal, base64, base32hex, quoted text
 mod field; //    each field kind: read from text, measured in wire, written as text

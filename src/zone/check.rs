@@ -21,6 +21,9 @@ const FINDINGS_MAX: usize = 1_000;
 /// Most CNAMEs followed in search of a circle.
 const CHAIN_MAX: usize = 16;
 
+/// Names checked at a time, after what they point at was fetched for all of them.
+const GROUP: usize = 64;
+
 /// Something that is wrong with the zone as a whole, and which record to show for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
@@ -56,16 +59,26 @@ pub fn check(table: &Table, oddities: Vec<Oddity>, complete: bool, steered: &dyn
     apex(table, complete, &mut findings);
     let mut glue = targets::Glue::default();
     // Records of hashes stand where no name is: below an apex with a DNAME too.
-    for node in table.iter().filter(|node| !node.is_hashed()) {
-        if has_odd_name(table, &node) {
-            names(table, &node, &mut findings);
+    let is_odd = |node: &Node<'_>| has_odd_name(node.relative(), table.apex_wire());
+    let names_to_check = table.iter().filter(|node| !node.is_hashed());
+    let mut some = names_to_check.filter(|node| node.is_under_cut() || node.has(concerns_others) || is_odd(node));
+    let mut group = Vec::with_capacity(GROUP);
+    loop {
+        group.clear();
+        group.extend(some.by_ref().take(GROUP));
+        if group.is_empty() {
+            break;
         }
-        if node.is_under_cut() {
-            hidden(table, &node, &mut glue, &mut findings);
-        } else if node.sets().any(|set| concerns_others(set.rtype)) {
-            aliases(table, &node, &mut findings);
-            delegation(table, &node, &mut glue, complete, &mut findings);
-            targets::check(table, &node, complete, steered, &mut findings);
+        targets::reach(table, &group);
+        for node in &group {
+            names(table, node, &mut findings);
+            if node.is_under_cut() {
+                hidden(table, node, &mut glue, &mut findings);
+                continue;
+            }
+            aliases(table, node, &mut findings);
+            delegation(table, node, &mut glue, complete, &mut findings);
+            targets::check(table, node, complete, steered, &mut findings);
         }
     }
     signed::check(table, complete, &mut findings);
@@ -205,9 +218,8 @@ fn concerns_others(rtype: Type) -> bool {
 }
 
 /// A first look that nearly all names pass: true for each that [`names`] may say something about.
-fn has_odd_name(table: &Table, node: &Node<'_>) -> bool {
-    let apex = table.apex_wire();
-    !node.relative().is_ascii() || !apex.is_ascii() || node.relative().ends_with(without_root(apex))
+fn has_odd_name(relative: &[u8], apex: &[u8]) -> bool {
+    !relative.is_ascii() || !apex.is_ascii() || relative.ends_with(without_root(apex))
 }
 
 /// A wire name without its closing zero.
@@ -217,7 +229,9 @@ fn without_root(wire: &[u8]) -> &[u8] {
 
 /// Owners that end in the apex twice, because somebody forgot a final dot, and hosts in letters that DNS does not know.
 fn names(table: &Table, node: &Node<'_>, findings: &mut Findings) {
-    let Some(rtype) = node.types().next() else { return };
+    let Some(rtype) = node.types().next().filter(|_| has_odd_name(node.relative(), table.apex_wire())) else {
+        return;
+    };
     let owner = node.owner();
     let is_host =
         || node.types().any(|rtype| matches!(rtype, Type::A | Type::AAAA | Type::CNAME | Type::MX | Type::NS));

@@ -189,7 +189,7 @@ impl Table {
 
     /// All names, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = Node<'_>> {
-        self.shards().flat_map(|shard| shard.nodes()).map(|(raw, _)| Node { table: self, raw: self.whole(raw) })
+        self.shards().flat_map(|shard| shard.nodes()).map(|raw| Node { table: self, raw: self.whole(raw) })
     }
 
     /// The SOA of the apex, if it is there and well formed.
@@ -347,6 +347,11 @@ impl<'t> Node<'t> {
         let signatures = raw.slots().any(|(slot, _)| slot.is_signature).then_some(Type::RRSIG);
         let below = plain().take_while(|&rtype| rtype < Type::RRSIG);
         below.chain(signatures).chain(plain().skip_while(|&rtype| rtype < Type::RRSIG))
+    }
+
+    /// True if it owns an RRset of a type that is so.
+    pub fn has(&self, is_so: impl Fn(Type) -> bool) -> bool {
+        self.raw.types().any(is_so)
     }
 
     /// The RRset of `rtype`, copied; for RRSIG see [`Node::signatures`].

@@ -44,7 +44,12 @@ pub fn decode_hex(digits: &[u8]) -> Option<Vec<u8>> {
 
 /// What one hexadecimal digit is worth.
 pub(super) fn hex_value(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 /// Appends upper case digits.

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Fault, Token, Words, dnssec, encoding, gateway, location, rare, service};
+use super::{Fault, Token, Words, address, dnssec, encoding, gateway, location, rare, service};
 use crate::dns::name::{self, NameError, write_text};
 use crate::dns::schema::{Field, Type};
 
@@ -394,6 +394,9 @@ pub fn seconds(text: &[u8]) -> Option<u32> {
 }
 
 pub(super) fn ipv4(token: &Token<'_>) -> Result<Ipv4Addr, Fault> {
+    if let Some(octets) = address::four(token.bytes) {
+        return Ok(octets.into());
+    }
     let text = token.as_str().unwrap_or_default();
     text.parse().map_err(|_| {
         let fault = token.is_not("an IPv4 address");
@@ -412,6 +415,9 @@ pub(super) fn ipv4(token: &Token<'_>) -> Result<Ipv4Addr, Fault> {
 }
 
 pub(super) fn ipv6(token: &Token<'_>) -> Result<Ipv6Addr, Fault> {
+    if let Some(octets) = address::six(token.bytes) {
+        return Ok(octets.into());
+    }
     let text = token.as_str().unwrap_or_default();
     text.parse().map_err(|_| {
         let fault = token.is_not("an IPv6 address");

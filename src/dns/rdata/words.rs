@@ -102,7 +102,11 @@ pub fn scan(text: &[u8], from: usize, open: &mut Parentheses, words: &mut Vec<Wo
             _ => {
                 let start = at;
                 loop {
-                    at += text[at..].iter().take_while(|&&byte| !ENDS[usize::from(byte)]).count();
+                    while let Some(&byte) = text.get(at)
+                        && !ENDS[usize::from(byte)]
+                    {
+                        at += 1;
+                    }
                     if text.get(at) != Some(&b'\\') {
                         break;
                     }

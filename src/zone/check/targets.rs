@@ -1,5 +1,7 @@
 //! Names that NS, MX and SRV records point at: addresses, not aliases (RFC 2181 §10.3), and glue where it is needed.
 
+use std::hint::black_box;
+
 use super::{Finding, Findings, covering, find, name_in, without_repeated_apex, without_root};
 use crate::dns::folded::Folded;
 use crate::dns::name::NAME_MAX;
@@ -7,7 +9,7 @@ use crate::dns::{Name, Type};
 use crate::zone::check::Which;
 use crate::zone::master::Part;
 use crate::zone::report::Level;
-use crate::zone::table::{Node, Table};
+use crate::zone::table::{Node, Table, hash_folded};
 
 /// Names of the zone that an NS record of it points at: folded wire, sorted, for there may be many. Gathered when they
 /// are first asked for: most glue is that of the delegation it stands below.
@@ -88,11 +90,39 @@ fn has_address(node: &Node<'_>) -> bool {
     node.records(Type::A).is_some() || node.records(Type::AAAA).is_some()
 }
 
-/// A first look that nearly all names pass: true for each wire name that may end in the apex, in folded wire form, twice.
+/// A first look that nearly all names pass: true for each wire name that may end in the apex (folded) twice.
 fn may_repeat(name: &[u8], apex: &[u8]) -> bool {
     let apex = without_root(apex);
     let twice = name.len().checked_sub(2 * apex.len() + 1);
     twice.is_some_and(|at| name[at..][..apex.len()].eq_ignore_ascii_case(apex))
+}
+
+/// Touches the places that the checks of these nodes will look at, so that the waits for their memory overlap.
+pub(super) fn reach(table: &Table, group: &[Node<'_>]) {
+    let mut folded = Folded::default();
+    let mut places = Vec::with_capacity(2 * group.len());
+    for node in group {
+        if node.is_under_cut() {
+            let mut name = [0; NAME_MAX];
+            let name = node.full_name(&mut name);
+            let above = name.get(usize::from(name[0]) + 1..).unwrap_or_default();
+            places.extend(table.bucket(hash_folded(above)));
+        }
+        for set in node.sets() {
+            let pointer = POINTERS.iter().find(|(pointer, ..)| *pointer == set.rtype);
+            let skip = match pointer {
+                Some(&(_, skip, _)) => skip,
+                None if set.rtype == Type::CNAME => 0,
+                None => continue,
+            };
+            for name in set.rdata().filter_map(|rdata| rdata.get(skip..)) {
+                places.extend(folded.set(name, &[]).and_then(|name| table.bucket(hash_folded(name))));
+            }
+        }
+    }
+    let buckets = places.iter().fold(0, |sum, bucket| sum ^ bucket.touch());
+    let nodes = places.iter().fold(0, |sum, bucket| sum ^ bucket.touch_node());
+    black_box((buckets, nodes));
 }
 
 /// True for a steered name and for one that a steered wildcard answers: their addresses come while we run.

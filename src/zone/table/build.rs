@@ -3,6 +3,7 @@
 //! Records are packed into 256 parts by the top bits of their owner's hash as they come, and the parts are finished one
 //! after the other, each freed as its shards are made: the records are never in memory twice.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -66,12 +67,14 @@ pub struct Builder {
     apex: Apex,
     parts: Vec<Vec<u8>>,
     /// Owner of the record before, as it was given.
-    last: Vec<u8>,
+    given: Vec<u8>,
     /// The same, folded, and how many bytes of it stand before the apex.
-    folded: Folded,
+    last: Box<Folded>,
     front: usize,
     /// The run that its next record goes on with.
     open: Option<Run>,
+    /// Room for the next owner.
+    next: Box<Folded>,
     covers: Covers,
     apex_has_wildcard: bool,
 }
@@ -108,15 +111,16 @@ impl Builder {
         let mut builder = Self {
             apex: Apex { name: apex, wire, hash },
             parts: vec![Vec::new(); 1 << PARTS_BITS],
-            last: Vec::new(),
-            folded: Folded::default(),
+            given: Vec::new(),
+            last: Box::default(),
             front: 0,
             open: None,
+            next: Box::default(),
             covers: Covers::default(),
             apex_has_wildcard: false,
         };
         // The apex exists, whatever comes.
-        builder.run(hash, &[]).append(&mut builder.parts, CHILD, 0, &[]);
+        Run::begin(&mut builder.parts, hash, &[]).append(&mut builder.parts, CHILD, 0, &[]);
         builder
     }
 
@@ -140,7 +144,7 @@ impl Builder {
             return Err(PushError::TooLong);
         }
         let run = match self.open {
-            Some(run) if self.last == owner => run,
+            Some(run) if self.given == owner => run,
             _ => self.begin(owner)?,
         };
         let is_apex = self.front == 0;
@@ -154,46 +158,16 @@ impl Builder {
 
     /// Begins the run of an owner, and says of the names above it that they exist.
     fn begin(&mut self, owner: &[u8]) -> Result<Run, PushError> {
-        let mut folded = Folded::default();
-        let wire = folded.set(owner, &[]).ok_or(PushError::OutOfZone)?;
+        let wire = self.next.set(owner, &[]).ok_or(PushError::OutOfZone)?;
         let front = front_of(wire, &self.apex.wire).ok_or(PushError::OutOfZone)?;
-        self.pack_ancestors(wire, front);
-        let run = self.run(hash_folded(wire), &wire[..front]);
-        self.last.clear();
-        self.last.extend_from_slice(owner);
-        (self.folded, self.front) = (folded, front);
+        let last = &self.last.as_wire()[..self.front];
+        self.apex_has_wildcard |= pack_ancestors(&mut self.parts, wire, front, last);
+        let run = Run::begin(&mut self.parts, hash_folded(wire), &wire[..front]);
+        self.given.clear();
+        self.given.extend_from_slice(owner);
+        std::mem::swap(&mut self.last, &mut self.next);
+        self.front = front;
         Ok(run)
-    }
-
-    /// Says of each name between this one and the apex that it exists and has the next one as its child, as far as the
-    /// record before has not said so.
-    fn pack_ancestors(&mut self, wire: &[u8], front: usize) {
-        let mut above = 0;
-        while above < front {
-            let below = above;
-            above += usize::from(wire[below]) + 1;
-            let last = &self.folded.as_wire()[..self.front];
-            if last.ends_with(&wire[below..front]) && is_label_start(last, last.len() - (front - below)) {
-                return;
-            }
-            let label = &wire[below..above];
-            if above < front {
-                self.run(hash_folded(&wire[above..]), &wire[above..front]).append(&mut self.parts, CHILD, 0, label);
-            } else if label == b"\x01*" {
-                self.apex_has_wildcard = true;
-            }
-        }
-    }
-
-    /// A new run of this relative name.
-    fn run(&mut self, hash: u64, relative: &[u8]) -> Run {
-        let index = shard_index(hash, PARTS_BITS);
-        let part = &mut self.parts[index];
-        let run = Run { hash, part: index, at: part.len() };
-        part.extend_from_slice(&hash.to_le_bytes());
-        part.extend_from_slice(&[0, 0, 0, 0, relative.len() as u8]);
-        part.extend_from_slice(relative);
-        run
     }
 
     /// The table, and what was odd about the records, by kind and owner. Every ancestor of a name exists as a node.
@@ -210,11 +184,11 @@ impl Builder {
             records: 0,
             oddities: Vec::new(),
         };
-        let mut order = Vec::new();
+        let (mut order, mut spare) = (Vec::new(), Vec::new());
         for part in self.parts {
             order.clear();
             order.extend(runs(&part));
-            order.sort_unstable();
+            sort_by_hash(&mut order, &mut spare);
             let mut entries = Vec::new();
             for same_hash in order.chunk_by(|a, b| a.0 == b.0) {
                 entries.clear();
@@ -236,14 +210,46 @@ impl Builder {
     }
 }
 
+/// Says of each name between this one, which has `front` bytes before the apex, and the apex that it exists and has the
+/// next one as its child, as far as the record before has not said so: its relative name is `last`. True if the apex has
+/// a wildcard.
+fn pack_ancestors(parts: &mut [Vec<u8>], wire: &[u8], front: usize, last: &[u8]) -> bool {
+    let mut above = 0;
+    while above < front {
+        let below = above;
+        above += usize::from(wire[below]) + 1;
+        if last.ends_with(&wire[below..front]) && is_label_start(last, last.len() - (front - below)) {
+            return false;
+        }
+        let label = &wire[below..above];
+        if above == front {
+            return label == b"\x01*";
+        }
+        Run::begin(parts, hash_folded(&wire[above..]), &wire[above..front]).append(parts, CHILD, 0, label);
+    }
+    false
+}
+
 impl Run {
+    /// A new run of this relative name, whose full name has this hash.
+    fn begin(parts: &mut [Vec<u8>], hash: u64, relative: &[u8]) -> Self {
+        let index = shard_index(hash, PARTS_BITS);
+        let part = &mut parts[index];
+        let run = Self { hash, part: index, at: part.len() };
+        part.reserve(RUN_HEAD + relative.len());
+        part.extend_from_slice(&hash.to_le_bytes());
+        part.extend_from_slice(&[0, 0, 0, 0, relative.len() as u8]);
+        part.extend_from_slice(relative);
+        run
+    }
+
     /// Adds a record to the run, which is the last of its part. Returns the bytes of all records of the run.
     fn append(self, parts: &mut [Vec<u8>], rtype: Type, ttl: u32, rdata: &[u8]) -> usize {
         let part = &mut parts[self.part];
         part.reserve(RECORD_HEAD + rdata.len());
-        part.extend_from_slice(&rtype.0.to_le_bytes());
-        part.extend_from_slice(&ttl.to_le_bytes());
-        part.extend_from_slice(&(rdata.len() as u16).to_le_bytes());
+        let ([t0, t1], [s0, s1, s2, s3]) = (rtype.0.to_le_bytes(), ttl.to_le_bytes());
+        let [l0, l1] = (rdata.len() as u16).to_le_bytes();
+        part.extend_from_slice(&[t0, t1, s0, s1, s2, s3, l0, l1]);
         part.extend_from_slice(rdata);
         let bytes = part.len() - self.at - RUN_HEAD - usize::from(part[self.at + RUN_HEAD - 1]);
         part[self.at + 8..][..4].copy_from_slice(&(bytes as u32).to_le_bytes());
@@ -280,6 +286,35 @@ fn runs(part: &[u8]) -> impl Iterator<Item = (u64, usize)> {
             (u64::from_le_bytes(number(part, at)), at)
         })
     })
+}
+
+/// Sorts the runs of a part. Their hashes spread evenly: one pass brings nearly all of them to their place.
+fn sort_by_hash(runs: &mut Vec<(u64, usize)>, spare: &mut Vec<(u64, usize)>) {
+    const BITS: u8 = 10;
+    if runs.len() < 1 << BITS {
+        return runs.sort_unstable();
+    }
+    let group = |hash: u64| (hash << PARTS_BITS >> (64 - u32::from(BITS))) as usize;
+    let mut ends = [0; 1 << BITS];
+    runs.iter().for_each(|&(hash, _)| ends[group(hash)] += 1);
+    let mut end = 0;
+    // Where each group begins, at first.
+    for count in &mut ends {
+        end += std::mem::replace(count, end);
+    }
+    spare.clear();
+    spare.resize(runs.len(), (0, 0));
+    for &run in &*runs {
+        let place = &mut ends[group(run.0)];
+        spare[*place] = run;
+        *place += 1;
+    }
+    std::mem::swap(runs, spare);
+    let mut start = 0;
+    for end in ends {
+        runs[start..end].sort_unstable();
+        start = end;
+    }
 }
 
 /// The records of the run at `at`; there is at least one.
@@ -334,7 +369,7 @@ impl Making<'_> {
         if relative.is_empty() && self.apex_has_wildcard {
             self.draft.flags |= WILDCARD;
         }
-        if self.full.set(relative, &self.apex.wire).is_some_and(|full| self.covers.are_above(full, relative.len())) {
+        if self.covers.are_above(relative, &self.apex.wire, &mut self.full) {
             self.draft.flags |= UNDER;
         }
         for set in entries.chunk_by(|a, b| a.slot == b.slot) {
@@ -348,13 +383,16 @@ impl Making<'_> {
     }
 
     fn children(&mut self, said: &[Entry<'_>]) {
-        let labels = said.iter().map(|entry| entry.rdata).filter(|label| !label.is_empty());
-        // By hash first: labels of numbered names are alike for many bytes.
-        let mut labels: Vec<(u64, &[u8])> = labels.map(|label| (hash_folded(label), label)).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        self.draft.children = labels.len() as u32;
-        if labels.iter().any(|&(_, label)| label == b"\x01*") {
+        let labels = || said.iter().map(|entry| entry.rdata).filter(|label| !label.is_empty());
+        // By hash, where no two are the same: labels of numbered names are alike for many bytes.
+        let mut hashes: Vec<u64> = labels().map(hash_folded).collect();
+        hashes.sort_unstable();
+        self.draft.children = if hashes.is_sorted_by(|a, b| a < b) {
+            hashes.len() as u32
+        } else {
+            labels().collect::<BTreeSet<_>>().len() as u32
+        };
+        if labels().any(|label| label == b"\x01*") {
             self.draft.flags |= WILDCARD;
         }
     }

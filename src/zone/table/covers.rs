@@ -1,6 +1,7 @@
 //! The cuts and DNAMEs of a zone in the making, so that of each name it is known whether it stands below one before any
 //! of them is in its place.
 
+use crate::dns::folded::Folded;
 use crate::zone::table::hash_folded;
 
 /// Bits of the first look per name that covers: one name in 16 that is below nothing needs a second one.
@@ -40,13 +41,17 @@ impl Covers {
         }
     }
 
-    /// True if one of them is above this name: its full folded name, and how many bytes of it stand before the apex.
-    pub(super) fn are_above(&self, full: &[u8], front: usize) -> bool {
-        if self.hashes.is_empty() || front == 0 {
+    /// True if one of them is above this name, folded and relative to the apex. The full name is written into `full`.
+    pub(super) fn are_above(&self, relative: &[u8], apex: &[u8], full: &mut Folded) -> bool {
+        if self.hashes.is_empty() || relative.is_empty() {
             return false;
         }
-        let mut at = usize::from(full[0]) + 1;
-        while at < front {
+        let mut at = usize::from(relative[0]) + 1;
+        if at == relative.len() {
+            return self.all;
+        }
+        let full = full.set(relative, apex).unwrap_or_default();
+        while at < relative.len() && at < full.len() {
             if self.has(hash_folded(&full[at..])) {
                 return true;
             }
@@ -82,7 +87,7 @@ mod tests {
     #[test]
     fn what_is_above_covers() {
         let full = |relative: &[u8]| [relative, APEX].concat();
-        let is_covered = |covers: &Covers, relative: &[u8]| covers.are_above(&full(relative), relative.len());
+        let is_covered = |covers: &Covers, relative: &[u8]| covers.are_above(relative, APEX, &mut Folded::default());
         let one = covers(&[&full(b"\x01b")]);
         assert!(is_covered(&one, b"\x01a\x01b") && is_covered(&one, b"\x01a\x01a\x01b"));
         assert!(!is_covered(&one, b"\x01b") && !is_covered(&one, b"\x01a") && !is_covered(&one, b""));
@@ -98,7 +103,8 @@ mod tests {
         let covers = covers(&names.iter().map(Vec::as_slice).collect::<Vec<_>>());
         for number in 0..4_000 {
             let below = [&b"\x01a"[..], &name(number)].concat();
-            assert_eq!(covers.are_above(&below, below.len() - APEX.len()), number < 2_000, "{number}");
+            let relative = &below[..below.len() - APEX.len()];
+            assert_eq!(covers.are_above(relative, APEX, &mut Folded::default()), number < 2_000, "{number}");
         }
     }
 

@@ -139,15 +139,15 @@ impl Shard {
         })
     }
 
-    /// All nodes in the order they were built in, and where their bytes stand.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = (Raw<'_>, usize)> {
+    /// All nodes in the order they were built in.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = Raw<'_>> {
         let mut at = self.buckets() * LINE;
         (0..self.names).map_while(move |_| {
             at = round_up(at, self.unit_shift);
             let rest = self.bytes().get(at..)?;
-            let (start, length) = (at, Raw(rest).length());
+            let length = Raw(rest).length();
             at += length;
-            Some((Raw(rest.get(..length)?), start))
+            rest.get(..length).map(Raw)
         })
     }
 
@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(node.records(Type::TXT).unwrap().rdata().next().unwrap().first(), Some(&(index as u8)));
         }
         assert_eq!(
-            shard.nodes().map(|(node, _)| node.relative().to_vec()).collect::<Vec<_>>(),
+            shard.nodes().map(|node| node.relative().to_vec()).collect::<Vec<_>>(),
             keys.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
         );
         assert!(shard.find(b"\x07missing", 77).is_none());
