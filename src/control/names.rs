@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Form, OriginId, Place, Rung, Steer};
+use crate::config::{Config, Form, OriginId, Place, Quorum, Rung, Steer};
 use crate::control::flattened::Flattened;
 use crate::control::orders::OrderBook;
 use crate::control::watches::WatchState;
@@ -14,14 +14,16 @@ use crate::probe::watch::Seat;
 use crate::probe::{Target, WatchId};
 use crate::snapshot::status::{Former, OriginStatus, RungStatus};
 use crate::time::{Moment, Now};
-use crate::verdict::Class;
-use crate::verdict::origin::{goes_by, origin_class, target_class};
+use crate::verdict::origin::{goes_by, origin_grade, target_grade};
+use crate::verdict::{Class, Grade};
 use crate::zone::table::Spot;
 
 /// How long a name without a past gives no reply while its first probes are out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// TTL in seconds at most of an answer nothing is known about yet.
 const UNPROVEN_TTL: u32 = 5;
+/// An origin with nothing to serve.
+const DEAD: Grade = Grade { class: Class::Down, degraded: false };
 
 /// One steered name between two events.
 #[derive(Clone, Debug)]
@@ -155,7 +157,7 @@ impl NameState {
         memo.seen.clear();
         memo.seen.extend(places.map(|(rung, at)| self.seen(rung, at, ground)));
         let before = Arc::clone(&self.rungs);
-        let known = before.iter().flat_map(|rung| &rung.origins).map(|origin| (origin.class, origin.drained));
+        let known = before.iter().flat_map(|rung| &rung.origins).map(view_of);
         if !known.eq(memo.seen.iter().copied()) {
             let mut seen = memo.seen.iter().copied();
             self.rungs = before.iter().map(|rung| looked_at(rung, &mut seen)).collect();
@@ -163,13 +165,13 @@ impl NameState {
         memo.looked = Some(Looked { form, before, after: Arc::clone(&self.rungs) });
     }
 
-    /// The class of an origin of a rung, by their indices, and if it is drained.
-    pub(crate) fn seen(&self, rung: usize, at: usize, ground: &Ground<'_>) -> (Class, bool) {
+    /// How an origin of a rung looks, by their indices.
+    pub(crate) fn seen(&self, rung: usize, at: usize, ground: &Ground<'_>) -> OriginView {
         let origin = &ground.config.origins[self.steer.rungs[rung].origins[at].0 as usize];
         let needs_flattening = self.steer.form == Form::Address && origin.addresses().next().is_none();
         let servable = !needs_flattening || origin.cname.as_ref().is_some_and(|name| ground.flattened.knows(name));
-        let class = if servable { origin_class(targets(&self.seats[rung][at], ground.watches)) } else { Class::Down };
-        (class, ground.orders.is_drained(&origin.name))
+        let grade = if servable { origin_grade(targets(&self.seats[rung][at], ground.watches)) } else { DEAD };
+        OriginView { class: grade.class, degraded: grade.degraded, drained: ground.orders.is_drained(&origin.name) }
     }
 
     /// What the chosen origins make the answer hold; `None` if no address of theirs is known.
@@ -187,7 +189,7 @@ impl NameState {
             let class_of = |address| {
                 let mut classes = seat.targets.iter().zip(goes_by(targets(seat, ground.watches)));
                 let found = classes.find(|((target, _), _)| *target == Target::Address(address));
-                found.map_or(Class::Untried, |(_, class)| class)
+                found.map_or(Class::Untried, |(_, grade)| grade.class)
             };
             if origin.addresses().next().is_some() {
                 all.extend(origin.addresses().map(|address| (address, class_of(address))));
@@ -216,12 +218,16 @@ impl NameState {
 
     /// The same, in place of what was there.
     fn view(&self, views: &mut Vec<RungView>) {
-        views.resize(self.steer.rungs.len(), RungView { place: Place::Primary, origins: Vec::new() });
+        let blank = RungView { place: Place::Primary, quorum: Quorum::default(), origins: Vec::new() };
+        views.resize(self.steer.rungs.len(), blank);
         for ((rung, seen), view) in self.steer.rungs.iter().zip(&*self.rungs).zip(views) {
-            view.place = rung.place;
+            (view.place, view.quorum) = (rung.place, rung.quorum);
             view.origins.clear();
             let origins = seen.origins.iter();
-            view.origins.extend(origins.map(|origin| OriginView { class: origin.class, drained: origin.drained }));
+            let leaves = self.steer.leave_degraded;
+            view.origins.extend(
+                origins.map(view_of).map(|seen| OriginView { degraded: seen.degraded && leaves, ..seen }),
+            );
         }
     }
 
@@ -237,37 +243,52 @@ fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
         origin: id,
         name: ground.config.origins[id.0 as usize].name.as_str().into(),
         class: Class::Untried,
+        degraded: false,
         drained: false,
-        watches: seat.targets.iter().flat_map(|(_, watches)| watches).copied().collect(),
+        need: seat.need,
+        watches: seat.watches().collect(),
     });
-    RungStatus { class: Class::Untried, origins: origins.collect() }
+    RungStatus { class: Class::Untried, degraded: false, quorum: rung.quorum, origins: origins.collect() }
 }
 
-/// A rung as its origins are seen now: class, and if it is drained, of each.
-fn looked_at(rung: &RungStatus, seen: &mut impl Iterator<Item = (Class, bool)>) -> RungStatus {
+/// An origin as a decision sees it.
+fn view_of(seen: &OriginStatus) -> OriginView {
+    OriginView { class: seen.class, degraded: seen.degraded, drained: seen.drained }
+}
+
+/// A rung as its origins are seen now.
+fn looked_at(rung: &RungStatus, seen: &mut impl Iterator<Item = OriginView>) -> RungStatus {
     let origins = rung.origins.iter().zip(seen);
-    let origins: Vec<_> =
-        origins.map(|(known, (class, drained))| OriginStatus { class, drained, ..known.clone() }).collect();
-    let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
-    RungStatus { class: class.unwrap_or(Class::Down), origins }
+    let as_seen = |(known, OriginView { class, degraded, drained }): (&OriginStatus, OriginView)| OriginStatus {
+        class,
+        degraded,
+        drained,
+        ..known.clone()
+    };
+    let origins: Vec<_> = origins.map(as_seen).collect();
+    let undrained = origins.iter().filter(|origin| !origin.drained);
+    let grades = undrained.map(|origin| Grade { class: origin.class, degraded: origin.degraded });
+    let Grade { class, degraded } = decision::ladder::rung_grade(rung.quorum, grades);
+    RungStatus { class, degraded, quorum: rung.quorum, origins }
 }
 
-/// Each target of a seat with its class, the worst of its hosts, and whether our host can see it at all. A seat
-/// without watches is unknown.
+/// Each target of a seat with its grade, and whether our host can see it at all. A seat without watches is unknown.
 fn targets<'s>(
     seat: &'s Seat,
     watches: &'s [WatchState],
-) -> impl Iterator<Item = (&'s Target, Class, bool)> + Clone + use<'s> {
-    let class = |ids: &[WatchId]| target_class(ids.iter().map(|id| watches[id.0 as usize].class()));
-    let unseen = |ids: &[WatchId]| !ids.is_empty() && ids.iter().all(|id| watches[id.0 as usize].unseen);
-    seat.targets.iter().map(move |(target, ids)| (target, class(ids), unseen(ids)))
+) -> impl Iterator<Item = (&'s Target, Grade, bool)> + Clone + use<'s> {
+    let grade = |checks: &[Vec<WatchId>]| target_grade(seat.need, checks, |id| watches[id.0 as usize].grade());
+    let unseen = |checks: &[Vec<WatchId>]| {
+        !checks.is_empty() && checks.iter().flatten().all(|id| watches[id.0 as usize].unseen)
+    };
+    seat.targets.iter().map(move |(target, checks)| (target, grade(checks), unseen(checks)))
 }
 
 /// What many names that turn at once have in common is made once.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     views: Vec<RungView>,
-    seen: Vec<(Class, bool)>,
+    seen: Vec<OriginView>,
     /// Rungs nobody has looked at yet.
     blank: Option<(Form, Arc<[RungStatus]>)>,
     looked: Option<Looked>,

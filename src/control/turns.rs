@@ -8,11 +8,12 @@ use crate::config::{Config, Form, OriginId, SteerId};
 use crate::control::explanation::Teller;
 use crate::control::journal::{self, Stages, Turn};
 use crate::control::names::{Memo, NameState};
+use crate::control::watches::WatchState;
 use crate::control::{Controller, Effects, Reply, steer_id, watch_id};
 use crate::decision::{Decision, Served};
 use crate::dns::Serial;
 use crate::probe::WatchId;
-use crate::snapshot::status::{Former, Status, SteerStatus};
+use crate::snapshot::status::{Former, OriginStatus, Status, SteerStatus};
 use crate::snapshot::{Generation, Parts, Snapshot, ZoneVersion, guard, steered};
 use crate::time::Now;
 use crate::verdict::Class;
@@ -306,22 +307,29 @@ impl Controller {
                     "{} {} {}{drained}{}",
                     rung.place,
                     origin.name,
-                    class_word(origin.class),
-                    self.causes(&origin.watches)
+                    if origin.degraded { "degraded" } else { class_word(origin.class) },
+                    self.causes(origin)
                 ));
             }
         }
         lines
     }
 
-    /// `: connection refused ×3 (192.0.2.1:443)`, of the first failing watch; empty if none fails.
-    fn causes(&self, watches: &[WatchId]) -> String {
-        let failing =
-            watches.iter().map(|id| &self.watches[id.0 as usize]).find(|state| state.verdict.cause().is_some());
-        failing.map_or_else(String::new, |state| {
-            let cause = state.verdict.cause().map(ToString::to_string).unwrap_or_default();
-            format!(": {cause} ({}:{})", state.watch.target, state.watch.port)
-        })
+    /// `: connection refused ×3 (192.0.2.1:443)`, of the watch that speaks for the origin, with its check where several
+    /// may; empty if none fails.
+    fn causes(&self, origin: &OriginStatus) -> String {
+        let all = origin.watches.iter().map(|id| &self.watches[id.0 as usize]);
+        let why = |state: &WatchState| match state.degraded().filter(|_| origin.degraded) {
+            Some(rule) => Some(rule.to_owned()),
+            None => state.verdict.cause().map(ToString::to_string),
+        };
+        let speaking = all.clone().filter(|state| state.class() == origin.class);
+        let Some((state, why)) = speaking.chain(all.clone()).find_map(|state| Some((state, why(state)?))) else {
+            return String::new();
+        };
+        let several = all.into_iter().any(|other| other.watch.check != state.watch.check);
+        let check = if several { format!("{}: ", state.check.name) } else { String::new() };
+        format!(": {check}{why} ({}:{})", state.watch.target, state.watch.port)
     }
 
     /// From the start of the first failing probe to the verdict, of the slowest watch that turned down just now.

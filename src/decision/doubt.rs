@@ -13,6 +13,10 @@
 //!             within one window, and no canary passed in it         that it is no more over the share
 //! ```
 //!
+//! A window that is full of failures is no streak: its watch may have passed a moment ago. It turns down with the first
+//! observation, failed or passed, that has a witness in the same way; a pass of the watch itself is one. Until then it
+//! is not in doubt but suspect.
+//!
 //! While in doubt no failure counts, so no verdict turns down and decisions stay; nor do failures of probes that
 //! started before the doubt ended.
 
@@ -138,14 +142,20 @@ impl Sight {
         }
     }
 
+    /// Has anything passed since it became known that this watch fails? With fewer than two origins there is nobody to
+    /// tell, and a watch whose last probe passed needs nobody.
+    pub fn is_vouched_for(&self, watch: Epoch) -> bool {
+        let seen = self.last_pass.max(self.last_canary);
+        self.up.len() < BLIND_MIN || self.failing.get(&watch).is_none_or(|known| seen >= Some(known))
+    }
+
     /// A watch would turn down now. False while in doubt, which may begin with this: its verdict is to stay what it
     /// was.
     pub fn turns_down(&mut self, watch: Epoch, origin: &str, now: Moment) -> bool {
         if self.doubt.is_some() {
             return false;
         }
-        let known = self.failing.get(&watch).unwrap_or(now);
-        if self.up.len() >= BLIND_MIN && self.last_pass.max(self.last_canary) < Some(known) {
+        if let Some(known) = self.failing.get(&watch).filter(|_| !self.is_vouched_for(watch)) {
             let evidence = format!(
                 "nothing passes any more, neither one of the {} origins that were up nor the canary",
                 self.up.len()

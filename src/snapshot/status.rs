@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
+use crate::config::{CheckId, OriginId, Quorum, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order, Served};
 use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
@@ -83,7 +83,10 @@ pub struct SteerStatus {
 /// One rung of a steered name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RungStatus {
+    /// That of as many of its undrained origins as its quorum asks for.
     pub class: Class,
+    pub degraded: bool,
+    pub quorum: Quorum,
     /// Per origin of the rung, in its order.
     pub origins: Vec<OriginStatus>,
 }
@@ -94,7 +97,11 @@ pub struct OriginStatus {
     pub origin: OriginId,
     pub name: Arc<str>,
     pub class: Class,
+    pub degraded: bool,
     pub drained: bool,
+    /// How many of its checks have to pass.
+    pub need: usize,
+    /// Target by target and check by check.
     pub watches: Arc<[WatchId]>,
 }
 
@@ -124,4 +131,6 @@ pub struct WatchStatus {
     pub stale: bool,
     /// Our host has no route to its family: it follows the other one.
     pub unseen: bool,
+    /// The rule by which it is degraded, as it stands in the file.
+    pub degraded: Option<Arc<str>>,
 }

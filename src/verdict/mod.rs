@@ -1,6 +1,7 @@
 //! Means: observations to verdicts, one machine per watch.
 
 pub mod origin; // classes of watches to those of targets and origins
+pub mod window; // the last observations: half of them lost, or slow
 
 use std::time::Duration;
 
@@ -32,6 +33,27 @@ pub enum Class {
     Suspect,
     Untried,
     Down,
+}
+
+/// A class, and whether what is of it is degraded: it works, and not well.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Grade {
+    pub class: Class,
+    /// Only of what is usable.
+    pub degraded: bool,
+}
+
+impl From<Class> for Grade {
+    fn from(class: Class) -> Self {
+        Self { class, degraded: false }
+    }
+}
+
+impl Grade {
+    /// Usable, and not degraded.
+    pub fn is_well(self) -> bool {
+        self.class.is_usable() && !self.degraded
+    }
 }
 
 impl Class {
