@@ -119,12 +119,13 @@ impl WatchState {
     /// Forgets the failures of a watch that is not down: they were seen while our own sight was in doubt. True if that
     /// shows.
     pub(crate) fn reprieve(&mut self) -> bool {
-        let (before, grade) = (self.verdict.reprieved(), self.grade());
+        let (before, grade) = (self.verdict.clone(), self.grade());
         if self.class() != Class::Down {
             self.failed = Marks::default();
             self.quality.forget();
         }
-        std::mem::replace(&mut self.verdict, before.clone()) != before || self.grade() != grade
+        self.verdict = before.reprieved();
+        self.verdict != before || self.grade() != grade
     }
 
     /// Takes the next verdict, and remembers how long a death took to be believed.

@@ -47,6 +47,7 @@ fn origin(name: &str, class: Class, cause: Option<&str>) -> Origin {
     Origin {
         name: name.into(),
         class,
+        degraded: None,
         drained: false,
         served: false,
         cause: cause.map(str::to_owned),
@@ -56,7 +57,7 @@ fn origin(name: &str, class: Class, cause: Option<&str>) -> Origin {
 }
 
 fn rung(place: &str, class: Class, served: bool, origins: Vec<Origin>) -> Rung {
-    Rung { rung: place.into(), class, served, unchecked: false, origins }
+    Rung { rung: place.into(), class, degraded: false, needs: 1, served, unchecked: false, origins }
 }
 
 fn steered(name: &str, why: &str, because: &str, rungs: Vec<Rung>) -> Steered {
@@ -304,6 +305,7 @@ fn watch(origin: &str, target: &str, class: Class, last: Option<Probe>) -> Watch
         cause: None,
         stale: false,
         unseen: false,
+        degraded: None,
         last,
         recent: "+++++".into(),
         next_in_ms: Some(3_800),
@@ -331,6 +333,7 @@ fn explained() -> Explain {
         rung: place.into(),
         origins,
         check: check.map(str::to_owned),
+        quorum: None,
     };
     Explain {
         node: "ns1".into(),
@@ -342,6 +345,7 @@ fn explained() -> Explain {
             form: Form::Cname,
             ttl: 30,
             failback: "after a better rung has been up for 5m".into(),
+            leave_degraded: false,
             hosts: vec!["www.example.com".into()],
             ladder: vec![
                 stands("primary", vec![lives("vercel", Some("cname.vercel-dns.com"), &["76.76.21.21"])], Some("site")),
@@ -362,8 +366,10 @@ fn explained() -> Explain {
                 rise: 3,
                 confirm_ms: 500,
                 blip_ms: 1_000,
+                window: None,
                 expect: vec!["status in 200..299".into(), "body ~ 'ok'".into()],
                 warn: vec!["cert_days > 14".into()],
+                degraded: Vec::new(),
             }],
         },
         watches: vec![

@@ -224,19 +224,19 @@ fn ladders_become_rungs_and_forms() {
 
     let api = steer("api.deep.example.com");
     assert_eq!((api.form, api.zone, api.failback), (Form::Address, ZoneId(1), Failback::Auto));
-    let rungs: Vec<_> = api.rungs.iter().map(|rung| (rung.place, rung.origins.clone(), rung.check)).collect();
+    let rungs: Vec<_> = api.rungs.iter().map(|rung| (rung.place, rung.origins.clone(), rung.check.clone())).collect();
     assert_eq!(
         rungs,
         [
-            (Place::Primary, vec![OriginId(2), OriginId(3)], Some(CheckId(0))),
-            (Place::Backup(1), vec![OriginId(1)], Some(CheckId(0))),
-            (Place::Backup(2), vec![OriginId(0)], Some(CheckId(2))),
+            (Place::Primary, vec![OriginId(2), OriginId(3)], Some(CheckId(0).into())),
+            (Place::Backup(1), vec![OriginId(1)], Some(CheckId(0).into())),
+            (Place::Backup(2), vec![OriginId(0)], Some(CheckId(2).into())),
             (Place::Emergency, vec![OriginId(4)], None),
         ]
     );
     assert_eq!(steer("*.apps.example.com").hosts, ["x.apps.example.com"]);
     let eu = &config.origins[2];
-    assert_eq!((eu.probe_port, eu.probe_check), (Some(8443), Some(CheckId(1))));
+    assert_eq!((eu.probe_port, eu.probe_check.clone()), (Some(8443), Some(CheckId(1).into())));
 }
 
 #[test]

@@ -99,8 +99,10 @@ impl Shadow {
                 origin.and_then(|origin| origin.addresses().next()).expect("a known host name")
             }
         };
-        // The oldest failure that may count towards a fall of 4 at the slowest interval, with time-outs.
-        let oldest = Duration::from_secs(60);
+        // The oldest failure that may count towards a fall of 4 at the slowest interval, with time-outs; of a window of
+        // 6, while our own network failed for half a minute.
+        let windowed = config.checks.iter().any(|check| check.window.is_some());
+        let oldest = Duration::from_secs(if windowed { 120 } else { 60 });
         let alive = self.alive_since[&address].is_some_and(|since| now.moment.since(since) > oldest);
         let seeing = self.network_since.is_some_and(|since| now.moment.since(since) > oldest);
         assert!(!(alive && seeing), "{target} is believed dead and was alive all the time");
@@ -160,6 +162,7 @@ impl Shadow {
                     decision.reason
                 );
             }
+            self.short_rungs(name, decision, held.is_some(), frozen);
             // A drained origin is served only where its whole rung is drained.
             let rung = &name.rungs[decision.rung];
             let is_served = |seen: &&OriginStatus| decision.origins.contains(&seen.origin);
@@ -177,6 +180,24 @@ impl Shadow {
         }
         if let Some(committed) = self.restored.take() {
             self.start_is_the_last_committed(next, &committed, config);
+        }
+    }
+
+    /// A rung with too few origins is served only where nothing better is; a panic serves all of it.
+    fn short_rungs(&self, name: &SteerStatus, decision: &Decision, held: bool, frozen: bool) {
+        let owner = &name.steer.name;
+        let rung = &name.rungs[decision.rung];
+        assert!(name.steer.leave_degraded || decision.reason != Reason::Degraded, "{owner} left a degraded rung");
+        let usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).count();
+        let undrained = rung.origins.iter().filter(|seen| !seen.drained).count();
+        if matches!(decision.reason, Reason::TooFew | Reason::Panic) && !frozen {
+            assert!(!held);
+            assert!(name.rungs.iter().all(|rung| rung.class == Class::Down), "{owner} has something better");
+            assert!(usable > 0 && usable < rung.quorum.needs(undrained), "{owner} has {usable} of {undrained}");
+            let calm = usable >= rung.quorum.calm_from(undrained);
+            assert_eq!(decision.reason == Reason::TooFew, calm, "{owner}: {usable} of {undrained}");
+            let served = if calm { usable } else { undrained };
+            assert_eq!(decision.origins.len(), served, "{owner} serves {:?}", decision.origins);
         }
     }
 
@@ -201,6 +222,11 @@ impl Shadow {
         if after.is_disjoint(before) && left != Some(decision.rung) {
             let dead_or_gone = left.is_none_or(|left| name.rungs[left].class == Class::Down);
             let went_home = left.is_some_and(|left| decision.rung < left) && rung.class == Class::Up;
+            let was_unwell = left.is_some_and(|left| name.rungs[left].degraded) && name.steer.leave_degraded;
+            let is_well = rung.class == Class::Up && !rung.degraded;
+            if was_unwell && is_well {
+                return;
+            }
             assert!(
                 dead_or_gone || went_home,
                 "{owner} left {before:?} for {after:?} ({:?}){}",
@@ -214,6 +240,9 @@ impl Shadow {
             return;
         }
         let usable = rung.origins.iter().any(|seen| !seen.drained && seen.class.is_usable());
+        if decision.reason == Reason::Panic {
+            return;
+        }
         for gone in before.difference(&after) {
             let class = class_of(rung, gone);
             let guessed = old.reason == Reason::Unproven;
