@@ -65,7 +65,7 @@ impl fmt::Display for Budget {
         )?;
         if let Some(Several { checks, slowest, all_see }) = several {
             let all_see = duration::show(readable(*all_see + answered));
-            write!(f, "; by {slowest}, the slowest of {checks}; {all_see} if each of them sees it")?;
+            write!(f, "; {slowest} is the slowest of several ({checks}); {all_see} if each of them sees it")?;
         }
         if let Some((window, found)) = window {
             let found = duration::show(readable(*found + answered));

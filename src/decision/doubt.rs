@@ -390,6 +390,22 @@ mod tests {
     }
 
     #[test]
+    fn a_full_window_waits_for_a_witness_and_doubts_nobody() {
+        let mut sight = sight(2);
+        sight.failed(Epoch(1), at(2000));
+        assert!(!sight.is_vouched_for(Epoch(1)), "nothing has passed since");
+        sight.passed(Epoch(2), "o2", at(2005), at(2005));
+        assert!(sight.is_vouched_for(Epoch(1)));
+        assert!(sight.turns_down(Epoch(1), "o1", at(2010)));
+        // Its own pass vouches too, though it ended a moment before it came in.
+        sight.failed(Epoch(2), at(3000));
+        sight.passed(Epoch(2), "o2", at(3500), at(3510));
+        assert!(sight.is_vouched_for(Epoch(2)));
+        assert!(sight.turns_down(Epoch(2), "o2", at(3510)));
+        assert_eq!(sight.doubt(), None);
+    }
+
+    #[test]
     fn a_lone_origin_has_nobody_to_compare_with() {
         let mut sight = sight(1);
         assert!(dies(&mut sight, 1, 2000));

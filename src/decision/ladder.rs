@@ -467,3 +467,5 @@ fn why_here(ladder: &[RungView], rung: usize, standing: &Standing) -> Why {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod grades;

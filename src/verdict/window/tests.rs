@@ -86,7 +86,7 @@ fn model(history: &[u8], limits: Thresholds, window: Window, every: u64) -> Clas
         }
         let conclusive: Vec<(usize, u8)> =
             seen.iter().copied().enumerate().filter(|&(_, outcome)| outcome < 2).collect();
-        let in_a_row = |wanted| conclusive.iter().rev().take_while(|&&(_, outcome)| outcome == wanted);
+        let in_a_row = |wanted: u8| conclusive.iter().rev().take_while(move |&&(_, outcome)| outcome == wanted);
         let (fails, passes) = (in_a_row(1).count(), in_a_row(0).count());
         let span = in_a_row(1).last().map_or(0, |&(first, _)| (end - 1 - first) as u64 * every);
         let bad = conclusive.iter().rev().take(window.of as usize).filter(|&&(_, outcome)| outcome == 1).count();
@@ -219,7 +219,8 @@ proptest! {
             let above = last.iter().filter(|&&millis| millis > 20).count() > 2;
             let calm = last.iter().filter(|&&millis| millis >= 10).count() <= 2;
             if holds != before && seen[end - 1] > 0 {
-                prop_assert!(if holds { above } else if own { calm } else { !above });
+                let has_grounds = if holds { above } else if own { calm } else { !above };
+                prop_assert!(has_grounds);
             }
             prop_assert!(!above || holds || seen[end - 1] == 0);
             before = holds;

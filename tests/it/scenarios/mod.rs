@@ -20,6 +20,7 @@
 //!
 //! `UPDATE_EXPECT=1` writes the expectations anew.
 
+mod loss;
 mod world;
 
 use std::path::Path;
@@ -33,7 +34,7 @@ fn scenarios_hold() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
     files.sort();
-    assert!(files.len() >= 8, "scenarios are missing");
+    assert!(files.len() >= 38, "scenarios are missing");
     let mut wrong = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("readable");

@@ -60,7 +60,7 @@ enum Due {
     Deadline,
 }
 
-struct World {
+pub struct World {
     start: Now,
     now: Now,
     queue: BTreeMap<(Moment, u64), Due>,
@@ -71,6 +71,8 @@ struct World {
     /// Of an origin, and where one of its checks fares otherwise, of that.
     health: BTreeMap<(String, Option<String>), Health>,
     dice: u64,
+    probes: u64,
+    lost: u64,
     network: bool,
     route: bool,
     told: Vec<String>,
@@ -96,7 +98,7 @@ impl zone::Files for Memory {
 }
 
 impl World {
-    fn new(config: &str, zone_text: &str) -> Self {
+    pub fn new(config: &str, zone_text: &str) -> Self {
         let path = PathBuf::from("/etc/failoverd/failoverd.toml");
         let zone_path = PathBuf::from("/etc/failoverd/fo.zone");
         let files = Memory([(path.clone(), config.to_owned()), (zone_path, zone_text.to_owned())].into());
@@ -122,6 +124,8 @@ impl World {
             snapshot: None,
             health,
             dice: 1,
+            probes: 0,
+            lost: 0,
             network: true,
             route: true,
             told: Vec::new(),
@@ -132,7 +136,7 @@ impl World {
         world
     }
 
-    fn run_to(&mut self, seconds: f64) {
+    pub fn run_to(&mut self, seconds: f64) {
         let end = self.start.moment + Duration::from_secs_f64(seconds);
         while let Some((&key, _)) = self.queue.first_key_value() {
             if key.0 > end {
@@ -220,6 +224,8 @@ impl World {
             Health::Lossy(_) => (Outcome::Passed, Duration::from_millis(20)),
             Health::Slow(span) => (Outcome::Passed, span),
         };
+        self.probes += 1;
+        self.lost += u64::from(matches!(outcome, Outcome::Failed(_)));
         let observation = Observation {
             watch: request.watch,
             epoch: request.epoch,
@@ -236,6 +242,21 @@ impl World {
         self.later(after, Due::Observed(Box::new(observation)));
     }
 
+    /// Loses other packets.
+    pub fn seed(&mut self, seed: u64) {
+        self.dice = seed;
+    }
+
+    /// Probes made, by all watches.
+    pub fn probes(&self) -> u64 {
+        self.probes
+    }
+
+    /// Those that failed.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// 0 to 99, the same in every run (SplitMix64).
     fn throw(&mut self) -> u64 {
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -246,7 +267,7 @@ impl World {
     }
 
     /// Carries out one line of the story; what is told back.
-    fn act(&mut self, what: &str) -> Vec<String> {
+    pub fn act(&mut self, what: &str) -> Vec<String> {
         let words: Vec<_> = what.split_whitespace().collect();
         match words[..] {
             ["ask", name, rtype] => self.ask(name, rtype),
