@@ -271,7 +271,9 @@ fn waits_for(told: &Explain, serving: &Serving) -> Option<String> {
         },
         "failback-manual" => format!("a person: failoverd failback {}", told.steered.name),
         "degraded" => format!("{} to be up and not degraded; then failback {}", before(), told.config.failback),
-        "last-resort" | "all-dead" | "too-few" | "panic" => "any other rung to be up again; then it is served at once".to_owned(),
+        "last-resort" | "all-dead" | "too-few" | "panic" => {
+            "any other rung to be up again; then it is served at once".to_owned()
+        }
         "held" => format!("the order to end, or: failoverd release {}", told.steered.name),
         "doubt" => "a probe or a canary that passes".to_owned(),
         "unproven" | "restored" => "the first probes to come back".to_owned(),

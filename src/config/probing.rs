@@ -79,8 +79,14 @@ fn times(reading: &mut Reading<'_>, fields: &Fields<'_>) -> CheckDefaults {
 }
 
 fn window(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Option<Window>> {
-    if let Some((DeValue::Boolean(false), _)) = fields.raw("window") {
-        return Some(None);
+    match fields.raw("window") {
+        Some((DeValue::Boolean(false), _)) => return Some(None),
+        Some((value @ DeValue::Integer(failed), at)) => {
+            let right = format!("\"{} of 10\"", failed.as_str());
+            reading.mistyped("window", value, at, "`\"6 of 10\"`, or false", Some(right));
+            return None;
+        }
+        _ => {}
     }
     let text = reading.text(fields, "window")?;
     parsed(reading, &text, Window::parse(&text.value)).map(Some)

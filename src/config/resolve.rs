@@ -13,7 +13,10 @@ use super::probing::{CheckDefaults, CheckSpec, OriginSpec};
 use super::spec::Spec;
 use super::steering::{CheckUse, LadderSpec, LadderUse, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Text, preset, preset_integer, preset_span};
-use super::{Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Quorum, Rung, Steer, ZoneFile, ZoneId, duration};
+use super::{
+    Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Quorum, Rung, Steer, ZoneFile, ZoneId,
+    duration,
+};
 use crate::dns::Name;
 
 /// What a positive answer is made of: the header, the end of the question, OPT, and records that point at the name

@@ -221,7 +221,12 @@ fn rung(reading: &mut Reading<'_>, key: &str, value: &DeValue<'_>, at: At, place
     let fields = match value {
         DeValue::String(text) => {
             let origin = reading.expand(text, at)?;
-            return Some(RungSpec { place, origins: vec![origin], check: CheckUse::Inherit, quorum: Quorum::default() });
+            return Some(RungSpec {
+                place,
+                origins: vec![origin],
+                check: CheckUse::Inherit,
+                quorum: Quorum::default(),
+            });
         }
         DeValue::Array(_) if key != "backup" => {
             let shown = reading.found.text_at(at).to_owned();

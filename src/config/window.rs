@@ -212,10 +212,9 @@ fn keyword(word: Word<'_>, wanted: &str, example: &str) -> Result<(), Expression
 fn observations(word: Word<'_>) -> Result<u32, ExpressionError> {
     match number(word)? {
         over @ 2..=WINDOW_MAX => Ok(over),
-        _ => word.wrong(
-            format!("a window of {} observations", word.text),
-            format!("it holds 2 to {WINDOW_MAX} of them"),
-        ),
+        _ => {
+            word.wrong(format!("a window of {} observations", word.text), format!("it holds 2 to {WINDOW_MAX} of them"))
+        }
     }
 }
 
@@ -281,9 +280,14 @@ mod tests {
     fn windows_say_how_many_of_how_many() {
         assert_eq!(Window::parse(" 6 of 10 "), Ok(Window { failed: 6, of: 10 }));
         assert_eq!(Window::parse("1 of 2").map(|window| window.to_string()), Ok("1 of 2".to_owned()));
-        for (text, at) in
-            [("6", 0..1), ("6 in 10", 2..4), ("0 of 10", 0..1), ("11 of 10", 0..2), ("1 of 1", 5..6), ("1 of 101", 5..8)]
-        {
+        for (text, at) in [
+            ("6", 0..1),
+            ("6 in 10", 2..4),
+            ("0 of 10", 0..1),
+            ("11 of 10", 0..2),
+            ("1 of 1", 5..6),
+            ("1 of 101", 5..8),
+        ] {
             assert_eq!(Window::parse(text).map_err(|fault| fault.at), Err(at), "{text}");
         }
     }

@@ -184,26 +184,25 @@ impl NameState {
         if self.steer.form == Form::Cname {
             return chosen.filter_map(|(origin, _)| origin.cname.clone()).next().map(Data::Cname);
         }
-        let mut all: Vec<(IpAddr, Class)> = Vec::new();
-        for (origin, seat) in chosen {
+        let mut all: Vec<(usize, IpAddr, Class)> = Vec::new();
+        for (at, (origin, seat)) in chosen.enumerate() {
             let class_of = |address| {
                 let mut classes = seat.targets.iter().zip(goes_by(targets(seat, ground.watches)));
                 let found = classes.find(|((target, _), _)| *target == Target::Address(address));
                 found.map_or(Class::Untried, |(_, grade)| grade.class)
             };
             if origin.addresses().next().is_some() {
-                all.extend(origin.addresses().map(|address| (address, class_of(address))));
+                all.extend(origin.addresses().map(|address| (at, address, class_of(address))));
             } else if let Some(name) = &origin.cname {
-                all.extend(ground.flattened.addresses(name).iter().map(|&address| (address, Class::Untried)));
+                all.extend(ground.flattened.addresses(name).iter().map(|&address| (at, address, Class::Untried)));
             }
         }
-        // Addresses that are down are left out, unless that would empty the answer.
-        let any_alive = all.iter().any(|&(_, class)| class != Class::Down);
-        let mut kept: Vec<_> = all
-            .into_iter()
-            .filter(|&(_, class)| !any_alive || class != Class::Down)
-            .map(|(address, _)| address)
-            .collect();
+        // Addresses that are down are left out, unless that would empty the answer. In a panic, dead origins are served
+        // on purpose: there it is their own addresses that none may be left of.
+        let panics = matches!(choice.why, Why::Panic | Why::Held);
+        let lives = |of: usize| all.iter().any(|&(at, _, class)| class != Class::Down && (!panics || at == of));
+        let kept = all.iter().filter(|&&(at, _, class)| class != Class::Down || !lives(at));
+        let mut kept: Vec<_> = kept.map(|&(_, address, _)| address).collect();
         kept.sort_by_key(IpAddr::is_ipv6);
         kept.dedup();
         (!kept.is_empty()).then_some(Data::Addresses(kept))
@@ -225,9 +224,8 @@ impl NameState {
             view.origins.clear();
             let origins = seen.origins.iter();
             let leaves = self.steer.leave_degraded;
-            view.origins.extend(
-                origins.map(view_of).map(|seen| OriginView { degraded: seen.degraded && leaves, ..seen }),
-            );
+            view.origins
+                .extend(origins.map(view_of).map(|seen| OriginView { degraded: seen.degraded && leaves, ..seen }));
         }
     }
 
@@ -278,9 +276,8 @@ fn targets<'s>(
     watches: &'s [WatchState],
 ) -> impl Iterator<Item = (&'s Target, Grade, bool)> + Clone + use<'s> {
     let grade = |checks: &[Vec<WatchId>]| target_grade(seat.need, checks, |id| watches[id.0 as usize].grade());
-    let unseen = |checks: &[Vec<WatchId>]| {
-        !checks.is_empty() && checks.iter().flatten().all(|id| watches[id.0 as usize].unseen)
-    };
+    let unseen =
+        |checks: &[Vec<WatchId>]| !checks.is_empty() && checks.iter().flatten().all(|id| watches[id.0 as usize].unseen);
     seat.targets.iter().map(move |(target, checks)| (target, grade(checks), unseen(checks)))
 }
 

@@ -466,6 +466,6 @@ fn why_here(ladder: &[RungView], rung: usize, standing: &Standing) -> Why {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod grades;
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,12 @@
 //! window thus looks back on a known time, `of × every`. What is inconclusive is in no window, nor is a failure that
 //! our own sight makes doubtful.
 
-use crate::config::{Bad, Limit, Rule, Window};
+use std::time::Duration;
+
+use crate::config::window::{Bad, Limit, Rule, Window};
 use crate::probe::{Cause, Outcome};
 use crate::time::Now;
 use crate::verdict::Verdict;
-use std::time::Duration;
 
 /// Marks of the last 128 observations, the newest in the lowest bit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,14 +41,7 @@ impl Verdict {
     ///   down       down               as the streaks     as the streaks
     ///   down       up                 as the streaks     stays down, passes +1
     /// ```
-    pub fn by_window(
-        &self,
-        streaks: &Self,
-        failed: u32,
-        window: Window,
-        outcome: &Outcome,
-        now: Now,
-    ) -> Option<Self> {
+    pub fn by_window(&self, streaks: &Self, failed: u32, window: Window, outcome: &Outcome, now: Now) -> Option<Self> {
         if failed < window.failed || matches!(outcome, Outcome::Inconclusive(_)) {
             return None;
         }

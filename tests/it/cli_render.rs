@@ -197,6 +197,42 @@ fn status_in_trouble() {
 }
 
 #[test]
+fn status_of_what_is_not_well() {
+    let slow = Origin { degraded: Some("p90 time > 800ms over 20".into()), ..origin("eu", Class::Up, None) };
+    let mut status = node("ns1");
+    status.names = vec![
+        steered(
+            "www.example.com",
+            "degraded",
+            "primary (eu) is degraded: p90 time > 800ms over 20",
+            vec![
+                Rung { degraded: true, ..rung("primary", Class::Up, false, vec![slow]) },
+                rung("backup", Class::Up, true, vec![origin("us", Class::Up, None)]),
+            ],
+        ),
+        steered(
+            "shop.example.com",
+            "failed-over",
+            "primary (eu) is up, (us) is down: db: connection refused (needs 2 of 2)",
+            vec![
+                Rung {
+                    needs: 2,
+                    ..rung(
+                        "primary",
+                        Class::Down,
+                        false,
+                        vec![origin("eu", Class::Up, None), origin("us", Class::Down, Some("db: connection refused"))],
+                    )
+                },
+                rung("backup", Class::Up, true, vec![origin("cloud", Class::Up, None)]),
+            ],
+        ),
+    ];
+    golden("status-unwell.terminal", &status::render(&[seen(status.clone())], TERMINAL));
+    golden("status-unwell.pipe", &status::render(&[seen(status)], Look::PIPE));
+}
+
+#[test]
 fn status_of_nodes_that_disagree() {
     let mut other = node("ns2");
     other.names[0] = steered(
@@ -399,6 +435,29 @@ fn explained() -> Explain {
 fn explain_walks_the_six_words() {
     golden("explain.terminal", &explain::render(&explained(), TERMINAL));
     golden("explain.pipe", &explain::render(&explained(), Look::PIPE));
+}
+
+#[test]
+fn explain_of_several_checks_that_are_not_well() {
+    let mut told = explained();
+    let db = ConfiguredCheck {
+        name: "db".into(),
+        ask: "tcp".into(),
+        port: 5432,
+        window: Some("6 of 10".into()),
+        expect: Vec::new(),
+        warn: Vec::new(),
+        degraded: vec!["p90 time > 800ms over 20".into(), "errors > 10% over 50".into()],
+        ..told.config.checks[0].clone()
+    };
+    told.config.checks.push(db);
+    told.config.ladder[0].check = Some("all of site, db".into());
+    told.config.ladder[0].quorum = Some("at least 2 up, panic below 50%".into());
+    told.config.leave_degraded = true;
+    told.watches[0].cause = Some("6 of the last 10 probes failed, lately: connect timed out".into());
+    told.watches[0].check = "db".into();
+    told.watches[1].degraded = Some("p90 time > 800ms over 20".into());
+    golden("explain-checks.pipe", &explain::render(&told, Look::PIPE));
 }
 
 #[test]

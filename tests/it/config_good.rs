@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failoverd::config::{
-    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Quorum, Read, Resolvers, SteerId, ZoneId, budget,
+    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Quorum, Read, Resolvers, SteerId, ZoneId,
+    budget,
 };
 use failoverd::dns::Name;
 use failoverd::zone::Files;

@@ -594,13 +594,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Port to ask, whatever the check says.",
                 "Ports of TCP.",
             ),
-            row(
-                "check",
-                CHECKS,
-                Words("the rung's"),
-                "Check of this origin, whatever rung it stands on.",
-                "",
-            ),
+            row("check", CHECKS, Words("the rung's"), "Check of this origin, whatever rung it stands on.", ""),
         ],
     },
     Section {

@@ -22,13 +22,8 @@ fn too_many(failed: u32, lately: Option<Cause>) -> Cause {
 #[test]
 fn every_row_of_the_windows_table() {
     let up = Verdict::Up { since: at(1) };
-    let suspect = |cause| Verdict::Suspect {
-        since: at(1),
-        failures: 1,
-        first_failure: at(50),
-        last_failure: at(50),
-        cause,
-    };
+    let suspect =
+        |cause| Verdict::Suspect { since: at(1), failures: 1, first_failure: at(50), last_failure: at(50), cause };
     let untried =
         Verdict::Untried { failures: 1, first_failure: Some(at(50)), last_failure: None, cause: Some(REFUSED) };
     let (passed, failed) = (Outcome::Passed, Outcome::Failed(REFUSED));

@@ -162,7 +162,7 @@ impl Shadow {
                     decision.reason
                 );
             }
-            self.short_rungs(name, decision, held.is_some(), frozen);
+            self.short_rungs(name, decision, held.is_some(), frozen, config);
             // A drained origin is served only where its whole rung is drained.
             let rung = &name.rungs[decision.rung];
             let is_served = |seen: &&OriginStatus| decision.origins.contains(&seen.origin);
@@ -184,7 +184,7 @@ impl Shadow {
     }
 
     /// A rung with too few origins is served only where nothing better is; a panic serves all of it.
-    fn short_rungs(&self, name: &SteerStatus, decision: &Decision, held: bool, frozen: bool) {
+    fn short_rungs(&self, name: &SteerStatus, decision: &Decision, held: bool, frozen: bool, config: &Config) {
         let owner = &name.steer.name;
         let rung = &name.rungs[decision.rung];
         assert!(name.steer.leave_degraded || decision.reason != Reason::Degraded, "{owner} left a degraded rung");
@@ -198,6 +198,10 @@ impl Shadow {
             assert_eq!(decision.reason == Reason::TooFew, calm, "{owner}: {usable} of {undrained}");
             let served = if calm { usable } else { undrained };
             assert_eq!(decision.origins.len(), served, "{owner} serves {:?}", decision.origins);
+            if let Data::Addresses(answer) = &decision.data {
+                let mut origins = decision.origins.iter().map(|id| &config.origins[id.0 as usize]);
+                assert!(origins.all(|origin| origin.addresses().any(|address| answer.contains(&address))), "{owner}");
+            }
         }
     }
 
