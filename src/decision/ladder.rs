@@ -2,7 +2,7 @@
 //!
 //! The class of a rung is that of as many of its undrained origins as its quorum asks for, one where it has none: the
 //! best, or the second best of two that are needed. With too few of them it is down, which is what *dead* means here;
-//! *short* is one that is dead though some of its origins work. *Degraded* counts only where the name leaves degraded
+//! *short* is one that is dead though some of its origins work or may work. *Degraded* counts only where the name leaves degraded
 //! rungs; *well* is up and not degraded. Rules apply from the top; `served` is the rung of the decision before.
 //!
 //! ```text
@@ -22,6 +22,7 @@
 //!   -                  dead or none          all dead, an emergency alive     the emergency
 //!   -                  short                 all dead                         stays, what is left of it
 //!   -                  dead or none          all dead, one short              the first one short, what is left of it
+//!                                                                             (that works, else that may work)
 //!   -                  dead or none          all dead, an emergency           the emergency, if not drained
 //!   -                  dead or none          all dead, one drained that works  that one, drained as it is
 //!   -                  dead or none          all dead, no emergency           the last served, with all its origins
@@ -30,7 +31,7 @@
 //! *Other rungs* leave the emergency out. Failback governs only what it says: a rung that is not dead is left for a
 //! better one. Failing over, leaving a dead or degraded rung and leaving the emergency never wait.
 //!
-//! What is left of a short rung is its usable origins; all that are not drained, where fewer are usable than its panic
+//! What is left of a short rung is its usable origins; all that are not drained, where fewer are alive than its panic
 //! share asks for: the few would be overrun by the traffic of all.
 
 use std::collections::BTreeMap;
@@ -168,8 +169,13 @@ impl RungView {
         grade.class == Class::Up && !grade.degraded
     }
 
-    /// Dead, though some of its origins work.
+    /// Dead, though some of its origins work or may work.
     fn is_short(&self) -> bool {
+        self.is_dead() && self.undrained().any(|origin| origin.class != Class::Down)
+    }
+
+    /// Dead, though some of its origins work.
+    fn is_short_and_works(&self) -> bool {
         self.is_dead() && self.undrained().any(|origin| origin.class.is_usable())
     }
 
@@ -401,8 +407,9 @@ fn by_the_rules(
             let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
             let live = || [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
             let alive = || emergency().filter(|&rung| !ladder[rung].is_dead());
-            let stays = || before.filter(|&served| ladder[served].is_short());
-            let short = || stays().or_else(|| first_of(&RungView::is_short));
+            let stays = |is_such: &dyn Fn(&RungView) -> bool| before.filter(|&served| is_such(&ladder[served]));
+            let either = |is_such: &dyn Fn(&RungView) -> bool| stays(is_such).or_else(|| first_of(is_such));
+            let short = || either(&RungView::is_short_and_works).or_else(|| either(&RungView::is_short));
             match first_well().or_else(live).or_else(alive).or_else(short).or_else(emergency) {
                 Some(rung) => settled(rung),
                 // A drain that leaves nothing usable gives way, and is flagged: better a drained origin than a dead one.

@@ -23,13 +23,15 @@ enum Kind {
     Dead,
     /// One of two is up, and two are needed.
     Short,
+    /// One of two is not known, and two are needed.
+    Unsure,
     /// One of three is up, and half of them are needed.
     Panics,
     /// Up, and drained.
     Drained,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Well,
     Kind::UpDegraded,
     Kind::Suspect,
@@ -37,17 +39,18 @@ const KINDS: [Kind; 9] = [
     Kind::Untried,
     Kind::Dead,
     Kind::Short,
+    Kind::Unsure,
     Kind::Panics,
     Kind::Drained,
 ];
 
 impl Kind {
     fn is_alive(self) -> bool {
-        !matches!(self, Self::Dead | Self::Short | Self::Panics | Self::Drained)
+        !matches!(self, Self::Dead | Self::Short | Self::Unsure | Self::Panics | Self::Drained)
     }
 
     fn is_short(self) -> bool {
-        matches!(self, Self::Short | Self::Panics)
+        matches!(self, Self::Short | Self::Unsure | Self::Panics)
     }
 
     fn is_degraded(self) -> bool {
@@ -65,6 +68,7 @@ impl Kind {
             Self::Untried => (usual, vec![origin(Untried, false, false)]),
             Self::Dead => (usual, vec![origin(Down, false, false)]),
             Self::Short => (two, vec![origin(Up, false, false), origin(Down, false, false)]),
+            Self::Unsure => (two, vec![origin(Untried, false, false), origin(Down, false, false)]),
             Self::Panics => {
                 let down = origin(Down, false, false);
                 (Quorum { min_up: 1, panic: Some(50) }, vec![down, origin(Suspect, false, false), down])
@@ -103,8 +107,10 @@ fn oracle(kinds: &[Kind], emergency: bool, served: Option<usize>, is_due: bool) 
         .or_else(|| first(&[Kind::Suspect, Kind::SuspectDegraded]))
         .or_else(|| first(&[Kind::Untried]))
         .or_else(|| last.filter(|&last| kinds[last].is_alive()))
-        .or_else(|| served.filter(|&served| kinds[served].is_short()))
+        .or_else(|| served.filter(|&served| matches!(kinds[served], Kind::Short | Kind::Panics)))
         .or_else(|| first(&[Kind::Short, Kind::Panics]))
+        .or_else(|| served.filter(|&served| kinds[served] == Kind::Unsure))
+        .or_else(|| first(&[Kind::Unsure]))
         .or_else(|| last.filter(|&last| kinds[last] != Kind::Drained))
         .or_else(|| kinds.iter().position(|&kind| kind == Kind::Drained))
         .or(served)
@@ -144,14 +150,14 @@ fn every_kind_by_every_kind_follows_the_table() {
             }
         }
     }
-    assert_eq!(cases, (81 * 9 + 729 * 16) * 2 * 2 * 3);
+    assert_eq!(cases, (100 * 9 + 1000 * 16) * 2 * 2 * 3);
 }
 
 /// The reason given must be true.
 fn check_why(kinds: &[Kind], choice: &Choice, case: &str) {
     let (here, before) = (kinds[choice.rung], &kinds[..choice.rung]);
     let true_so = match choice.why {
-        Why::TooFew => here == Kind::Short && !kinds.iter().any(|kind| kind.is_alive()),
+        Why::TooFew => matches!(here, Kind::Short | Kind::Unsure) && !kinds.iter().any(|kind| kind.is_alive()),
         Why::Panic => here == Kind::Panics && !kinds.iter().any(|kind| kind.is_alive()),
         Why::Degraded => here.is_alive() && before.contains(&Kind::UpDegraded),
         Why::FailedOver => here.is_alive() && !before.contains(&Kind::UpDegraded),
@@ -224,7 +230,7 @@ proptest! {
         let is_dead = alive.len() < min_up || (alive.len() as f64) < share || alive.is_empty();
         prop_assert_eq!(rung.class() == Down, is_dead);
         let choice = decide(&[rung.clone()], Failback::Auto, &mut Standing::default(), None, false, at(0));
-        let panics = is_dead && !usable.is_empty() && (alive.len() as f64) < share;
+        let panics = is_dead && !alive.is_empty() && (alive.len() as f64) < share;
         prop_assert_eq!(choice.why == Why::Panic, panics);
         if panics {
             prop_assert_eq!(choice.origins, undrained);
