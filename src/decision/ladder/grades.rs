@@ -229,7 +229,7 @@ proptest! {
         let share = panic.map_or(0.0, f64::from) / 100.0 * undrained.len() as f64;
         let is_dead = alive.len() < min_up || (alive.len() as f64) < share || alive.is_empty();
         prop_assert_eq!(rung.class() == Down, is_dead);
-        let choice = decide(&[rung.clone()], Failback::Auto, &mut Standing::default(), None, false, at(0));
+        let choice = decide(std::slice::from_ref(&rung), Failback::Auto, &mut Standing::default(), None, false, at(0));
         let panics = is_dead && !alive.is_empty() && (alive.len() as f64) < share;
         prop_assert_eq!(choice.why == Why::Panic, panics);
         if panics {
