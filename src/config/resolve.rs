@@ -107,7 +107,7 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
         .map(|ladder| (ladder.name.value.clone(), (tables.ladder(ladder), ladder.name.at)))
         .collect();
     let mut used_ladders = BTreeSet::new();
-    let default_check = spec.steer_defaults.check.as_ref().map(|check| tables.checks_named(check));
+    let default_check = spec.steer_defaults.check.as_ref().map(|check| tables.checks_named(check.as_ref()?));
     let mut steers: Vec<Arc<Steer>> = Vec::with_capacity(spec.steers.len());
     let mut first: BTreeMap<Name, At> = BTreeMap::new();
     for steer in spec.steers {
@@ -426,7 +426,7 @@ impl Tables<'_> {
         default_check: Option<Option<Checks>>,
     ) -> Option<Steer> {
         let name = spec.name.value;
-        let own_check = spec.own.check.as_ref().map(|check| self.checks_named(check));
+        let own_check = spec.own.check.as_ref().map(|check| self.checks_named(check.as_ref()?));
         // The outer option: is one asked for? The inner: does it exist?
         let asked = own_check.or(default_check);
         let zone = self.zone_of(&name, spec.name.at);

@@ -26,7 +26,8 @@ pub(crate) struct ZoneSpec {
 pub(crate) struct SteerDefaults {
     pub(crate) ttl: Option<u32>,
     pub(crate) failback: Option<Failback>,
-    pub(crate) check: Option<ChecksSpec>,
+    /// The inner one is `None` where it is wrong, and that has been said.
+    pub(crate) check: Option<Option<ChecksSpec>>,
     pub(crate) leave_degraded: Option<bool>,
 }
 
@@ -111,7 +112,7 @@ fn common(reading: &mut Reading<'_>, fields: &Fields<'_>) -> SteerDefaults {
     SteerDefaults {
         ttl: ttl(reading, fields),
         failback: failback(reading, fields),
-        check: combination::checks(reading, fields),
+        check: fields.has("check").then(|| combination::checks(reading, fields)),
         leave_degraded: reading.boolean(fields, "leave_degraded"),
     }
 }
