@@ -69,7 +69,8 @@ fn told(event: &Event) -> (&'static str, anstyle::Style, Vec<Text>) {
         What::Turned(turn) => ("turn", BOLD, turned(turn)),
         What::Verdict { origin, target, host, from, to, why } => {
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            let style = match to {
+            let style = match to.class {
+                _ if to.degraded => WARN,
                 Class::Up => GOOD,
                 Class::Down => BAD,
                 Class::Suspect | Class::Untried => WARN,

@@ -70,8 +70,9 @@ fn config(out: &mut String, told: &Explain, look: Look) {
     let mut ladder = Table::new(&["", "", "", ""]);
     for rung in &config.ladder {
         for (index, origin) in rung.origins.iter().enumerate() {
+            let quorum = rung.quorum.as_ref().map(|quorum| format!(", {quorum}")).unwrap_or_default();
             let check = match &rung.check {
-                Some(check) => format!("check {check}").into(),
+                Some(check) => format!("check {check}{quorum}").into(),
                 None => Text::of("unasked: served without a check", DIM),
             };
             ladder.row(vec![
@@ -92,6 +93,9 @@ fn config(out: &mut String, told: &Explain, look: Look) {
     };
     line(out, format!("served {form}, ttl {}s, asked as {}", config.ttl, config.hosts.join(", ")).into());
     line(out, format!("failback {}", config.failback).into());
+    if config.leave_degraded {
+        line(out, "a degraded rung is left for one that is up and not degraded".into());
+    }
 }
 
 fn lives_at(origin: &ConfiguredOrigin) -> String {
@@ -113,8 +117,9 @@ fn configured_check(out: &mut String, check: &ConfiguredCheck) {
         span(check.confirm_ms),
         span(check.blip_ms)
     );
-    line(out, text.into());
-    for (word, expressions) in [("expect", &check.expect), ("warn", &check.warn)] {
+    let window = check.window.as_ref().map(|window| format!(", window {window}")).unwrap_or_default();
+    line(out, format!("{text}{window}").into());
+    for (word, expressions) in [("expect", &check.expect), ("warn", &check.warn), ("degraded", &check.degraded)] {
         if !expressions.is_empty() {
             line(out, format!("  {word} {}", expressions.join(", ")).into());
         }
@@ -175,7 +180,8 @@ fn history(watch: &Watch) -> Text {
 }
 
 fn verdicts(out: &mut String, told: &Explain, look: Look) {
-    let mut table = Table::new(&["", "", "", "", ""]);
+    let mut table = Table::new(&["", "", "", "", "", ""]);
+    let several = told.config.checks.len() > 1;
     for watch in &told.watches {
         let since = match (watch.since, watch.since_seconds) {
             (Some(at), Some(seconds)) => format!("since {} ({})", words::clock(at, told.now), words::seconds(seconds)),
@@ -184,6 +190,7 @@ fn verdicts(out: &mut String, told: &Explain, look: Look) {
         let mut said: Vec<Text> = Vec::new();
         said.extend(watch.cause.as_deref().map(Text::from));
         said.extend(watch.progress.as_deref().map(Text::from));
+        said.extend(watch.degraded.as_ref().map(|rule| Text::of(format!("degraded: {rule}"), WARN)));
         if watch.stale {
             said.push(Text::of("stale: no conclusive probe for three intervals, the class is kept", WARN));
         }
@@ -193,6 +200,7 @@ fn verdicts(out: &mut String, told: &Explain, look: Look) {
         table.row(vec![
             Text::of(&watch.origin, BOLD),
             watch.target.as_str().into(),
+            if several { Text::from(watch.check.as_str()) } else { Text::default() },
             look.class(watch.class),
             since.into(),
             Text::joined(said, "; "),
@@ -262,7 +270,10 @@ fn waits_for(told: &Explain, serving: &Serving) -> Option<String> {
             None => format!("{} to stay up", before()),
         },
         "failback-manual" => format!("a person: failoverd failback {}", told.steered.name),
-        "last-resort" | "all-dead" => "any other rung to be up again; then it is served at once".to_owned(),
+        "degraded" => format!("{} to be up and not degraded; then failback {}", before(), told.config.failback),
+        "last-resort" | "all-dead" | "too-few" | "panic" => {
+            "any other rung to be up again; then it is served at once".to_owned()
+        }
         "held" => format!("the order to end, or: failoverd release {}", told.steered.name),
         "doubt" => "a probe or a canary that passes".to_owned(),
         "unproven" | "restored" => "the first probes to come back".to_owned(),

@@ -53,6 +53,7 @@ impl Look {
     pub fn origin(self, origin: &Origin, unchecked: bool) -> Text {
         let (glyph, word, style) = match (origin.drained, origin.class) {
             (true, _) => ("⊘", "drained", WARN),
+            (_, Class::Up) if origin.degraded.is_some() => ("◒", "degraded", WARN),
             (_, Class::Up) => ("●", "up", GOOD),
             (_, Class::Suspect) => ("◐", "suspect", WARN),
             (_, Class::Untried) if unchecked => ("○", "unasked", DIM),

@@ -10,6 +10,7 @@ use crate::cli::node::{self, Node};
 use crate::cli::out;
 use crate::edge::admin::view::{Order, Rung, Serving, Status, Steered};
 use crate::edge::admin::words;
+use crate::verdict::Class;
 
 /// Between two pictures of `--watch`.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -210,10 +211,12 @@ fn serving(serving: Option<&Serving>) -> Text {
 }
 
 fn rung(rung: &Rung, look: Look) -> Text {
-    Text::joined(
+    let origins = Text::joined(
         rung.origins.iter().map(|origin| look.origin(origin, rung.unchecked)),
         if look.glyphs { " " } else { ", " },
-    )
+    );
+    let is_short = rung.class == Class::Down && rung.origins.iter().any(|one| one.class.is_usable() && !one.drained);
+    if is_short { origins.and(format!(" ({} needed)", rung.needs), BAD) } else { origins }
 }
 
 /// What deserves a colour beyond its words: what is far from well.
@@ -223,7 +226,7 @@ fn why(serving: Option<&Serving>) -> Text {
         Some(serving) => {
             let style = match serving.why.as_str() {
                 "preferred" => DIM,
-                "all-dead" | "last-resort" | "doubt" => BAD,
+                "all-dead" | "too-few" | "panic" | "last-resort" | "doubt" => BAD,
                 _ => PLAIN,
             };
             Text::of(&serving.because, style)

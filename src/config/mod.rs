@@ -7,6 +7,7 @@ mod against; //   steered names against the zones' static data
 mod answering; // how queries are answered
 pub mod bounds; // every key: type, default, bounds, reason
 pub mod budget; // the worst case of a failover; requests of the probes
+mod combination; // several checks that speak together
 pub mod duration; // "1m30s"
 mod encrypted; // tls:// https:// quic:// [server.tls]
 mod errors; //    file, line, caret, what would be right
@@ -22,6 +23,7 @@ mod spec; //      what the files say, table by table
 mod steering; //  [zone] [ladder] [steer]
 mod streams; //   [server.tcp]
 mod value; //     one table's values, by the rows of bounds
+pub mod window; // thresholds over a number of observations
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -40,6 +42,7 @@ pub use encrypted::{Encrypted, EncryptedListen, Scheme, Tls};
 pub use errors::Errors;
 pub use rate_limit::RateLimit;
 pub use streams::Streams;
+pub use window::{Bad, Limit, Rule, Window};
 
 use errors::Findings;
 use resolve::Places;
@@ -266,6 +269,10 @@ pub struct Check {
     pub warn: Vec<Expression>,
     /// Roots to trust instead of the system's, as PEM.
     pub ca: Option<Arc<str>>,
+    /// So many failed of so many is down too.
+    pub window: Option<Window>,
+    /// One that holds makes what is up degraded.
+    pub degraded: Vec<Rule>,
 }
 
 /// What a check sends.
@@ -284,7 +291,7 @@ pub struct Origin {
     pub a: Vec<Ipv4Addr>,
     pub aaaa: Vec<Ipv6Addr>,
     pub probe_port: Option<u16>,
-    pub probe_check: Option<CheckId>,
+    pub probe_check: Option<Checks>,
 }
 
 impl Origin {
@@ -310,6 +317,8 @@ pub struct Steer {
     pub hosts: Vec<String>,
     /// How the name is served: as CNAME if every rung can be and nothing else stands at the name, else by address.
     pub form: Form,
+    /// A degraded rung is left for one that is up and not degraded.
+    pub leave_degraded: bool,
 }
 
 /// How the answers of a steered name look, the same for every rung.
@@ -330,7 +339,54 @@ pub struct Rung {
     pub origins: Vec<OriginId>,
     /// The check of this rung, for origins without a `probe_check`; `None` only on an emergency that has none: it is
     /// served unasked.
-    pub check: Option<CheckId>,
+    pub check: Option<Checks>,
+    /// How many of its origins have to be usable.
+    pub quorum: Quorum,
+}
+
+/// Which checks speak for an origin, and how many of them have to pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checks {
+    /// 1 to their number.
+    pub need: usize,
+    /// In the order of the file. Never empty.
+    pub of: Vec<CheckId>,
+}
+
+/// One check alone.
+impl From<CheckId> for Checks {
+    fn from(check: CheckId) -> Self {
+        Self { need: 1, of: vec![check] }
+    }
+}
+
+/// How many origins of a rung of equals have to be usable, lest the few be overrun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quorum {
+    /// With fewer the rung is dead for failover. 1 and more.
+    pub min_up: usize,
+    /// With a smaller share, in percent, the rung is dead for failover; and where nothing better is left, all of its
+    /// origins are served.
+    pub panic: Option<u8>,
+}
+
+/// One origin is enough.
+impl Default for Quorum {
+    fn default() -> Self {
+        Self { min_up: 1, panic: None }
+    }
+}
+
+impl Quorum {
+    /// How many of so many undrained origins have to be usable.
+    pub fn needs(self, undrained: usize) -> usize {
+        self.min_up.max(self.calm_from(undrained)).max(1)
+    }
+
+    /// From how many usable ones of so many undrained there is no panic.
+    pub fn calm_from(self, undrained: usize) -> usize {
+        self.panic.map_or(0, |share| (undrained * usize::from(share)).div_ceil(100))
+    }
 }
 
 /// Where a rung stands on its ladder.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::bounds::{Kind, section};
+use super::combination::{self, ChecksSpec};
 use super::errors::{At, Located, quoted};
 use super::spec::Block;
 use super::value::{Fields, Reading, Text, in_order, within};
-use super::{Ask, names};
-use crate::config::expect::{Expression, Subject};
+use super::{Ask, Rule, Window, names};
+use crate::config::expect::{Expression, ExpressionError, Subject};
 use crate::dns::Name;
 
 /// Headers the prober sets itself.
@@ -26,6 +27,9 @@ pub(crate) struct CheckDefaults {
     pub(crate) rise: Option<Located<u64>>,
     pub(crate) confirm: Option<Located<Duration>>,
     pub(crate) blip: Option<Located<Duration>>,
+    /// The inner one is `None` for `window = false`.
+    pub(crate) window: Option<Option<Window>>,
+    pub(crate) degraded: Option<Vec<Rule>>,
 }
 
 /// `[check.NAME]`.
@@ -49,7 +53,7 @@ pub(crate) struct OriginSpec {
     pub(crate) a: Vec<Ipv4Addr>,
     pub(crate) aaaa: Vec<Ipv6Addr>,
     pub(crate) probe_port: Option<u16>,
-    pub(crate) probe_check: Option<Text>,
+    pub(crate) probe_check: Option<ChecksSpec>,
 }
 
 /// `[defaults.check]`.
@@ -69,6 +73,43 @@ fn times(reading: &mut Reading<'_>, fields: &Fields<'_>) -> CheckDefaults {
         rise: reading.integer(fields, "rise"),
         confirm: reading.span(fields, "confirm"),
         blip: reading.span(fields, "blip"),
+        window: window(reading, fields),
+        degraded: rules(reading, fields),
+    }
+}
+
+fn window(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Option<Window>> {
+    match fields.raw("window") {
+        Some((DeValue::Boolean(false), _)) => return Some(None),
+        Some((value @ DeValue::Integer(failed), at)) => {
+            let right = format!("\"{} of 10\"", failed.as_str());
+            reading.mistyped("window", value, at, "`\"6 of 10\"`, or false", Some(right));
+            return None;
+        }
+        _ => {}
+    }
+    let text = reading.text(fields, "window")?;
+    parsed(reading, &text, Window::parse(&text.value)).map(Some)
+}
+
+fn rules(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Vec<Rule>> {
+    let texts = reading.texts(fields, "degraded")?;
+    Some(texts.into_iter().filter_map(|text| parsed(reading, &text, Rule::parse(&text.value))).collect())
+}
+
+/// What a text says; an error with its caret inside the string if it says nothing.
+fn parsed<T>(reading: &mut Reading<'_>, text: &Text, said: Result<T, ExpressionError>) -> Option<T> {
+    match said {
+        Ok(said) => Some(said),
+        Err(fault) => {
+            let raw = reading.found.text_at(text.at).to_owned();
+            let at = if text.env.is_some() { text.at } else { within(&raw, text.at, &text.value, fault.at) };
+            let problem = reading.found.error(at, fault.what);
+            if let Some(help) = fault.help {
+                problem.help(help);
+            }
+            None
+        }
     }
 }
 
@@ -269,15 +310,7 @@ fn expression(reading: &mut Reading<'_>, text: Text, kind: &str) -> Option<Expre
             }
             Some(expression)
         }
-        Err(fault) => {
-            let raw = reading.found.text_at(text.at).to_owned();
-            let at = if text.env.is_some() { text.at } else { within(&raw, text.at, &text.value, fault.at) };
-            let problem = reading.found.error(at, fault.what);
-            if let Some(help) = fault.help {
-                problem.help(help);
-            }
-            None
-        }
+        Err(fault) => parsed(reading, &text, Err(fault)),
     }
 }
 
@@ -327,7 +360,7 @@ pub(crate) fn origin(reading: &mut Reading<'_>, block: &Block<'_>) -> OriginSpec
         && let Some(probe) = reading.inline(section("origin.probe"), "probe", value, at)
     {
         spec.probe_port = reading.integer(&probe, "port").and_then(|port| u16::try_from(port.value).ok());
-        spec.probe_check = reading.text(&probe, "check");
+        spec.probe_check = combination::checks(reading, &probe);
     }
     spec
 }

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use super::bounds::{WATCHES_MAX, section};
 use super::budget;
+use super::combination::ChecksSpec;
 use super::errors::{At, Findings, Located, listed, nearest, quoted};
 use super::node;
 use super::probing::{CheckDefaults, CheckSpec, OriginSpec};
 use super::spec::Spec;
 use super::steering::{CheckUse, LadderSpec, LadderUse, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Text, preset, preset_integer, preset_span};
-use super::{Check, CheckId, Config, Failback, Form, Origin, OriginId, Place, Rung, Steer, ZoneFile, ZoneId, duration};
+use super::{
+    Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Quorum, Rung, Steer, ZoneFile, ZoneId,
+    duration,
+};
 use crate::dns::Name;
 
 /// What a positive answer is made of: the header, the end of the question, OPT, and records that point at the name
@@ -47,12 +51,13 @@ struct ResolvedRung {
     place: Place,
     origins: Vec<OriginId>,
     check: ResolvedCheck,
+    quorum: Quorum,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum ResolvedCheck {
     Inherit,
-    Is(CheckId),
+    Is(Checks),
     Off,
     /// Wrong, and already said.
     Broken,
@@ -102,7 +107,7 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
         .map(|ladder| (ladder.name.value.clone(), (tables.ladder(ladder), ladder.name.at)))
         .collect();
     let mut used_ladders = BTreeSet::new();
-    let default_check = spec.steer_defaults.check.as_ref().map(|check| tables.check_named(check));
+    let default_check = spec.steer_defaults.check.as_ref().map(|check| tables.checks_named(check.as_ref()?));
     let mut steers: Vec<Arc<Steer>> = Vec::with_capacity(spec.steers.len());
     let mut first: BTreeMap<Name, At> = BTreeMap::new();
     for steer in spec.steers {
@@ -140,7 +145,7 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
             },
         };
         let at = steer.name.at;
-        if let Some(steer) = tables.steer(steer, ladder, &spec.steer_defaults, default_check) {
+        if let Some(steer) = tables.steer(steer, ladder, &spec.steer_defaults, default_check.clone()) {
             tables.places.steers.push(at);
             steers.push(Arc::new(steer));
         }
@@ -296,12 +301,14 @@ impl Tables<'_> {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            window: own.window.or(defaults.window).flatten(),
+            degraded: own.degraded.clone().or_else(|| defaults.degraded.clone()).unwrap_or_default(),
         }
     }
 
     fn origins(&mut self, specs: Vec<OriginSpec>) {
         for spec in specs {
-            let probe_check = spec.probe_check.as_ref().and_then(|check| self.check_named(check));
+            let probe_check = spec.probe_check.as_ref().and_then(|check| self.checks_named(check));
             self.places.cnames.push(spec.cname.as_ref().map(|cname| cname.at));
             self.origin_ids.insert(spec.name.value.clone(), OriginId(id(self.origins.len())));
             self.origins.push(Arc::new(Origin {
@@ -313,6 +320,12 @@ impl Tables<'_> {
                 probe_check,
             }));
         }
+    }
+
+    fn checks_named(&mut self, spec: &ChecksSpec) -> Option<Checks> {
+        let found: Vec<_> = spec.names.iter().map(|name| self.check_named(name)).collect();
+        let of = found.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Checks { need: spec.need, of })
     }
 
     fn check_named(&mut self, name: &Text) -> Option<CheckId> {
@@ -371,18 +384,18 @@ impl Tables<'_> {
             let check = match &rung.check {
                 CheckUse::Inherit => ResolvedCheck::Inherit,
                 CheckUse::Off(_) => ResolvedCheck::Off,
-                CheckUse::Named(name) => self.check_named(name).map_or(ResolvedCheck::Broken, ResolvedCheck::Is),
+                CheckUse::Named(names) => self.checks_named(names).map_or(ResolvedCheck::Broken, ResolvedCheck::Is),
             };
-            let overruled_at = match (&rung.check, check) {
+            let overruled_at = match (&rung.check, &check) {
                 (CheckUse::Off(at), _) => Some((*at, None)),
-                (CheckUse::Named(name), ResolvedCheck::Is(check)) => Some((name.at, Some(check))),
+                (CheckUse::Named(names), ResolvedCheck::Is(checks)) => Some((names.at, Some(checks))),
                 _ => None,
             };
             for &origin in &origins {
                 let (Some((at, check)), Some(origin)) = (overruled_at, self.origins.get(origin.0 as usize)) else {
                     continue;
                 };
-                if origin.probe_check.is_some() && origin.probe_check != check {
+                if origin.probe_check.is_some() && origin.probe_check.as_ref() != check {
                     let what = format!(
                         "origin {} has its own `probe.check`, which goes before the check of this rung",
                         quoted(&origin.name)
@@ -390,7 +403,7 @@ impl Tables<'_> {
                     self.found.warning(at, what).help("remove one of the two");
                 }
             }
-            resolved.rungs.push(ResolvedRung { place: rung.place, origins, check });
+            resolved.rungs.push(ResolvedRung { place: rung.place, origins, check, quorum: rung.quorum });
         }
         if let [only] = &resolved.rungs[..]
             && only.origins.len() == 1
@@ -410,10 +423,10 @@ impl Tables<'_> {
         spec: SteerSpec,
         ladder: Option<&Resolved>,
         defaults: &SteerDefaults,
-        default_check: Option<Option<CheckId>>,
+        default_check: Option<Option<Checks>>,
     ) -> Option<Steer> {
         let name = spec.name.value;
-        let own_check = spec.own.check.as_ref().map(|check| self.check_named(check));
+        let own_check = spec.own.check.as_ref().map(|check| self.checks_named(check.as_ref()?));
         // The outer option: is one asked for? The inner: does it exist?
         let asked = own_check.or(default_check);
         let zone = self.zone_of(&name, spec.name.at);
@@ -422,10 +435,10 @@ impl Tables<'_> {
         let mut missing = None;
         for rung in &ladder.rungs {
             let from_origins = || self.origins_check(&rung.origins);
-            let check = match (rung.check, asked) {
-                (ResolvedCheck::Is(check), _) => Some(check),
+            let check = match (&rung.check, &asked) {
+                (ResolvedCheck::Is(checks), _) => Some(checks.clone()),
                 (ResolvedCheck::Off | ResolvedCheck::Broken, _) => None,
-                (ResolvedCheck::Inherit, Some(inherited)) => inherited,
+                (ResolvedCheck::Inherit, Some(inherited)) => inherited.clone(),
                 (ResolvedCheck::Inherit, None) => from_origins(),
             };
             let excused =
@@ -433,7 +446,7 @@ impl Tables<'_> {
             if check.is_none() && rung.place != Place::Emergency && !excused {
                 missing = missing.or(Some(rung.place));
             }
-            rungs.push(Rung { place: rung.place, origins: rung.origins.clone(), check });
+            rungs.push(Rung { place: rung.place, origins: rung.origins.clone(), check, quorum: rung.quorum });
         }
         if let Some(place) = missing {
             self.needs_check(&name, spec.name.at, place);
@@ -459,14 +472,15 @@ impl Tables<'_> {
                 .unwrap_or_else(|| Failback::After(duration::parse(preset(of, "failback")).unwrap_or_default())),
             hosts,
             form,
+            leave_degraded: spec.own.leave_degraded.or(defaults.leave_degraded).unwrap_or(false),
             name,
         })
     }
 
     /// The check of a rung whose origins all bring their own.
-    fn origins_check(&self, origins: &[OriginId]) -> Option<CheckId> {
-        let own: Option<Vec<CheckId>> = origins.iter().map(|id| self.origins.get(id.0 as usize)?.probe_check).collect();
-        own?.first().copied()
+    fn origins_check(&self, origins: &[OriginId]) -> Option<Checks> {
+        let own = origins.iter().map(|id| self.origins.get(id.0 as usize)?.probe_check.clone());
+        own.collect::<Option<Vec<_>>>()?.into_iter().next()
     }
 
     fn needs_check(&mut self, name: &Name, at: At, place: Place) {
@@ -490,13 +504,11 @@ impl Tables<'_> {
                 let Some(origin) = self.origins.get(origin.0 as usize) else {
                     continue;
                 };
-                let Some(id) = origin.probe_check.or(rung.check) else {
+                let asked = origin.probe_check.as_ref().or(rung.check.as_ref()).map_or(&[][..], |checks| &checks.of);
+                let has_port = |id: &CheckId| self.has_port.get(id.0 as usize).copied().unwrap_or(true);
+                let Some(id) = asked.iter().find(|id| origin.probe_port.is_none() && !has_port(id)) else {
                     continue;
                 };
-                let has_port = origin.probe_port.is_some() || self.has_port.get(id.0 as usize).copied().unwrap_or(true);
-                if has_port {
-                    continue;
-                }
                 let (origin, check) = (origin.name.clone(), self.checks[id.0 as usize].name.clone());
                 let what = format!(
                     "{}: check {} has no port for origin {}",

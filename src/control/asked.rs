@@ -72,7 +72,7 @@ impl Controller {
                 };
                 let origins = 0..state.steer.rungs[rung].origins.len();
                 let seen = origins.map(|at| state.seen(rung, at, &ground));
-                let class = seen.filter(|(_, drained)| !drained).map(|(class, _)| class).min().unwrap_or(Class::Down);
+                let class = seen.filter(|seen| !seen.drained).map(|seen| seen.class).min().unwrap_or(Class::Down);
                 if class == Class::Down && !force {
                     return Err(format!(
                         "the {place} of {} is down; holding it there would serve a dead origin (use --force to do so)",
@@ -95,8 +95,8 @@ impl Controller {
                         rung.origins.iter().enumerate().map(move |(at, id)| (index, at, id.0 as usize))
                     });
                     let is_left = |(rung, at, id): (usize, usize, usize)| {
-                        let (class, is_drained) = state.seen(rung, at, &ground);
-                        id != drained && !is_drained && class != Class::Down
+                        let seen = state.seen(rung, at, &ground);
+                        id != drained && !seen.drained && seen.class != Class::Down
                     };
                     open.clone().any(|(.., id)| id == drained) && !open.any(is_left)
                 });

@@ -7,7 +7,8 @@ use crate::config::{OriginId, Place};
 use crate::control::names::NameState;
 use crate::control::watches::WatchState;
 use crate::probe::Cause;
-use crate::verdict::Class;
+use crate::snapshot::status::OriginStatus;
+use crate::verdict::Grade;
 
 /// Testifies for one name after the other, and shares the lines of those of which it saw the same.
 #[derive(Debug, Default)]
@@ -24,10 +25,25 @@ struct Seen<'w> {
     place: Place,
     origin: OriginId,
     name: &'w str,
-    class: Class,
+    grade: Grade,
     drained: bool,
-    /// Of the first watch that fails.
-    failing: Option<(&'w Cause, &'w str)>,
+    failing: Option<Failing<'w>>,
+}
+
+/// What the watch says that speaks for an origin.
+#[derive(PartialEq, Eq, Debug)]
+struct Failing<'w> {
+    why: Why<'w>,
+    endpoint: &'w str,
+    /// Where several ask.
+    check: Option<&'w str>,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+enum Why<'w> {
+    Cause(&'w Cause),
+    /// A rule by which it is degraded.
+    Rule(&'w str),
 }
 
 impl<'w> Witness<'w> {
@@ -37,10 +53,9 @@ impl<'w> Witness<'w> {
         self.seen.clear();
         for rung in state.rungs.iter().take(last.max(1) + 1) {
             self.seen.extend(rung.origins.iter().map(|origin| {
-                let mut asked = origin.watches.iter().map(|id| &watches[id.0 as usize]);
-                let failing = asked.find_map(|watch| Some((watch.verdict.cause()?, &*watch.endpoint)));
-                let (place, class, drained) = (rung.place, origin.class, origin.drained);
-                Seen { place, origin: origin.origin, name: &origin.name, class, drained, failing }
+                let grade = Grade { class: origin.class, degraded: origin.degraded };
+                let (place, drained, failing) = (rung.place, origin.drained, failing(origin, watches));
+                Seen { place, origin: origin.origin, name: &origin.name, grade, drained, failing }
             }));
         }
         if self.told != self.seen {
@@ -51,13 +66,31 @@ impl<'w> Witness<'w> {
     }
 }
 
-/// `primary eu down: connection refused ×3 (192.0.2.1:443)`.
+/// The watch that speaks for the origin: the first of its class that fails, else any that does.
+fn failing<'w>(origin: &OriginStatus, watches: &'w [WatchState]) -> Option<Failing<'w>> {
+    let all = || origin.watches.iter().map(|id| &watches[id.0 as usize]);
+    let why = |watch: &'w WatchState| match watch.degraded().filter(|_| origin.degraded) {
+        Some(rule) => Some(Why::Rule(rule)),
+        None => watch.verdict.cause().map(Why::Cause),
+    };
+    let speaking = all().filter(|watch| watch.class() == origin.class);
+    let (watch, why) = speaking.chain(all()).find_map(|watch| Some((watch, why(watch)?)))?;
+    let several = all().any(|other| other.watch.check != watch.watch.check);
+    let check = several.then_some(&*watch.check_name);
+    Some(Failing { why, endpoint: &watch.endpoint, check })
+}
+
+/// `primary eu down: connection refused ×3 (192.0.2.1:443)`, with the check before the cause where several ask.
 fn line(seen: &Seen<'_>) -> String {
     let drained = if seen.drained { ", drained by order" } else { "" };
-    let mut line = format!("{} {} {}{drained}", seen.place, seen.name, seen.class.word());
-    if let Some((cause, endpoint)) = seen.failing {
+    let mut line = format!("{} {} {}{drained}", seen.place, seen.name, seen.grade.word());
+    if let Some(Failing { why, endpoint, check }) = &seen.failing {
+        let check = check.map_or_else(String::new, |check| format!("{check}: "));
         // A String takes all.
-        let _ = write!(line, ": {cause} ({endpoint})");
+        let _ = match why {
+            Why::Cause(cause) => write!(line, ": {check}{cause} ({endpoint})"),
+            Why::Rule(rule) => write!(line, ": {check}{rule} ({endpoint})"),
+        };
     }
     line
 }

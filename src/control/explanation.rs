@@ -79,6 +79,9 @@ fn word(decision: &Decision) -> Option<&'static str> {
         Reason::FailbackWaits { .. } => Some("failback waits"),
         Reason::FailbackManual => Some("failback waits for a person"),
         Reason::LastResort => Some("the last resort"),
+        Reason::Degraded => Some("a rung before it is degraded"),
+        Reason::TooFew => Some("too few of its origins work"),
+        Reason::Panic => Some("so few of its origins work that all are served"),
         Reason::AllDead => Some("everything is dead"),
         Reason::Held { .. } => Some("held by order"),
         Reason::Doubt => Some("our own sight is in doubt"),
@@ -99,8 +102,10 @@ fn fault<'w>(rung: &RungStatus, watches: &'w [WatchState]) -> Option<Fault<'w>> 
         if origin.drained {
             return Some(Fault::Drained);
         }
-        let mut failing = origin.watches.iter().filter_map(|id| watches.get(id.0 as usize)?.verdict.cause());
-        failing.next().map(Fault::Failing)
+        let all = origin.watches.iter().filter_map(|id| watches.get(id.0 as usize));
+        // Of several checks and addresses, one by which the origin is what it is.
+        let speaking = all.clone().filter(|watch| watch.class() == origin.class);
+        speaking.chain(all).find_map(|watch| watch.verdict.cause()).map(Fault::Failing)
     })
 }
 

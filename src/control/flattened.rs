@@ -40,10 +40,9 @@ impl Flattened {
         let mut known = std::mem::take(&mut self.hosts);
         for name in names {
             // One that several rungs share comes again.
-            if !self.hosts.contains_key(&name) {
-                let host = known.remove(&name).unwrap_or(Host { addresses: Vec::new(), due: now });
-                self.hosts.insert(name, host);
-            }
+            self.hosts
+                .entry(name)
+                .or_insert_with_key(|name| known.remove(name).unwrap_or(Host { addresses: Vec::new(), due: now }));
         }
         self.queue = self.hosts.iter().map(|(name, host)| (host.due, name.clone())).collect();
     }

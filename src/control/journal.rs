@@ -14,7 +14,7 @@ use crate::dns::Name;
 use crate::dns::Serial;
 use crate::snapshot::{Generation, Refused};
 use crate::time::Wall;
-use crate::verdict::Class;
+use crate::verdict::Grade;
 
 /// One line of the past.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -40,13 +40,13 @@ pub enum What {
     Stopped,
     /// A change of decision.
     Turned(Box<Turn>),
-    /// A verdict changed its class.
+    /// A verdict changed its class, or is degraded, or no more so.
     Verdict {
         origin: Arc<str>,
         target: Arc<str>,
         host: Arc<str>,
-        from: Class,
-        to: Class,
+        from: Grade,
+        to: Grade,
         why: Option<Arc<str>>,
     },
     Ordered(Order),

@@ -45,7 +45,7 @@ use crate::probe::{Cause, Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
 use crate::snapshot::{Refused, Snapshot, ZoneVersion};
 use crate::time::{Moment, Now};
-use crate::verdict::Class;
+use crate::verdict::{Class, Grade};
 
 use flattened::Flattened;
 use journal::Entry;
@@ -345,21 +345,40 @@ impl Controller {
         let origin = Arc::clone(&state.origin_name);
         let before = state.class();
         let started = Now { moment: seen.started, wall: now.wall - now.moment.since(seen.started) };
-        let next = state.verdict.observe(&seen.outcome, started, state.thresholds(), now);
-        let after = next.class();
-        match &seen.outcome {
-            Outcome::Passed => self.sight.passed(epoch, &origin, seen.finished, now.moment),
-            Outcome::Failed(_) if before == Class::Down => {}
-            Outcome::Failed(_) if self.sight.counts(seen.started) => {
+        let mut next = state.verdict.observe(&seen.outcome, started, state.thresholds(), now);
+        let counts = seen.outcome == Outcome::Passed || self.sight.counts(seen.started);
+        let by_window = if counts { self.watches[id.0 as usize].by_window(&next, seen, now) } else { None };
+        match (&seen.outcome, by_window) {
+            (Outcome::Passed, by_window) => {
+                self.sight.passed(epoch, &origin, seen.finished, now.moment);
+                // What a doubt that ends just now leaves behind is forgotten, and does not count here either.
+                let may_turn = before == Class::Down || self.doubt.is_none();
+                if let Some(held) = by_window.filter(|_| may_turn)
+                    && (before == Class::Down || self.sight.turns_down(epoch, &origin, now.moment))
+                {
+                    next = held;
+                }
+            }
+            (Outcome::Failed(_), _) if before == Class::Down => {}
+            (Outcome::Failed(_), by_window) if counts => {
                 self.sight.failed(epoch, now.moment);
                 self.ask_witnesses(id, now.moment);
-                if after == Class::Down && !self.sight.turns_down(epoch, &origin, now.moment) {
+                // A window that is full does not wait for a whole streak, but for a witness to what filled it last:
+                // until then the watch is suspect, and its next probe decides.
+                if let Some(down) = by_window.filter(|_| self.sight.is_vouched_for(epoch)) {
+                    next = down;
+                }
+                if next.class() == Class::Down && !self.sight.turns_down(epoch, &origin, now.moment) {
                     return before;
                 }
             }
-            Outcome::Failed(_) | Outcome::Inconclusive(_) => return before,
+            (Outcome::Failed(_) | Outcome::Inconclusive(_), _) => return before,
         }
+        let after = next.class();
         self.watches[id.0 as usize].assume(next, now);
+        if counts && self.watches[id.0 as usize].weigh(seen) {
+            self.quality_changed(id, now, fx);
+        }
         // A pass may have ended a doubt, and with it what was held against others.
         self.weigh_doubt(now, fx);
         if before != after {
@@ -368,6 +387,31 @@ impl Controller {
             self.record_verdict(id, before, after, now, fx);
         }
         after
+    }
+
+    /// A watch is degraded, or no more so.
+    fn quality_changed(&mut self, id: WatchId, now: Now, fx: &mut Effects) {
+        self.shown.insert(id);
+        self.touch_names_of(id, now);
+        let state = &self.watches[id.0 as usize];
+        if !state.class().is_usable() {
+            return;
+        }
+        let (rule, to) = (state.degraded().cloned(), state.grade());
+        let what = self.verdict_told(id, Grade { degraded: !to.degraded, ..to }, to, rule);
+        self.record(what, now, fx);
+    }
+
+    fn verdict_told(&self, id: WatchId, from: Grade, to: Grade, why: Option<Arc<str>>) -> journal::What {
+        let state = &self.watches[id.0 as usize];
+        journal::What::Verdict {
+            origin: Arc::clone(&state.origin_name),
+            target: Arc::clone(&state.endpoint),
+            host: Arc::clone(&state.watch.host),
+            from,
+            to,
+            why,
+        }
     }
 
     /// Asks neighbours of a failing watch, so that a pass of theirs can tell its trouble from ours. The rungs that
@@ -414,9 +458,7 @@ impl Controller {
                 let ended = self.doubt.take();
                 self.restated = true;
                 for (index, state) in self.watches.iter_mut().enumerate() {
-                    let reprieved = state.verdict.reprieved();
-                    if reprieved != state.verdict {
-                        state.verdict = reprieved;
+                    if state.reprieve() {
                         self.shown.insert(watch_id(index));
                     }
                 }
@@ -512,19 +554,11 @@ impl Controller {
         if before.is_usable() == after.is_usable() && before != Class::Untried {
             return;
         }
-        let state = &self.watches[id.0 as usize];
-        let why = state.verdict.cause().map(|cause| match &self.told_cause {
+        let why = self.watches[id.0 as usize].verdict.cause().map(|cause| match &self.told_cause {
             Some((known, text)) if known == cause => Arc::clone(text),
             _ => Arc::clone(&self.told_cause.insert((cause.clone(), cause.to_string().into())).1),
         });
-        let what = journal::What::Verdict {
-            origin: Arc::clone(&state.origin_name),
-            target: Arc::clone(&state.endpoint),
-            host: Arc::clone(&state.watch.host),
-            from: before,
-            to: after,
-            why,
-        };
+        let what = self.verdict_told(id, before.into(), after.into(), why);
         self.record(what, now, fx);
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Failback, Form, OriginId, Place, Rung, Steer};
+use crate::config::{Config, Failback, Form, OriginId, Place, Quorum, Rung, Steer};
 use crate::control::flattened::Flattened;
 use crate::control::orders::OrderBook;
 use crate::control::watches::WatchState;
@@ -14,8 +14,8 @@ use crate::probe::watch::Seat;
 use crate::probe::{Target, WatchId};
 use crate::snapshot::status::{Former, OriginStatus, RungStatus};
 use crate::time::{Moment, Now};
-use crate::verdict::Class;
-use crate::verdict::origin::{goes_by, origin_class, target_class};
+use crate::verdict::origin::{goes_by, origin_grade, target_grade};
+use crate::verdict::{Class, Grade};
 use crate::zone::table::Spot;
 
 /// How long a name without a past gives no reply while its first probes are out.
@@ -24,6 +24,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 const ALIKE_MIN: usize = 8;
 /// TTL in seconds at most of an answer nothing is known about yet.
 const UNPROVEN_TTL: u32 = 5;
+/// An origin with nothing to serve.
+const DEAD: Grade = Grade { class: Class::Down, degraded: false };
 
 /// One steered name between two events.
 #[derive(Clone, Debug)]
@@ -217,7 +219,7 @@ impl NameState {
         memo.seen.clear();
         memo.seen.extend(places.map(|(rung, at)| self.seen(rung, at, ground)));
         let before = Arc::clone(&self.rungs);
-        let known = before.iter().flat_map(|rung| &*rung.origins).map(|origin| (origin.class, origin.drained));
+        let known = before.iter().flat_map(|rung| &*rung.origins).map(view_of);
         if !known.eq(memo.seen.iter().copied()) {
             let mut seen = &memo.seen[..];
             let rungs = before.iter().map(|rung| {
@@ -230,13 +232,13 @@ impl NameState {
         memo.looked = Some(Looked { form, before, after: Arc::clone(&self.rungs) });
     }
 
-    /// The class of an origin of a rung, by their indices, and if it is drained.
-    pub(crate) fn seen(&self, rung: usize, at: usize, ground: &Ground<'_>) -> (Class, bool) {
+    /// How an origin of a rung looks, by their indices.
+    pub(crate) fn seen(&self, rung: usize, at: usize, ground: &Ground<'_>) -> OriginView {
         let origin = &ground.config.origins[self.steer.rungs[rung].origins[at].0 as usize];
         let needs_flattening = self.steer.form == Form::Address && origin.addresses().next().is_none();
         let servable = !needs_flattening || origin.cname.as_ref().is_some_and(|name| ground.flattened.knows(name));
-        let class = if servable { origin_class(targets(&self.seats[rung][at], ground.watches)) } else { Class::Down };
-        (class, ground.orders.is_drained(&origin.name))
+        let grade = if servable { origin_grade(targets(&self.seats[rung][at], ground.watches)) } else { DEAD };
+        OriginView { class: grade.class, degraded: grade.degraded, drained: ground.orders.is_drained(&origin.name) }
     }
 
     fn data(&self, choice: &Choice, ground: &Ground<'_>) -> Option<Data> {
@@ -253,22 +255,27 @@ impl NameState {
         if self.steer.form == Form::Cname {
             return chosen.find_map(|(origin, _)| origin.cname.as_ref()).map(Found::Cname);
         }
+        // In a panic, dead origins are served on purpose: there it is their own addresses that none may be left of.
+        let panics = matches!(choice.why, Why::Panic | Why::Held);
         all.clear();
         for (origin, seat) in chosen {
+            let first = all.len();
             let class_of = |address| {
                 let mut classes = seat.targets.iter().zip(goes_by(targets(seat, ground.watches)));
                 let found = classes.find(|((target, _), _)| *target == Target::Address(address));
-                found.map_or(Class::Untried, |(_, class)| class)
+                found.map_or(Class::Untried, |(_, grade)| grade.class)
             };
             if origin.addresses().next().is_some() {
                 all.extend(origin.addresses().map(|address| (address, class_of(address))));
             } else if let Some(name) = &origin.cname {
                 all.extend(ground.flattened.addresses(name).iter().map(|&address| (address, Class::Untried)));
             }
+            if panics {
+                leave_out_dead(all, first);
+            }
         }
-        // Addresses that are down are left out, unless that would empty the answer.
-        if all.iter().any(|&(_, class)| class != Class::Down) {
-            all.retain(|&(_, class)| class != Class::Down);
+        if !panics {
+            leave_out_dead(all, 0);
         }
         all.sort_by_key(|(address, _)| address.is_ipv6());
         all.dedup_by_key(|(address, _)| *address);
@@ -284,12 +291,15 @@ impl NameState {
 
     /// The same, in place of what was there.
     fn view(&self, views: &mut Vec<RungView>) {
-        views.resize(self.steer.rungs.len(), RungView { place: Place::Primary, origins: Vec::new() });
+        let blank = RungView { place: Place::Primary, quorum: Quorum::default(), origins: Vec::new() };
+        views.resize(self.steer.rungs.len(), blank);
         for ((rung, seen), view) in self.steer.rungs.iter().zip(&*self.rungs).zip(views) {
-            view.place = rung.place;
+            (view.place, view.quorum) = (rung.place, rung.quorum);
             view.origins.clear();
             let origins = seen.origins.iter();
-            view.origins.extend(origins.map(|origin| OriginView { class: origin.class, drained: origin.drained }));
+            let leaves = self.steer.leave_degraded;
+            view.origins
+                .extend(origins.map(view_of).map(|seen| OriginView { degraded: seen.degraded && leaves, ..seen }));
         }
     }
 
@@ -305,34 +315,55 @@ fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
         origin: id,
         name: ground.config.origins[id.0 as usize].name.as_str().into(),
         class: Class::Untried,
+        degraded: false,
         drained: false,
-        watches: seat.targets.iter().flat_map(|(_, watches)| watches).copied().collect(),
+        need: seat.need,
+        watches: seat.watches().collect(),
     });
-    RungStatus { place: rung.place, class: Class::Untried, origins: origins.collect() }
+    let (place, quorum) = (rung.place, rung.quorum);
+    RungStatus { place, class: Class::Untried, degraded: false, quorum, origins: origins.collect() }
 }
 
-/// A rung as its origins are seen now: class, and if it is drained, of each.
-fn looked_at(rung: &RungStatus, seen: &[(Class, bool)]) -> RungStatus {
-    let known = rung.origins.iter().map(|origin| (origin.class, origin.drained));
-    if known.eq(seen.iter().copied()) {
+/// An origin as a decision sees it.
+fn view_of(seen: &OriginStatus) -> OriginView {
+    OriginView { class: seen.class, degraded: seen.degraded, drained: seen.drained }
+}
+
+/// A rung as its origins are seen now.
+fn looked_at(rung: &RungStatus, seen: &[OriginView]) -> RungStatus {
+    if rung.origins.iter().map(view_of).eq(seen.iter().copied()) {
         return rung.clone();
     }
-    let origins = rung.origins.iter().zip(seen);
-    let origins: Arc<[_]> =
-        origins.map(|(known, &(class, drained))| OriginStatus { class, drained, ..known.clone() }).collect();
-    let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
-    RungStatus { place: rung.place, class: class.unwrap_or(Class::Down), origins }
+    let as_seen = |(known, &OriginView { class, degraded, drained }): (&OriginStatus, &OriginView)| OriginStatus {
+        class,
+        degraded,
+        drained,
+        ..known.clone()
+    };
+    let origins: Arc<[_]> = rung.origins.iter().zip(seen).map(as_seen).collect();
+    let undrained = origins.iter().filter(|origin| !origin.drained);
+    let grades = undrained.map(|origin| Grade { class: origin.class, degraded: origin.degraded });
+    let Grade { class, degraded } = decision::ladder::rung_grade(rung.quorum, grades);
+    RungStatus { place: rung.place, class, degraded, quorum: rung.quorum, origins }
 }
 
-/// Each target of a seat with its class, the worst of its hosts, and whether our host can see it at all. A seat
-/// without watches is unknown.
+/// Takes addresses that are down out of those from `first` on, unless that would leave none of them.
+fn leave_out_dead(all: &mut Vec<(IpAddr, Class)>, first: usize) {
+    if all[first..].iter().any(|&(_, class)| class != Class::Down) {
+        let mut at = 0..;
+        all.retain(|&(_, class)| at.next() < Some(first) || class != Class::Down);
+    }
+}
+
+/// Each target of a seat with its grade, and whether our host can see it at all. A seat without watches is unknown.
 fn targets<'s>(
     seat: &'s Seat,
     watches: &'s [WatchState],
-) -> impl Iterator<Item = (&'s Target, Class, bool)> + Clone + use<'s> {
-    let class = |ids: &[WatchId]| target_class(ids.iter().map(|id| watches[id.0 as usize].class()));
-    let unseen = |ids: &[WatchId]| !ids.is_empty() && ids.iter().all(|id| watches[id.0 as usize].unseen);
-    seat.targets.iter().map(move |(target, ids)| (target, class(ids), unseen(ids)))
+) -> impl Iterator<Item = (&'s Target, Grade, bool)> + Clone + use<'s> {
+    let grade = |checks: &[Vec<WatchId>]| target_grade(seat.need, checks, |id| watches[id.0 as usize].grade());
+    let unseen =
+        |checks: &[Vec<WatchId>]| !checks.is_empty() && checks.iter().flatten().all(|id| watches[id.0 as usize].unseen);
+    seat.targets.iter().map(move |(target, checks)| (target, grade(checks), unseen(checks)))
 }
 
 /// What is found out about one name, and holds for those that are like it: what many names that turn at once have in
@@ -340,7 +371,7 @@ fn targets<'s>(
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     views: Vec<RungView>,
-    seen: Vec<(Class, bool)>,
+    seen: Vec<OriginView>,
     addresses: Vec<(IpAddr, Class)>,
     /// Rungs nobody has looked at yet.
     blank: Option<(Form, Arc<[RungStatus]>)>,
@@ -386,6 +417,7 @@ struct Thought {
 struct Likeness {
     form: Form,
     failback: Failback,
+    leave_degraded: bool,
     ttl: u32,
     rungs: Arc<[RungStatus]>,
     standing: Arc<Standing>,
@@ -394,8 +426,9 @@ struct Likeness {
 
 impl Likeness {
     fn of(name: &NameState) -> Self {
+        let Steer { form, failback, leave_degraded, ttl, .. } = *name.steer;
         let (rungs, standing, decision) = (Arc::clone(&name.rungs), Arc::clone(&name.standing), name.decision.clone());
-        Self { form: name.steer.form, failback: name.steer.failback, ttl: name.steer.ttl, rungs, standing, decision }
+        Self { form, failback, leave_degraded, ttl, rungs, standing, decision }
     }
 
     fn is_of(&self, name: &NameState) -> bool {
@@ -404,7 +437,8 @@ impl Likeness {
             && !self.rungs.is_empty()
             && Arc::ptr_eq(&self.standing, &name.standing)
             && decisions.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
-            && (self.form, self.failback, self.ttl) == (name.steer.form, name.steer.failback, name.steer.ttl)
+            && (self.form, self.failback) == (name.steer.form, name.steer.failback)
+            && (self.leave_degraded, self.ttl) == (name.steer.leave_degraded, name.steer.ttl)
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
-use crate::probe::watch::{Plan, Watch};
-use crate::probe::{LocalFault, Observation, Outcome, WatchId};
+use crate::probe::watch::{Plan, Seat, Watch};
+use crate::probe::{LocalFault, Observation, Outcome, Purpose, WatchId};
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Moment, Now};
-use crate::verdict::{Class, Thresholds, Verdict};
+use crate::verdict::window::{Marks, Quality};
+use crate::verdict::{Class, Grade, Thresholds, Verdict};
 
 /// Outcomes remembered per watch for people to see.
 const RECENT: usize = 20;
@@ -32,6 +33,9 @@ pub(crate) struct WatchState {
     pub(crate) names: Vec<SteerId>,
     /// When it last turned down, and how long after the start of the first failing probe.
     pub(crate) confirmed: Option<(Moment, Duration)>,
+    /// Which of the last scheduled probes failed.
+    failed: Marks,
+    quality: Quality,
     pub(crate) last: Option<Observation>,
     recent: VecDeque<char>,
     probes: u64,
@@ -83,6 +87,57 @@ impl WatchState {
         self.verdict.class()
     }
 
+    pub(crate) fn grade(&self) -> Grade {
+        Grade { class: self.class(), degraded: self.degraded().is_some() }
+    }
+
+    /// The rule by which it is degraded.
+    pub(crate) fn degraded(&self) -> Option<&Arc<str>> {
+        let usable = self.class().is_usable();
+        self.quality.degraded(&self.check.degraded).filter(|_| usable).map(|rule| &rule.text)
+    }
+
+    /// What its window makes of the verdict that the streaks gave, if it sees it otherwise. Takes a scheduled
+    /// observation in.
+    pub(crate) fn by_window(&mut self, streaks: &Verdict, seen: &Observation, now: Now) -> Option<Verdict> {
+        if seen.purpose == Purpose::Scheduled {
+            match &seen.outcome {
+                Outcome::Inconclusive(_) => {}
+                outcome => self.failed.push(*outcome != Outcome::Passed),
+            }
+        }
+        let window = self.check.window?;
+        self.verdict.by_window(streaks, self.failed.count(window.of), window, &seen.outcome, now)
+    }
+
+    /// Takes an observation that counts into the rules that tell how well it is; after the verdict. True if that makes
+    /// it degraded, or no more so.
+    pub(crate) fn weigh(&mut self, seen: &Observation) -> bool {
+        if self.check.degraded.is_empty() {
+            return false;
+        }
+        let before = self.quality.degraded(&self.check.degraded).is_some();
+        match self.class() {
+            // What it was like before it died says nothing of what it will be like.
+            Class::Down => self.quality.forget(),
+            _ if seen.purpose != Purpose::Scheduled => {}
+            _ => self.quality.observe(&self.check.degraded, &seen.outcome, seen.finished.since(seen.started)),
+        }
+        before != self.quality.degraded(&self.check.degraded).is_some()
+    }
+
+    /// Forgets the failures of a watch that is not down: they were seen while our own sight was in doubt. True if that
+    /// shows.
+    pub(crate) fn reprieve(&mut self) -> bool {
+        let (before, grade) = (self.verdict.clone(), self.grade());
+        if self.class() != Class::Down {
+            self.failed = Marks::default();
+            self.quality.forget();
+        }
+        self.verdict = before.reprieved();
+        self.verdict != before || self.grade() != grade
+    }
+
     /// Takes the next verdict, and remembers how long a death took to be believed.
     pub(crate) fn assume(&mut self, next: Verdict, now: Now) {
         if let (Verdict::Suspect { first_failure, .. }, Verdict::Down { .. }) = (&self.verdict, &next) {
@@ -108,6 +163,7 @@ impl WatchState {
             verdict: self.verdict.clone(),
             stale: self.stale,
             unseen: self.unseen,
+            degraded: self.degraded().cloned(),
         }
     }
 
@@ -154,7 +210,11 @@ pub(crate) fn arrange(
             let watch = watch.clone();
             let names = Vec::new();
             match continues.and_then(|old| known.get_mut(old.0 as usize)?.take()) {
-                Some(old) => WatchState { watch, check, origin_name, check_name, endpoint, names, ..old },
+                Some(old) => {
+                    let same = old.check.degraded == check.degraded;
+                    let quality = if same { old.quality.clone() } else { Quality::default() };
+                    WatchState { watch, check, origin_name, check_name, endpoint, names, quality, ..old }
+                }
                 None => WatchState {
                     watch,
                     check,
@@ -166,6 +226,8 @@ pub(crate) fn arrange(
                     stale: false,
                     unseen: false,
                     confirmed: None,
+                    failed: Marks::default(),
+                    quality: Quality::default(),
                     last: None,
                     recent: VecDeque::new(),
                     probes: 0,
@@ -177,7 +239,7 @@ pub(crate) fn arrange(
         .collect();
     for (steer, rungs) in plan.seats.iter().enumerate() {
         let id = SteerId(u32::try_from(steer).unwrap_or(u32::MAX));
-        for watch in rungs.iter().flatten().flat_map(|seat| &seat.targets).flat_map(|(_, watches)| watches) {
+        for watch in rungs.iter().flatten().flat_map(Seat::watches) {
             let names = &mut states[watch.0 as usize].names;
             if names.last() != Some(&id) {
                 names.push(id);

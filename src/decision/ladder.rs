@@ -1,36 +1,47 @@
 //! Which rung of a ladder to serve, and which of its origins.
 //!
-//! The class of a rung is the best of its origins that are not drained; with all drained it is down, which is what
-//! *dead* means here. Rules apply from the top; `served` is the rung of the decision before.
+//! The class of a rung is that of as many of its undrained origins as its quorum asks for, one where it has none: the
+//! best, or the second best of two that are needed. With too few of them it is down, which is what *dead* means here;
+//! *short* is one that is dead though some of its origins work or may work. *Degraded* counts only where the name leaves degraded
+//! rungs; *well* is up and not degraded. Rules apply from the top; `served` is the rung of the decision before.
 //!
 //! ```text
 //!   order, sight       served rung           other rungs                      decision
 //!   ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 //!   held               any                   any                              the held rung
 //!   in doubt           not all drained       any                              as it was, less what was drained
-//!   -                  up, suspect, untried  no better one up                 stays
-//!   -                  up, suspect, untried  a better one up, failback due    the best one that is due
-//!   -                  up, suspect, untried  a better one up, not due         stays, failback waits
-//!   -                  emergency, not dead   one up                           the first one up
+//!   -                  degraded              one well                         the first one well
+//!   -                  up, suspect, untried  no better one well               stays
+//!   -                  up, suspect, untried  a better one well, failback due  the best one that is due
+//!   -                  up, suspect, untried  a better one well, not due       stays, failback waits
+//!   -                  emergency, not dead   one up                           the first one well, else up
 //!   -                  emergency, not dead   none up                          stays
-//!   -                  dead or none          one up                           the first one up
+//!   -                  dead or none          one up                           the first one well, else up
 //!   -                  dead or none          none up, one suspect             the first one suspect
 //!   -                  dead or none          none usable, one untried         the first one untried
+//!   -                  dead or none          all dead, an emergency alive     the emergency
+//!   -                  short                 all dead                         stays, what is left of it
+//!   -                  dead or none          all dead, one short              the first one short, what is left of it
+//!                                                                             (that works, else that may work)
 //!   -                  dead or none          all dead, an emergency           the emergency, if not drained
 //!   -                  dead or none          all dead, one drained that works  that one, drained as it is
 //!   -                  dead or none          all dead, no emergency           the last served, with all its origins
 //! ```
 //!
 //! *Other rungs* leave the emergency out. Failback governs only what it says: a rung that is not dead is left for a
-//! better one. Failing over, leaving a dead rung and leaving the emergency never wait.
+//! better one. Failing over, leaving a dead or degraded rung and leaving the emergency never wait.
+//!
+//! What is left of a short rung is its usable origins; all that are not drained, where fewer are alive than its panic
+//! share asks for: the few would be overrun by the traffic of all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Failback, Place};
+use crate::config::{Failback, Place, Quorum};
 use crate::decision::{Order, Reason};
 use crate::time::{Moment, Now};
-use crate::verdict::Class;
+use crate::verdict::origin::agreed;
+use crate::verdict::{Class, Grade};
 
 /// A hold-down doubles at most this often.
 const RELAPSES_MAX: u32 = 5;
@@ -45,6 +56,8 @@ const RELAPSE_MIN: Duration = Duration::from_secs(3600);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RungView {
     pub place: Place,
+    /// How many of its origins have to be usable.
+    pub quorum: Quorum,
     /// In the order of the configuration. Never empty.
     pub origins: Vec<OriginView>,
 }
@@ -54,6 +67,8 @@ pub struct RungView {
 pub struct OriginView {
     /// `Untried` for one that is served unasked.
     pub class: Class,
+    /// It is degraded, and its name leaves what is.
+    pub degraded: bool,
     pub drained: bool,
 }
 
@@ -67,7 +82,7 @@ pub struct Standing {
     restored: bool,
     /// A person approved the failback that waits.
     approved: bool,
-    /// Since when each rung is up, by place; a suspicion that passes does not break it.
+    /// Since when each rung is well, by place; a suspicion that passes does not break it.
     up_since: Vec<(Place, Moment)>,
     /// The last move to a better rung.
     failed_back: Option<(Place, Moment)>,
@@ -95,6 +110,9 @@ pub enum Why {
     FailbackWaits { until: Now },
     FailbackManual,
     LastResort,
+    Degraded,
+    TooFew,
+    Panic,
     AllDead,
     Held,
     Doubt,
@@ -111,6 +129,9 @@ impl Why {
             Self::FailbackWaits { until } => Reason::FailbackWaits { until: until.wall },
             Self::FailbackManual => Reason::FailbackManual,
             Self::LastResort => Reason::LastResort,
+            Self::Degraded => Reason::Degraded,
+            Self::TooFew => Reason::TooFew,
+            Self::Panic => Reason::Panic,
             Self::AllDead => Reason::AllDead,
             Self::Held => Reason::Held {
                 actor: hold.map(|order| order.actor.clone()).unwrap_or_default(),
@@ -123,11 +144,45 @@ impl Why {
     }
 }
 
+/// The grade of a rung of these undrained origins.
+pub fn rung_grade(quorum: Quorum, undrained: impl Iterator<Item = Grade> + Clone) -> Grade {
+    agreed(quorum.needs(undrained.clone().count()), undrained)
+}
+
 impl RungView {
-    /// The best class of the origins that are not drained; down if all are.
-    pub fn class(&self) -> Class {
+    fn undrained(&self) -> impl Iterator<Item = Grade> + Clone {
         let undrained = self.origins.iter().filter(|origin| !origin.drained);
-        undrained.map(|origin| origin.class).min().unwrap_or(Class::Down)
+        undrained.map(|&OriginView { class, degraded, .. }| Grade { class, degraded })
+    }
+
+    /// That of so many of the origins that are not drained as are needed; down if all are.
+    pub fn class(&self) -> Class {
+        rung_grade(self.quorum, self.undrained()).class
+    }
+
+    fn is_degraded(&self) -> bool {
+        rung_grade(self.quorum, self.undrained()).degraded
+    }
+
+    fn is_well(&self) -> bool {
+        let grade = rung_grade(self.quorum, self.undrained());
+        grade.class == Class::Up && !grade.degraded
+    }
+
+    /// Dead, though some of its origins work or may work.
+    fn is_short(&self) -> bool {
+        self.is_dead() && self.undrained().any(|origin| origin.class != Class::Down)
+    }
+
+    /// Dead, though some of its origins work.
+    fn is_short_and_works(&self) -> bool {
+        self.is_dead() && self.undrained().any(|origin| origin.class.is_usable())
+    }
+
+    /// Short, and fewer are left than its panic share asks for.
+    fn panics(&self) -> bool {
+        let calm = self.quorum.calm_from(self.undrained().count());
+        calm > 0 && self.is_short() && agreed(calm, self.undrained()).class == Class::Down
     }
 
     fn is_dead(&self) -> bool {
@@ -149,14 +204,15 @@ impl RungView {
     }
 
     /// What is served of this rung: its usable origins and those of `kept`, served already, that are not known to be
-    /// dead; else those not known, else all that are not drained, else all.
+    /// dead; else those not known, else all that are not drained, else all. In a panic all that are not drained.
     fn serving(&self, kept: &[usize]) -> Vec<usize> {
         let with = |wanted: &dyn Fn(usize, &OriginView) -> bool| {
             let chosen = self.origins.iter().enumerate().filter(|(index, origin)| wanted(*index, origin));
             Some(chosen.map(|(index, _)| index).collect::<Vec<_>>()).filter(|chosen| !chosen.is_empty())
         };
+        let panics = self.panics();
         let stays = |index, origin: &OriginView| origin.class == Class::Untried && kept.contains(&index);
-        with(&|index, origin| !origin.drained && (origin.class.is_usable() || stays(index, origin)))
+        with(&|index, origin| !origin.drained && (panics || origin.class.is_usable() || stays(index, origin)))
             .or_else(|| with(&|_, origin| !origin.drained && origin.class == Class::Untried))
             .or_else(|| with(&|_, origin| !origin.drained))
             .unwrap_or_else(|| (0..self.origins.len()).collect())
@@ -207,7 +263,7 @@ impl Standing {
     pub fn approve(&mut self, ladder: &[RungView]) -> bool {
         let waits = self.served_rung(ladder).is_some_and(|served| {
             let stays = ladder[served].place != Place::Emergency && !ladder[served].is_dead();
-            stays && ladder[..served].iter().any(|rung| rung.class() == Class::Up)
+            stays && ladder[..served].iter().any(RungView::is_well)
         });
         self.approved = waits;
         waits
@@ -238,13 +294,15 @@ impl Standing {
         self.up_since.retain(|&(place, _)| ladder.iter().any(|rung| rung.place == place));
         for rung in ladder {
             match rung.class() {
-                Class::Up => {
+                Class::Up if !rung.is_degraded() => {
                     if let Err(at) = self.up_since.binary_search_by_key(&rung.place, |&(place, _)| place) {
                         self.up_since.insert(at, (rung.place, now));
                     }
                 }
-                Class::Suspect => {}
-                Class::Untried | Class::Down => self.up_since.retain(|&(place, _)| place != rung.place),
+                Class::Suspect if !rung.is_degraded() => {}
+                Class::Up | Class::Suspect | Class::Untried | Class::Down => {
+                    self.up_since.retain(|&(place, _)| place != rung.place);
+                }
             }
         }
         let Some((place, at)) = self.failed_back else { return };
@@ -256,7 +314,7 @@ impl Standing {
             // It has held: old relapses are forgiven.
             (self.failed_back, self.relapses) = (None, 0);
         } else if let Some(rung) = ladder.iter().find(|rung| rung.place == place)
-            && rung.is_dead()
+            && (rung.is_dead() || rung.is_degraded())
         {
             self.failed_back = None;
             // To drain a rung is a person's wish, not the rung's weakness.
@@ -331,11 +389,18 @@ fn by_the_rules(
         let origins = ladder.get(rung).map(|rung| rung.serving(standing.kept(rung))).unwrap_or_default();
         Choice { rung, origins, why, wake }
     };
-    let first = |class: Class| ladder.iter().position(|rung| rung.place != Place::Emergency && rung.class() == class);
+    let first_of = |wanted: &dyn Fn(&RungView) -> bool| {
+        ladder.iter().position(|rung| rung.place != Place::Emergency && wanted(rung))
+    };
+    let first = |class: Class| first_of(&|rung| rung.class() == class);
+    let first_well = || first_of(&RungView::is_well);
     let settled = |rung: usize| serve(rung, why_here(ladder, rung, standing), None);
 
     match before.filter(|&served| !ladder[served].is_dead()) {
-        Some(served) if ladder[served].place == Place::Emergency => settled(first(Class::Up).unwrap_or(served)),
+        Some(served) if ladder[served].place == Place::Emergency => {
+            settled(first_well().or_else(|| first(Class::Up)).unwrap_or(served))
+        }
+        Some(served) if ladder[served].is_degraded() => settled(first_well().unwrap_or(served)),
         Some(served) => match waiting(ladder, failback, standing, served, now) {
             Waiting::Nothing => settled(served),
             // A rung between may be due before the best one is: that one goes on waiting.
@@ -348,8 +413,12 @@ fn by_the_rules(
         },
         None => {
             let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
-            let live = [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
-            match live.or_else(emergency) {
+            let live = || [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
+            let alive = || emergency().filter(|&rung| !ladder[rung].is_dead());
+            let stays = |is_such: &dyn Fn(&RungView) -> bool| before.filter(|&served| is_such(&ladder[served]));
+            let either = |is_such: &dyn Fn(&RungView) -> bool| stays(is_such).or_else(|| first_of(is_such));
+            let short = || either(&RungView::is_short_and_works).or_else(|| either(&RungView::is_short));
+            match first_well().or_else(live).or_else(alive).or_else(short).or_else(emergency) {
                 Some(rung) => settled(rung),
                 // A drain that leaves nothing usable gives way, and is flagged: better a drained origin than a dead one.
                 None => match ladder.iter().position(RungView::works_drained) {
@@ -372,7 +441,7 @@ enum Waiting {
 }
 
 fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served: usize, now: Now) -> Waiting {
-    let better: Vec<usize> = (0..served).filter(|&rung| ladder[rung].class() == Class::Up).collect();
+    let better: Vec<usize> = (0..served).filter(|&rung| ladder[rung].is_well()).collect();
     let Some(&best) = better.first() else {
         return Waiting::Nothing;
     };
@@ -398,14 +467,20 @@ fn why_here(ladder: &[RungView], rung: usize, standing: &Standing) -> Why {
     let is_last_resort =
         place == Place::Emergency && ladder.iter().all(|other| other.place == place || other.is_dead());
     let is_restored = standing.restored && standing.served == Some(place) && class == Class::Untried && !is_last_resort;
+    let is_degraded = |other: &RungView| other.class() == Class::Up && other.is_degraded();
     match place {
         _ if is_restored => Why::Restored,
+        _ if ladder[rung].panics() => Why::Panic,
+        _ if ladder[rung].is_short() => Why::TooFew,
         Place::Emergency => Why::LastResort,
         _ if class == Class::Untried => Why::Unproven,
         _ if rung == 0 => Why::Preferred,
+        _ if ladder[..rung].iter().any(is_degraded) => Why::Degraded,
         _ => Why::FailedOver,
     }
 }
 
+#[cfg(test)]
+mod grades;
 #[cfg(test)]
 mod tests;

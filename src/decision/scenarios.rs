@@ -219,8 +219,9 @@ impl World {
             _ => Place::Backup(u8::try_from(rung).unwrap()),
         };
         let view = |(rung, verdict): (usize, &Verdict)| RungView {
+            quorum: Default::default(),
             place: place(rung),
-            origins: vec![OriginView { class: verdict.class(), drained: false }],
+            origins: vec![OriginView { class: verdict.class(), degraded: false, drained: false }],
         };
         let ladder: Vec<RungView> = self.verdicts.iter().enumerate().map(view).collect();
         let now = Now { moment: self.now, wall: Wall::default() };

@@ -425,6 +425,8 @@ impl<'de> serde::Deserialize<'de> for Name {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -446,6 +448,23 @@ mod tests {
                 Name::parse(Name::from_wire(wire).unwrap().to_string().as_bytes(), None).unwrap().as_wire(),
                 wire
             );
+        }
+    }
+
+    type Reading = fn(&[u8], Option<&[u8]>, &mut Vec<u8>) -> Result<(), NameError>;
+
+    proptest! {
+        /// A text is read in one go or byte by byte, with the same result.
+        #[test]
+        fn both_ways_of_reading_agree(text in r"[a-c.\\\\0-2@]{1,12}|[a.]{60,70}|([a-z]{1,63}\.){1,6}") {
+            prop_assume!(!matches!(&text[..], "." | "@"));
+            let read = |how: Reading, origin| {
+                let mut out = b"before".to_vec();
+                how(text.as_bytes(), origin, &mut out).map(|()| out)
+            };
+            for origin in [None, Some(&b"\x03com\0"[..])] {
+                prop_assert_eq!(read(write_labels, origin), read(write_escaped, origin));
+            }
         }
     }
 

@@ -5,17 +5,17 @@ use tracing::Level;
 use crate::control::journal::{Ending, Entry, Served, Turn, What};
 use crate::decision::order::{self, Order};
 use crate::decision::{Data, Reason};
-use crate::verdict::Class;
+use crate::verdict::{Class, Grade};
 
 /// How loud an entry is.
 pub fn level(what: &What) -> Level {
     match what {
         What::Turned(turn) => match turn.reason {
             Reason::Preferred | Reason::Unproven | Reason::Restored => Level::INFO,
-            Reason::LastResort | Reason::AllDead => Level::ERROR,
+            Reason::LastResort | Reason::TooFew | Reason::Panic | Reason::AllDead => Level::ERROR,
             _ => Level::WARN,
         },
-        What::Verdict { to: Class::Down, .. } => Level::WARN,
+        What::Verdict { to: Grade { class: Class::Down, .. }, .. } => Level::WARN,
         What::ReloadRefused { .. } | What::SnapshotRefused(_) => Level::ERROR,
         What::DoubtBegan { .. } => Level::WARN,
         _ => Level::INFO,
@@ -146,6 +146,9 @@ fn reason(reason: &Reason) -> String {
         Reason::FailbackWaits { until } => format!("failback waits until {until}"),
         Reason::FailbackManual => "failback waits for a person".to_owned(),
         Reason::LastResort => "every other rung is dead".to_owned(),
+        Reason::Degraded => "a rung before it is degraded".to_owned(),
+        Reason::TooFew => "every rung is dead, but some of its origins work".to_owned(),
+        Reason::Panic => "every rung is dead, and so few of its origins work that all are served".to_owned(),
         Reason::AllDead => "everything is dead, the last rung is kept".to_owned(),
         Reason::Held { actor, reason, .. } => format!("held by {actor}: {}", told(reason)),
         Reason::Doubt => "our own sight is in doubt".to_owned(),

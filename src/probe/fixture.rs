@@ -56,6 +56,8 @@ pub(crate) fn check(name: &str) -> Check {
         expect: vec![],
         warn: vec![],
         ca: None,
+        window: None,
+        degraded: vec![],
     }
 }
 
@@ -74,6 +76,7 @@ pub(crate) fn steer(owner: &str) -> Steer {
         failback: Failback::After(Duration::from_secs(300)),
         hosts: vec![owner.into()],
         form: Form::Address,
+        leave_degraded: false,
     }
 }
 

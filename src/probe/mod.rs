@@ -143,6 +143,13 @@ pub enum Cause {
         expression: String,
         seen: String,
     },
+    /// Of a verdict alone: so many of the last scheduled probes failed, though not in a row.
+    TooMany {
+        failed: u32,
+        of: u32,
+        /// Why the latest failed, where it is known.
+        lately: Option<Box<Cause>>,
+    },
 }
 
 impl Cause {
@@ -172,6 +179,7 @@ impl Cause {
             Self::CertInvalid(_) => "cert-invalid",
             Self::Protocol(_) => "protocol",
             Self::Unexpected { .. } => "unexpected",
+            Self::TooMany { .. } => "too-many",
         }
     }
 }
@@ -194,6 +202,10 @@ impl fmt::Display for Cause {
             Self::CertInvalid(why) => write!(f, "certificate invalid: {why}"),
             Self::Protocol(why) => write!(f, "not a valid HTTP response: {why}"),
             Self::Unexpected { expression, seen } => write!(f, "expected {expression}, saw {seen}"),
+            Self::TooMany { failed, of, lately: None } => write!(f, "{failed} of the last {of} probes failed"),
+            Self::TooMany { failed, of, lately: Some(cause) } => {
+                write!(f, "{failed} of the last {of} probes failed, lately: {cause}")
+            }
         }
     }
 }

@@ -51,8 +51,18 @@ pub struct Plan {
 /// One origin on one rung.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Seat {
-    /// Each target of the origin with its watches, one per host; no watches where it is served unasked.
-    pub targets: Vec<(Target, Vec<WatchId>)>,
+    /// Each target of the origin with the watches of each of its checks, one per host; no checks where it is served
+    /// unasked.
+    pub targets: Vec<(Target, Vec<Vec<WatchId>>)>,
+    /// How many of the checks have to pass.
+    pub need: usize,
+}
+
+impl Seat {
+    /// All its watches, target by target and check by check.
+    pub fn watches(&self) -> impl Iterator<Item = WatchId> + '_ {
+        self.targets.iter().flat_map(|(_, checks)| checks.iter().flatten().copied())
+    }
 }
 
 impl Watch {
@@ -130,18 +140,23 @@ pub fn plan(config: &Config) -> Plan {
             let mut seats = Vec::new();
             for &id in &rung.origins {
                 let origin = &config.origins[id.0 as usize];
-                let check = origin.probe_check.or(rung.check);
-                let mut seat = Seat::default();
+                let checks = origin.probe_check.as_ref().or(rung.check.as_ref());
+                let (need, checks) = checks.map_or((1, &[][..]), |checks| (checks.need, &checks.of));
+                let mut seat = Seat { targets: Vec::new(), need };
                 for target in targets(origin, steer.form) {
-                    let mut ids = Vec::new();
-                    for watch in check.iter().flat_map(|&check| watches(config, id, &target, check, &hosts)) {
-                        let next = WatchId(u32::try_from(plan.watches.len()).unwrap_or(u32::MAX));
-                        ids.push(*known.entry(watch).or_insert_with_key(|watch| {
-                            plan.watches.push(watch.clone());
-                            next
-                        }));
+                    let mut of_checks = Vec::new();
+                    for &check in checks {
+                        let mut ids = Vec::new();
+                        for watch in watches(config, id, &target, check, &hosts) {
+                            let next = WatchId(u32::try_from(plan.watches.len()).unwrap_or(u32::MAX));
+                            ids.push(*known.entry(watch).or_insert_with_key(|watch| {
+                                plan.watches.push(watch.clone());
+                                next
+                            }));
+                        }
+                        of_checks.push(ids);
                     }
-                    seat.targets.push((target, ids));
+                    seat.targets.push((target, of_checks));
                 }
                 seats.push(seat);
             }
@@ -181,7 +196,7 @@ fn watches(config: &Config, origin: OriginId, target: &Target, check: CheckId, h
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Place, Rung, Steer, SteerId};
+    use crate::config::{Checks, Place, Rung, Steer, SteerId};
     use crate::probe::fixture::{self, name};
     use std::time::Duration;
 
@@ -203,7 +218,7 @@ mod tests {
             origin(Origin { a: vec!["192.0.2.2".parse().unwrap()], probe_port: Some(8443), ..fixture::origin("us") }),
             origin(Origin {
                 a: vec!["192.0.2.3".parse().unwrap()],
-                probe_check: Some(CheckId(1)),
+                probe_check: Some(CheckId(1).into()),
                 ..fixture::origin("ap")
             }),
             origin(Origin { cname: Some(name("pages.example.net")), ..fixture::origin("pages") }),
@@ -213,10 +228,11 @@ mod tests {
                 ..fixture::origin("cdn")
             }),
         ];
-        let rung = |place, origins: &[u32], check| Rung {
+        let rung = |place, origins: &[u32], check: Option<CheckId>| Rung {
             place,
             origins: origins.iter().map(|&id| OriginId(id)).collect(),
-            check,
+            check: check.map(Into::into),
+            quorum: Default::default(),
         };
         let www = Steer {
             hosts: vec!["www.example.com".into(), "example.com".into()],
@@ -239,13 +255,14 @@ mod tests {
 
     fn seat(plan: &Plan, steer: SteerId, rung: usize, origin: usize) -> Vec<String> {
         let seat = &plan.seats[steer.0 as usize][rung][origin];
-        let shown = |(target, ids): &(Target, Vec<WatchId>)| {
-            let watches = ids.iter().map(|id| {
+        let shown = |(target, checks): &(Target, Vec<Vec<WatchId>>)| {
+            let watch = |id: &WatchId| {
                 let watch = &plan.watches[id.0 as usize];
                 assert_eq!(watch.target, *target);
                 format!("{}:{}:{}", watch.check.0, watch.port, watch.host)
-            });
-            format!("{target} [{}]", watches.collect::<Vec<_>>().join(" "))
+            };
+            let check = |ids: &Vec<WatchId>| ids.iter().map(watch).collect::<Vec<_>>().join(" ");
+            format!("{target} [{}]", checks.iter().map(check).collect::<Vec<_>>().join(" | "))
         };
         seat.targets.iter().map(shown).collect()
     }
@@ -267,6 +284,24 @@ mod tests {
         let cdn = SteerId(1);
         assert_eq!(seat(&plan, cdn, 0, 0), ["cdn.example.net [0:443:cdn.example.com]"], "served as CNAME");
         assert_eq!(seat(&plan, cdn, 1, 0), ["pages.example.net [0:443:cdn.example.com]"]);
+    }
+
+    #[test]
+    fn several_checks_have_their_own_watches_and_share_them() {
+        let mut config = config();
+        let mut steer = (*config.steers[0]).clone();
+        steer.rungs[0].check = Some(Checks { need: 2, of: vec![CheckId(1), CheckId(0)] });
+        config.steers[0] = Arc::new(steer);
+        let plan = plan(&config);
+        assert_eq!(
+            seat(&plan, SteerId(0), 0, 0)[0],
+            "192.0.2.1 [1:25: | 0:443:www.example.com 0:443:example.com]",
+            "in the order of the file, the hosts of a check together"
+        );
+        assert_eq!((plan.seats[0][0][0].need, plan.seats[2][0][0].need), (2, 1));
+        let both: Vec<_> = plan.seats[0][0][0].watches().collect();
+        assert!(plan.seats[2][0][0].watches().all(|id| both.contains(&id)), "the site is asked once for both names");
+        assert_eq!(plan.watches.len(), (4 + 2) + 2 + 1 + 2, "the mail of two addresses comes on top");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CheckId, OriginId, Place, Steer, SteerId, ZoneId};
+use crate::config::{CheckId, OriginId, Place, Quorum, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order, Served};
 use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
@@ -84,7 +84,10 @@ pub struct SteerStatus {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RungStatus {
     pub place: Place,
+    /// That of as many of its undrained origins as its quorum asks for.
     pub class: Class,
+    pub degraded: bool,
+    pub quorum: Quorum,
     /// Per origin of the rung, in its order.
     pub origins: Arc<[OriginStatus]>,
 }
@@ -95,7 +98,11 @@ pub struct OriginStatus {
     pub origin: OriginId,
     pub name: Arc<str>,
     pub class: Class,
+    pub degraded: bool,
     pub drained: bool,
+    /// How many of its checks have to pass.
+    pub need: usize,
+    /// Target by target and check by check.
     pub watches: Arc<[WatchId]>,
 }
 
@@ -125,4 +132,6 @@ pub struct WatchStatus {
     pub stale: bool,
     /// Our host has no route to its family: it follows the other one.
     pub unseen: bool,
+    /// The rule by which it is degraded, as it stands in the file.
+    pub degraded: Option<Arc<str>>,
 }

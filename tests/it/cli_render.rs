@@ -47,6 +47,7 @@ fn origin(name: &str, class: Class, cause: Option<&str>) -> Origin {
     Origin {
         name: name.into(),
         class,
+        degraded: None,
         drained: false,
         served: false,
         cause: cause.map(str::to_owned),
@@ -56,7 +57,7 @@ fn origin(name: &str, class: Class, cause: Option<&str>) -> Origin {
 }
 
 fn rung(place: &str, class: Class, served: bool, origins: Vec<Origin>) -> Rung {
-    Rung { rung: place.into(), class, served, unchecked: false, origins }
+    Rung { rung: place.into(), class, degraded: false, needs: 1, served, unchecked: false, origins }
 }
 
 fn steered(name: &str, why: &str, because: &str, rungs: Vec<Rung>) -> Steered {
@@ -196,6 +197,42 @@ fn status_in_trouble() {
 }
 
 #[test]
+fn status_of_what_is_not_well() {
+    let slow = Origin { degraded: Some("p90 time > 800ms over 20".into()), ..origin("eu", Class::Up, None) };
+    let mut status = node("ns1");
+    status.names = vec![
+        steered(
+            "www.example.com",
+            "degraded",
+            "primary (eu) is degraded: p90 time > 800ms over 20",
+            vec![
+                Rung { degraded: true, ..rung("primary", Class::Up, false, vec![slow]) },
+                rung("backup", Class::Up, true, vec![origin("us", Class::Up, None)]),
+            ],
+        ),
+        steered(
+            "shop.example.com",
+            "failed-over",
+            "primary (eu) is up, (us) is down: db: connection refused (needs 2 of 2)",
+            vec![
+                Rung {
+                    needs: 2,
+                    ..rung(
+                        "primary",
+                        Class::Down,
+                        false,
+                        vec![origin("eu", Class::Up, None), origin("us", Class::Down, Some("db: connection refused"))],
+                    )
+                },
+                rung("backup", Class::Up, true, vec![origin("cloud", Class::Up, None)]),
+            ],
+        ),
+    ];
+    golden("status-unwell.terminal", &status::render(&[seen(status.clone())], TERMINAL));
+    golden("status-unwell.pipe", &status::render(&[seen(status)], Look::PIPE));
+}
+
+#[test]
 fn status_of_nodes_that_disagree() {
     let mut other = node("ns2");
     other.names[0] = steered(
@@ -304,6 +341,7 @@ fn watch(origin: &str, target: &str, class: Class, last: Option<Probe>) -> Watch
         cause: None,
         stale: false,
         unseen: false,
+        degraded: None,
         last,
         recent: "+++++".into(),
         next_in_ms: Some(3_800),
@@ -331,6 +369,7 @@ fn explained() -> Explain {
         rung: place.into(),
         origins,
         check: check.map(str::to_owned),
+        quorum: None,
     };
     Explain {
         node: "ns1".into(),
@@ -342,6 +381,7 @@ fn explained() -> Explain {
             form: Form::Cname,
             ttl: 30,
             failback: "after a better rung has been up for 5m".into(),
+            leave_degraded: false,
             hosts: vec!["www.example.com".into()],
             ladder: vec![
                 stands("primary", vec![lives("vercel", Some("cname.vercel-dns.com"), &["76.76.21.21"])], Some("site")),
@@ -362,8 +402,10 @@ fn explained() -> Explain {
                 rise: 3,
                 confirm_ms: 500,
                 blip_ms: 1_000,
+                window: None,
                 expect: vec!["status in 200..299".into(), "body ~ 'ok'".into()],
                 warn: vec!["cert_days > 14".into()],
+                degraded: Vec::new(),
             }],
         },
         watches: vec![
@@ -393,6 +435,29 @@ fn explained() -> Explain {
 fn explain_walks_the_six_words() {
     golden("explain.terminal", &explain::render(&explained(), TERMINAL));
     golden("explain.pipe", &explain::render(&explained(), Look::PIPE));
+}
+
+#[test]
+fn explain_of_several_checks_that_are_not_well() {
+    let mut told = explained();
+    let db = ConfiguredCheck {
+        name: "db".into(),
+        ask: "tcp".into(),
+        port: 5432,
+        window: Some("6 of 10".into()),
+        expect: Vec::new(),
+        warn: Vec::new(),
+        degraded: vec!["p90 time > 800ms over 20".into(), "errors > 10% over 50".into()],
+        ..told.config.checks[0].clone()
+    };
+    told.config.checks.push(db);
+    told.config.ladder[0].check = Some("all of site, db".into());
+    told.config.ladder[0].quorum = Some("at least 2 up, panic below 50%".into());
+    told.config.leave_degraded = true;
+    told.watches[0].cause = Some("6 of the last 10 probes failed, lately: connect timed out".into());
+    told.watches[0].check = "db".into();
+    told.watches[1].degraded = Some("p90 time > 800ms over 20".into());
+    golden("explain-checks.pipe", &explain::render(&told, Look::PIPE));
 }
 
 #[test]
@@ -487,8 +552,8 @@ fn happenings() -> Vec<What> {
         origin: "vercel".into(),
         target: "cname.vercel-dns.com".into(),
         host: "www.example.com".into(),
-        from,
-        to,
+        from: from.into(),
+        to: to.into(),
         why: why.map(Into::into),
     };
     vec![

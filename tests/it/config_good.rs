@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failoverd::config::{
-    self, Ask, CheckId, Failback, Form, Listen, OriginId, Place, Read, Resolvers, SteerId, ZoneId, budget,
+    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Quorum, Read, Resolvers, SteerId, ZoneId,
+    budget,
 };
 use failoverd::dns::Name;
 use failoverd::zone::Files;
@@ -224,19 +225,19 @@ fn ladders_become_rungs_and_forms() {
 
     let api = steer("api.deep.example.com");
     assert_eq!((api.form, api.zone, api.failback), (Form::Address, ZoneId(1), Failback::Auto));
-    let rungs: Vec<_> = api.rungs.iter().map(|rung| (rung.place, rung.origins.clone(), rung.check)).collect();
+    let rungs: Vec<_> = api.rungs.iter().map(|rung| (rung.place, rung.origins.clone(), rung.check.clone())).collect();
     assert_eq!(
         rungs,
         [
-            (Place::Primary, vec![OriginId(2), OriginId(3)], Some(CheckId(0))),
-            (Place::Backup(1), vec![OriginId(1)], Some(CheckId(0))),
-            (Place::Backup(2), vec![OriginId(0)], Some(CheckId(2))),
+            (Place::Primary, vec![OriginId(2), OriginId(3)], Some(CheckId(0).into())),
+            (Place::Backup(1), vec![OriginId(1)], Some(CheckId(0).into())),
+            (Place::Backup(2), vec![OriginId(0)], Some(CheckId(2).into())),
             (Place::Emergency, vec![OriginId(4)], None),
         ]
     );
     assert_eq!(steer("*.apps.example.com").hosts, ["x.apps.example.com"]);
     let eu = &config.origins[2];
-    assert_eq!((eu.probe_port, eu.probe_check), (Some(8443), Some(CheckId(1))));
+    assert_eq!((eu.probe_port, eu.probe_check.clone()), (Some(8443), Some(CheckId(1).into())));
 }
 
 #[test]
@@ -251,6 +252,78 @@ fn connections_are_bounded_as_written() {
     // One client never gets more than there is for all.
     assert_eq!(streams("[server.tcp]\nconnections = 300\n").per_client, 300);
     assert_eq!(streams("").per_client, 1000);
+}
+
+#[test]
+fn windows_rules_several_checks_and_quorums_are_read() {
+    let text = r#"
+[zone."example.com"]
+file = "example.com.zone"
+[defaults.check]
+window = "6 of 10"
+degraded = ["errors > 10% over 50"]
+[defaults.steer]
+check = { any = ["site", "db"] }
+leave_degraded = true
+[check.site]
+https = "/"
+degraded = ["p90 time > 800ms over 20 until < 500ms", "errors>5% over 20"]
+[check.db]
+tcp = 5432
+window = "3 of 5"
+[check.cdn]
+http = "/"
+window = false
+degraded = []
+[origin.eu]
+a = ["192.0.2.10"]
+probe = { check = { of = 2, checks = ["site", "db", "cdn"] } }
+[origin.us]
+a = ["192.0.2.20"]
+[origin.ap]
+a = ["192.0.2.30"]
+[steer."www.example.com"]
+primary = { all = ["eu", "us", "ap"], min_up = 2, panic = "67%", check = { all = ["site", "db"] } }
+backup = { all = ["eu", "us"], panic = "50%" }
+[steer."api.example.com"]
+primary = "us"
+backup = "ap"
+check = "cdn"
+leave_degraded = false
+"#;
+    let config = read(text).config;
+    let windows: Vec<_> = config.checks.iter().map(|check| check.window.map(|window| window.to_string())).collect();
+    assert_eq!(windows, [Some("6 of 10".to_owned()), Some("3 of 5".to_owned()), None]);
+    let rules: Vec<Vec<&str>> =
+        config.checks.iter().map(|check| check.degraded.iter().map(|rule| rule.text.as_ref()).collect()).collect();
+    let site = vec!["p90 time > 800ms over 20 until < 500ms", "errors > 5% over 20"];
+    assert_eq!(rules, [site, vec!["errors > 10% over 50"], vec![]]);
+
+    let checks = |need, of: &[u32]| Some(Checks { need, of: of.iter().map(|&id| CheckId(id)).collect() });
+    assert_eq!(config.origins[0].probe_check, checks(2, &[0, 1, 2]));
+    let [www, api] = &config.steers[..] else { panic!("two names") };
+    let rungs: Vec<_> = www.rungs.iter().map(|rung| (rung.check.clone(), rung.quorum)).collect();
+    assert_eq!(
+        rungs,
+        [
+            (checks(2, &[0, 1]), Quorum { min_up: 2, panic: Some(67) }),
+            (checks(1, &[0, 1]), Quorum { min_up: 1, panic: Some(50) })
+        ]
+    );
+    assert_eq!((www.leave_degraded, api.leave_degraded), (true, false));
+    assert_eq!(api.rungs[0].check, checks(1, &[2]));
+
+    // The primary's origins are asked by two or three checks; the slowest window is that of the site, of 10 probes.
+    assert_eq!(
+        budget::budget(&config, SteerId(0)).to_string(),
+        "www.example.com: 5s next probe + 1s confirmation + 2s timeout + 1ms publication + 30s TTL = 38s1ms worst case; \
+         db is the slowest of several (all of site, db); 38s1ms if each of them sees it; 1m23s if 6 of 10 probes fail, \
+         though not in a row"
+    );
+    assert_eq!(
+        budget::budget(&config, SteerId(1)).to_string(),
+        "api.example.com: 5s next probe + 1s confirmation + 2s timeout + 1ms publication + 30s TTL = 38s1ms worst case"
+    );
 }
 
 #[test]

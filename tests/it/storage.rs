@@ -47,7 +47,7 @@ pub(crate) fn turned(sequence: u64, owner: &str, place: Place, origin: &str) -> 
 }
 
 pub(crate) fn verdict(sequence: u64) -> Entry {
-    let (from, to) = (Class::Suspect, Class::Down);
+    let (from, to) = (Class::Suspect.into(), Class::Down.into());
     let what =
         What::Verdict { origin: "eu".into(), target: "192.0.2.1:443".into(), host: "h".into(), from, to, why: None };
     entry(sequence, what)

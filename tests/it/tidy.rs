@@ -45,7 +45,12 @@ const FOLDERS: &[Folder] = &[
         std: &["net"],
     },
     // A check carries the limits that a watch's machine works under.
-    Folder { name: "verdict", stages: &["config::Check", "probe", "time"], crates: &["serde"], std: &[] },
+    Folder {
+        name: "verdict",
+        stages: &["config::Check", "config::window", "probe", "time"],
+        crates: &["serde"],
+        std: &[],
+    },
     Folder {
         name: "decision",
         stages: &["config", "dns", "probe", "time", "verdict"],

@@ -64,6 +64,27 @@ const BLIP: Row = row(
     "Failures must span at least this long to count: a restart is not an outage.",
     "A minute of outage is no blip.",
 );
+const WINDOW: Row = row(
+    "window",
+    Kind::Other("`\"6 of 10\"`, or false"),
+    Nothing,
+    "Down, besides `fall` failures in a row, when so many of so many scheduled probes failed; up again with `rise` passes in a row once fewer of them did. Such losses are found after `of × every` and what confirms them.",
+    "It looks back on 2 to 100 probes: fewer are a streak, more are history.",
+);
+const DEGRADED: Row = row(
+    "degraded",
+    Kind::List { of: "rules", max: 8 },
+    Value("[]"),
+    "What works, and not well: `p90 time > 800ms over 20`, `errors > 10% over 50`, of scheduled probes. It ends where `until < 500ms` or `until < 2%` says, else when the rule has not held for as many probes as it looks back on. It is shown, and moves nothing unless the name says `leave_degraded`.",
+    "Each is weighed for every probe.",
+);
+const LEAVE_DEGRADED: Row = row(
+    "leave_degraded",
+    Kind::Boolean,
+    Value("false"),
+    "A rung that is degraded is left for the first one that is up and not degraded, and failback waits until it is no more.",
+    "",
+);
 const TTL: Row = row(
     "ttl",
     span(5 * SECOND, DAY),
@@ -80,11 +101,15 @@ const FAILBACK: Row = row(
 );
 const STEER_CHECK: Row = row(
     "check",
-    Kind::Reference("a check"),
+    CHECKS,
     Nothing,
     "How the origins of all rungs are asked, where neither the rung nor the origin has its own check.",
     "",
 );
+/// Most checks that speak together.
+const CHECKS_MAX: u64 = 8;
+const CHECK_NAMES: Kind = Kind::List { of: "checks", max: CHECKS_MAX as usize };
+const CHECKS: Kind = Kind::Other("the name of a check, or a table of several");
 const PRIMARY: Kind =
     Kind::Other("a rung: an origin's name, `{ origin = … }` or `{ all = […] }`, each with an optional `check`");
 const EMERGENCY: Row = row(
@@ -444,13 +469,13 @@ pub(super) const SECTIONS: &[Section] = &[
         path: "defaults.check",
         header: "[defaults.check]",
         meaning: "Holds for every check that does not say otherwise. In the worst case a death is found after `every + max(confirm × (fall − 1), blip) + timeout`.",
-        rows: &[EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP],
+        rows: &[EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP, WINDOW, DEGRADED],
     },
     Section {
         path: "defaults.steer",
         header: "[defaults.steer]",
         meaning: "Holds for every steered name that does not say otherwise.",
-        rows: &[TTL, FAILBACK, STEER_CHECK],
+        rows: &[TTL, FAILBACK, LEAVE_DEGRADED, STEER_CHECK],
     },
     Section {
         path: "check",
@@ -519,12 +544,13 @@ pub(super) const SECTIONS: &[Section] = &[
             RISE,
             CONFIRM,
             BLIP,
+            WINDOW,
+            DEGRADED,
             later("tls", "Handshake alone."),
             later("dns", "Ask a nameserver."),
             later("icmp", "Ping."),
             later("exec", "Run a program."),
             later("heartbeat", "The origin calls us."),
-            later("window", "Thresholds over a window of probes."),
         ],
     },
     Section {
@@ -568,13 +594,24 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Port to ask, whatever the check says.",
                 "Ports of TCP.",
             ),
+            row("check", CHECKS, Words("the rung's"), "Check of this origin, whatever rung it stands on.", ""),
+        ],
+    },
+    Section {
+        path: "checks",
+        header: "{ … } as a check",
+        meaning: "Several checks that speak together for an origin, wherever one may stand. Exactly one of `all`, `any` and `checks`. Each is asked by itself; with `of = 2` an origin is up while at least two of them are, and down when fewer than two can be.",
+        rows: &[
+            row("all", CHECK_NAMES, Nothing, "All of them have to pass.", "Each multiplies the probes."),
+            row("any", CHECK_NAMES, Nothing, "One of them is enough.", "Each multiplies the probes."),
             row(
-                "check",
-                Kind::Reference("a check"),
-                Words("the rung's"),
-                "Check of this origin, whatever rung it stands on.",
-                "",
+                "of",
+                Kind::Integer { min: 1, max: CHECKS_MAX },
+                Nothing,
+                "How many of `checks` have to pass.",
+                "No more than there are.",
             ),
+            row("checks", CHECK_NAMES, Nothing, "Those of which `of` have to pass.", "Each multiplies the probes."),
         ],
     },
     Section {
@@ -598,10 +635,24 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
             row(
                 "check",
-                Kind::Other("the name of a check; `false` on an emergency"),
+                Kind::Other("the name of a check, or a table of several; `false` on an emergency"),
                 Words("the steered name's"),
                 "Check of this rung. `false` leaves an emergency unwatched: it is served unasked.",
                 "",
+            ),
+            row(
+                "min_up",
+                Kind::Integer { min: 1, max: 32 },
+                Value("1"),
+                "So many of `all` have to be usable. With fewer the rung is dead for failover; those that are left are served where nothing better is.",
+                "No more than the rung has.",
+            ),
+            row(
+                "panic",
+                Kind::Other("a share, like `\"50%\"`"),
+                Nothing,
+                "With a smaller share of `all` usable the rung is dead for failover; and where nothing better is left, all of its origins that are not drained are served, rather than overrun the few.",
+                "1% to 100%.",
             ),
             later("weights", "Shares of the traffic."),
         ],
@@ -625,6 +676,7 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
             TTL,
             FAILBACK,
+            LEAVE_DEGRADED,
         ],
     },
 ];

@@ -12,7 +12,8 @@ fn at(seconds: u64) -> Now {
 }
 
 fn rung(place: Place, origins: &[(Class, bool)]) -> RungView {
-    RungView { place, origins: origins.iter().map(|&(class, drained)| OriginView { class, drained }).collect() }
+    let origin = |&(class, drained)| OriginView { class, degraded: false, drained };
+    RungView { place, quorum: Quorum::default(), origins: origins.iter().map(origin).collect() }
 }
 
 /// One origin per rung; `emergency` makes the last one that.
@@ -148,7 +149,7 @@ fn check_why(rungs: &[RungView], choice: &Choice, hold: Option<usize>, frozen: b
         Why::FailbackManual => due == Due::Never && better_up,
         Why::LastResort => here.place == Place::Emergency && !better_up,
         Why::AllDead => rungs.iter().all(|rung| rung.class() == Down),
-        Why::Restored => false,
+        Why::Degraded | Why::TooFew | Why::Panic | Why::Restored => false,
     };
     assert!(true_so, "{case}: {:?}", choice.why);
     assert_eq!(choice.wake.is_some(), matches!(choice.why, Why::FailbackWaits { .. }), "{case}");

@@ -48,7 +48,12 @@ fn origin(label: &str) -> Arc<Origin> {
 
 /// One zone, one check, `www.example.com` with primary `vercel`, backup `netlify` and emergency `pages` unasked.
 pub(crate) fn config() -> Config {
-    let rung = |place, origin, check| Rung { place, origins: vec![OriginId(origin)], check };
+    let rung = |place, origin, check: Option<CheckId>| Rung {
+        place,
+        origins: vec![OriginId(origin)],
+        check: check.map(Into::into),
+        quorum: Default::default(),
+    };
     Config {
         server: Server {
             name: "ns1".to_owned(),
@@ -83,6 +88,8 @@ pub(crate) fn config() -> Config {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            window: None,
+            degraded: Vec::new(),
         })],
         origins: vec![origin("vercel"), origin("netlify"), origin("pages")],
         steers: vec![Arc::new(Steer {
@@ -97,6 +104,7 @@ pub(crate) fn config() -> Config {
             failback: Failback::After(Duration::from_secs(300)),
             hosts: vec!["www.example.com".to_owned()],
             form: Form::Cname,
+            leave_degraded: false,
         })],
     }
 }
@@ -114,6 +122,7 @@ fn watch(id: u32, origin: &str, verdict: Verdict) -> Arc<WatchStatus> {
         verdict,
         stale: false,
         unseen: false,
+        degraded: None,
     })
 }
 
@@ -136,12 +145,16 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
     };
     let rung_status = |id: u32, class, watches: &[WatchId]| RungStatus {
         place: steer.rungs[id as usize].place,
+        quorum: Default::default(),
+        degraded: false,
         class,
         origins: Arc::new([OriginStatus {
             origin: OriginId(id),
             name: config.origins[id as usize].name.as_str().into(),
             class,
+            degraded: false,
             drained: false,
+            need: 1,
             watches: watches.into(),
         }]),
     };

@@ -196,6 +196,15 @@ impl Sight<'_> {
         match &decision.reason {
             Reason::FailedOver if !dead().is_empty() => dead(),
             Reason::LastResort if !dead().is_empty() => format!("last resort: {}", dead()),
+            Reason::Degraded => {
+                let degraded = before().filter(|(_, rung)| rung.degraded || rung.class != Class::Up);
+                let told = degraded.map(|(index, rung)| format!("{} {}", place(status, index), self.state_of(rung)));
+                told.collect::<Vec<_>>().join("; ")
+            }
+            Reason::TooFew | Reason::Panic => match status.rungs.get(decision.rung) {
+                Some(rung) => format!("{}: {}", words::reason(&decision.reason), self.state_of(rung)),
+                None => words::reason(&decision.reason),
+            },
             Reason::FailbackWaits { until } => match before().find(|(_, rung)| rung.class == Class::Up) {
                 Some((index, _)) => format!(
                     "{} is up again; failback at {}",
@@ -215,20 +224,28 @@ impl Sight<'_> {
         }
     }
 
-    /// `(vercel) is down: connection refused`, of the origins of a rung that is not up.
+    /// `(vercel) is down: connection refused`, of the origins of a rung that is not up, or not well.
     fn state_of(&self, rung: &RungStatus) -> String {
         let told: Vec<String> = rung
             .origins
             .iter()
             .map(|origin| {
-                let state = if origin.drained { "is drained" } else { class_is(origin.class) };
-                match self.cause(origin).filter(|_| !origin.drained) {
+                let state = match (origin.drained, origin.degraded) {
+                    (true, _) => "is drained",
+                    (_, true) => "is degraded",
+                    _ => class_is(origin.class),
+                };
+                match self.degraded(origin).or_else(|| self.cause(origin)).filter(|_| !origin.drained) {
                     Some(cause) => format!("({}) {state}: {cause}", origin.name),
                     None => format!("({}) {state}", origin.name),
                 }
             })
             .collect();
-        told.join(", ")
+        let (needs, undrained) = needs(rung);
+        match needs {
+            0 | 1 => told.join(", "),
+            _ => format!("{} (needs {needs} of {undrained})", told.join(", ")),
+        }
     }
 
     fn rung(&self, status: &SteerStatus, index: usize, rung: &RungStatus) -> view::Rung {
@@ -237,6 +254,8 @@ impl Sight<'_> {
         view::Rung {
             rung: place(status, index),
             class: rung.class,
+            degraded: rung.degraded,
+            needs: needs(rung).0,
             served: decision.is_some(),
             unchecked: configured.is_some_and(|rung| rung.check.is_none())
                 && rung.origins.iter().all(|origin| origin.watches.is_empty()),
@@ -246,9 +265,10 @@ impl Sight<'_> {
                 .map(|origin| view::Origin {
                     name: origin.name.to_string(),
                     class: origin.class,
+                    degraded: self.degraded(origin),
                     drained: origin.drained,
                     served: decision.is_some_and(|decision| decision.origins.contains(&origin.origin)),
-                    cause: self.cause(origin).map(|cause| cause.to_string()),
+                    cause: self.cause(origin),
                     since_seconds: self.since(origin).map(|since| self.age(since.moment)),
                     stale: self.watches_of(origin).any(|watch| watch.stale),
                 })
@@ -260,11 +280,29 @@ impl Sight<'_> {
         origin.watches.iter().filter_map(|&id| self.watch_status(id))
     }
 
-    /// Why an origin is of its class: the cause of the first of its watches that is of it too.
-    fn cause(&self, origin: &OriginStatus) -> Option<&Cause> {
-        self.watches_of(origin)
-            .filter(|watch| watch.verdict.class() == origin.class)
-            .find_map(|watch| cause(&watch.verdict))
+    /// Why an origin is of its class: the cause of the first of its watches that is of it too. Where several checks
+    /// may speak, it says which does.
+    fn cause(&self, origin: &OriginStatus) -> Option<String> {
+        let same = self.watches_of(origin).filter(|watch| watch.verdict.class() == origin.class);
+        self.speaking(origin, same, |watch| cause(&watch.verdict).map(ToString::to_string))
+    }
+
+    /// By which rule an origin is degraded.
+    fn degraded(&self, origin: &OriginStatus) -> Option<String> {
+        let all = self.watches_of(origin).filter(|_| origin.degraded);
+        self.speaking(origin, all, |watch| watch.degraded.as_ref().map(ToString::to_string))
+    }
+
+    /// What the first of `watches` says that says anything.
+    fn speaking<'w>(
+        &self,
+        origin: &OriginStatus,
+        mut watches: impl Iterator<Item = &'w WatchStatus>,
+        says: impl Fn(&WatchStatus) -> Option<String>,
+    ) -> Option<String> {
+        let (speaks, said) = watches.find_map(|watch| Some((watch, says(watch)?)))?;
+        let several = self.watches_of(origin).any(|other| other.check != speaks.check);
+        Some(if several { format!("{}: {said}", speaks.check_name) } else { said })
     }
 
     /// Since when an origin is of its class: since the first of its watches was up, or the last went down.
@@ -337,6 +375,12 @@ fn answer(data: &Data) -> view::Answer {
 
 fn place(status: &SteerStatus, index: usize) -> String {
     status.steer.rungs.get(index).map_or(Place::Primary, |rung| rung.place).to_string()
+}
+
+/// How many of the undrained origins of a rung have to be usable, and how many there are.
+fn needs(rung: &RungStatus) -> (usize, usize) {
+    let undrained = rung.origins.iter().filter(|origin| !origin.drained).count();
+    (rung.quorum.needs(undrained), undrained)
 }
 
 fn class_is(class: Class) -> &'static str {

@@ -114,8 +114,12 @@ pub enum Answer {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Rung {
     pub rung: String,
-    /// The best of its origins; drained ones left out.
+    /// That of as many of its origins as it needs; drained ones left out.
     pub class: Class,
+    /// It works, and not well.
+    pub degraded: bool,
+    /// How many of its origins have to be usable.
+    pub needs: usize,
     pub served: bool,
     /// An emergency without a check: served unasked.
     pub unchecked: bool,
@@ -127,9 +131,11 @@ pub struct Rung {
 pub struct Origin {
     pub name: String,
     pub class: Class,
+    /// The rule by which it is degraded.
+    pub degraded: Option<String>,
     pub drained: bool,
     pub served: bool,
-    /// Why it is suspect or down, in words.
+    /// Why it is suspect or down, in words; with the check that speaks, where several may.
     pub cause: Option<String>,
     pub since_seconds: Option<u64>,
     /// Not probed for three intervals.
@@ -191,6 +197,8 @@ pub struct Configured {
     pub ttl: u32,
     /// In words.
     pub failback: String,
+    /// A degraded rung is left for one that is up and not degraded.
+    pub leave_degraded: bool,
     pub hosts: Vec<String>,
     pub ladder: Vec<ConfiguredRung>,
     pub checks: Vec<ConfiguredCheck>,
@@ -201,7 +209,10 @@ pub struct Configured {
 pub struct ConfiguredRung {
     pub rung: String,
     pub origins: Vec<ConfiguredOrigin>,
+    /// `site`, or `all of site, db`.
     pub check: Option<String>,
+    /// `at least 2 up, panic below 50%`.
+    pub quorum: Option<String>,
 }
 
 /// One origin as the file has it.
@@ -225,8 +236,11 @@ pub struct ConfiguredCheck {
     pub rise: u32,
     pub confirm_ms: u64,
     pub blip_ms: u64,
+    /// `6 of 10`.
+    pub window: Option<String>,
     pub expect: Vec<String>,
     pub warn: Vec<String>,
+    pub degraded: Vec<String>,
 }
 
 /// `GET /v1/figures`: what changes with every probe.
@@ -260,6 +274,8 @@ pub struct Watch {
     pub stale: bool,
     /// Our host has no route to its family.
     pub unseen: bool,
+    /// The rule by which it is degraded.
+    pub degraded: Option<String>,
     pub last: Option<Probe>,
     /// Oldest first: `+` passed, `-` failed, `?` inconclusive.
     pub recent: String,

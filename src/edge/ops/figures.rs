@@ -200,6 +200,8 @@ impl Scrape {
         });
         sheet.gauges("watch_class", "1 for the class of a watch's verdict, 0 for the others", classes)?;
         let stale = watches().map(|(labels, watch)| (labels, i64::from(watch.stale)));
+        let degraded = watches().map(|(labels, watch)| (labels, i64::from(watch.degraded.is_some())));
+        sheet.gauges("watch_degraded", "1 while a watch is up, and not well by a rule of its check", degraded)?;
         sheet.gauges("watch_stale", "1 while a watch has had no conclusive probe for three intervals", stale)?;
 
         let Some(figures) = &self.figures else { return Ok(()) };

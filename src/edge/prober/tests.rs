@@ -41,6 +41,8 @@ fn check(ask: Ask, timeout: Duration, ca: Option<&str>) -> Arc<Check> {
         expect: Vec::new(),
         warn: Vec::new(),
         ca: ca.map(Arc::from),
+        window: None,
+        degraded: Vec::new(),
     })
 }
 

@@ -302,7 +302,7 @@ mod tests {
     }
 
     fn verdict(sequence: u64) -> Entry {
-        let (word, from, to) = (<Arc<str>>::default, Class::Up, Class::Down);
+        let (word, from, to) = (<Arc<str>>::default, Class::Up.into(), Class::Down.into());
         let what = What::Verdict { origin: word(), target: word(), host: word(), from, to, why: None };
         entry(sequence, what)
     }

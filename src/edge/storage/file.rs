@@ -379,7 +379,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = StateFile::open(folder.path()).expect("readable").0.expect("writable");
         let entry = |sequence| {
-            let (word, from, to) = (<Arc<str>>::default, Class::Up, Class::Down);
+            let (word, from, to) = (<Arc<str>>::default, Class::Up.into(), Class::Down.into());
             let verdict = What::Verdict { origin: word(), target: word(), host: word(), from, to, why: None };
             let what = if sequence % 2 == 0 { verdict } else { What::Stopped };
             Entry { sequence, at: Wall::from_millis(0), node: Arc::default(), what }

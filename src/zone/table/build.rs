@@ -492,3 +492,44 @@ impl Shards {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_sorted_whatever_their_hashes() {
+        // Those of one part share their first bits.
+        let spread = (0..5_000_u64).map(|number| hash_folded(&number.to_le_bytes()) >> PARTS_BITS);
+        for hashes in [spread.collect::<Vec<_>>(), vec![7; 3_000], (0..3_000).rev().collect(), vec![3, 1, 2]] {
+            let mut runs: Vec<(u64, usize)> = hashes.into_iter().zip(0..).collect();
+            runs.reverse();
+            let mut expected = runs.clone();
+            expected.sort_unstable();
+            sort_by_hash(&mut runs, &mut vec![(1, 1)]);
+            assert_eq!(runs, expected);
+        }
+    }
+
+    #[test]
+    fn the_order_of_records_does_not_show() {
+        let apex = Name::absolute("example.com").unwrap();
+        let records: Vec<(String, [u8; 4])> =
+            (0..400_u32).map(|n| (format!("h{}.{}.example.com", n % 90, n % 7), n.to_be_bytes())).collect();
+        let build = |records: &mut dyn Iterator<Item = &(String, [u8; 4])>| {
+            let mut builder = Builder::new(apex.clone());
+            for (owner, rdata) in records {
+                builder.push(&Name::absolute(owner).unwrap(), Type::A, 60, rdata).unwrap();
+            }
+            builder.finish().0
+        };
+        let mut sorted = records.clone();
+        sorted.sort();
+        let shouted: Vec<_> = sorted.iter().map(|(owner, rdata)| (owner.to_uppercase(), *rdata)).collect();
+        let one = build(&mut records.iter());
+        for other in [build(&mut sorted.iter()), build(&mut shouted.iter().rev())] {
+            assert_eq!((other.names(), other.records()), (one.names(), one.records()));
+            assert!(one.shards().zip(other.shards()).all(|(one, other)| one.is_equal(other)));
+        }
+    }
+}

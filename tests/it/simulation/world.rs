@@ -11,13 +11,14 @@ use failoverd::control::journal::{Ending, Entry, What as Told};
 use failoverd::control::{
     Asked, Controller, Effects, Event, Loaded, Marks, Released, Restored, RestoredDecision, Span, Ticket,
 };
+use failoverd::decision::Reason;
 use failoverd::decision::order::{Order, What};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
 use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
-use failoverd::verdict::Class;
+use failoverd::verdict::{Class, Grade};
 use failoverd::zone::load::{Report, Zone};
 use failoverd::zone::table::{Builder, Table};
 
@@ -56,6 +57,10 @@ pub enum Health {
     Refuses,
     Silent,
     Expired,
+    /// So many percent of the probes get no reply.
+    Lossy(u8),
+    /// So many milliseconds until the reply.
+    Slow(u16),
 }
 
 /// What is to happen, in the order of time; ties by number, so that a seed is one history.
@@ -84,6 +89,12 @@ pub struct Tally {
     pub downs: u64,
     pub restarts: u64,
     pub doubts: u64,
+    /// Of the deaths, those by a window.
+    pub windows: u64,
+    pub degraded: u64,
+    /// Decisions served of a rung with too few origins, and those in a panic.
+    pub short: u64,
+    pub panics: u64,
 }
 
 /// What survives a crash.
@@ -206,7 +217,12 @@ impl World {
             };
             self.ask(Asked::Release(target));
         }
-        let longest = self.config.checks.iter().map(|c| c.every * (c.rise + 2) + c.timeout).max().unwrap_or_default();
+        let looks_back = |check: &Check| {
+            let rules = check.degraded.iter().map(|rule| rule.over * 2);
+            check.window.map(|window| window.of).into_iter().chain(rules).max().unwrap_or(0)
+        };
+        let rounds = |check: &Check| check.every * (check.rise + 2 + looks_back(check)) + check.timeout;
+        let longest = self.config.checks.iter().map(|check| rounds(check)).max().unwrap_or_default();
         // A held-back failback may have been doubled by relapses.
         let hold_down = self.config.steers.iter().map(|s| match s.failback {
             Failback::After(span) => span * 32,
@@ -264,6 +280,11 @@ impl World {
     fn finish(&mut self, mut effects: Effects) {
         if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
+            let decisions = snapshot.status.steers.iter().filter_map(|steer| steer.decision.as_ref());
+            for decision in decisions {
+                self.tally.short += u64::from(decision.reason == Reason::TooFew);
+                self.tally.panics += u64::from(decision.reason == Reason::Panic);
+            }
             self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
             self.snapshot = Some(snapshot);
         }
@@ -306,8 +327,10 @@ impl World {
                 self.tally.turns += 1;
                 self.shadow.turned(turn, self.now);
             }
-            Told::Verdict { to: Class::Down, target, .. } => {
+            Told::Verdict { to: Grade { degraded: true, .. }, .. } => self.tally.degraded += 1,
+            Told::Verdict { to: Grade { class: Class::Down, .. }, target, why, .. } => {
                 self.tally.downs += 1;
+                self.tally.windows += u64::from(why.as_ref().is_some_and(|why| why.contains("of the last")));
                 self.shadow.believed_dead(target, self.now, &self.config);
             }
             Told::DoubtBegan { .. } => self.tally.doubts += 1,
@@ -348,6 +371,14 @@ impl World {
                 Health::Silent => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
                 Health::Expired if https => (Outcome::Failed(Cause::CertExpired), quick),
                 Health::Expired => (Outcome::Passed, quick),
+                Health::Lossy(share) if self.dice.below(100) < u64::from(share) => {
+                    (Outcome::Failed(Cause::ConnectTimeout), timeout)
+                }
+                Health::Lossy(_) => (Outcome::Passed, quick),
+                Health::Slow(millis) if u128::from(millis) < timeout.as_millis() => {
+                    (Outcome::Passed, Duration::from_millis(u64::from(millis)))
+                }
+                Health::Slow(_) => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
             }
         };
         let observation = Observation {
@@ -482,6 +513,7 @@ impl World {
                 changed.fall = self.dice.between(1, 4) as u32;
                 changed.rise = changed.fall + self.dice.below(2) as u32;
                 changed.every = Duration::from_millis(self.dice.between(1000, 6000));
+                changed.window = random_window(&mut self.dice);
                 *check = Arc::new(changed);
             }
         }
@@ -520,7 +552,8 @@ impl World {
         let served = shown.and_then(|shown| shown.decision.as_ref().map(|decision| decision.rung));
         match free {
             Some(origin) if self.dice.one_in(2) => {
-                let rung = Rung { place: Place::Backup(1), origins: vec![origin], check: steer.rungs[0].check };
+                let (check, quorum) = (steer.rungs[0].check.clone(), Quorum::default());
+                let rung = Rung { place: Place::Backup(1), origins: vec![origin], check, quorum };
                 steer.rungs.insert(1, rung);
             }
             _ if steer.rungs.len() > 2 => {
@@ -593,7 +626,9 @@ impl World {
         let at = |dice: &mut Dice| Duration::from_millis(dice.below(span));
         for _ in 0..self.dice.between(1, 8) {
             let address = addresses[self.dice.below(addresses.len() as u64) as usize];
-            let health = [Health::Refuses, Health::Silent, Health::Expired][self.dice.below(3) as usize];
+            let lossy = Health::Lossy(self.dice.between(30, 70) as u8);
+            let slow = Health::Slow(self.dice.between(100, 900) as u16);
+            let health = [Health::Refuses, Health::Silent, Health::Expired, lossy, slow][self.dice.below(5) as usize];
             let (begin, length) = (at(&mut self.dice), self.dice.between(100, 60_000));
             self.schedule(begin, Due::Health(address, health));
             self.schedule(begin + Duration::from_millis(length), Due::Health(address, Health::Alive));
@@ -657,8 +692,34 @@ impl Drop for World {
     }
 }
 
+fn random_window(dice: &mut Dice) -> Option<Window> {
+    let of = dice.between(3, 6) as u32;
+    let failed = dice.between(2, u64::from(of)) as u32;
+    dice.one_in(2).then_some(Window { failed, of })
+}
+
+fn random_rules(dice: &mut Dice) -> Vec<Rule> {
+    let rules = ["p50 time > 200ms over 6", "p75 time > 300ms over 4 until < 150ms", "errors > 20% over 8 until < 15%"];
+    let rules = rules.into_iter().filter(|_| dice.one_in(3));
+    rules.map(|rule| Rule::parse(rule).expect("a rule")).collect()
+}
+
+/// One check, or several that speak together.
+fn random_checks(dice: &mut Dice, count: usize) -> Checks {
+    let mut of: Vec<_> = (0..count as u32).map(CheckId).collect();
+    of.rotate_left(dice.below(count as u64) as usize);
+    of.truncate(if dice.one_in(2) { 1 } else { dice.between(1, count as u64) as usize });
+    Checks { need: dice.between(1, of.len() as u64) as usize, of }
+}
+
+fn random_quorum(dice: &mut Dice, origins: usize) -> Quorum {
+    let min_up = if dice.one_in(2) { dice.between(1, origins as u64) as usize } else { 1 };
+    let panic = dice.one_in(3).then(|| [30, 50, 67, 100][dice.below(4) as usize]);
+    Quorum { min_up, panic: panic.filter(|_| origins > 1) }
+}
+
 fn random_config(dice: &mut Dice) -> Config {
-    let checks = (0..dice.between(1, 2)).map(|n| {
+    let checks = (0..dice.between(1, 3)).map(|n| {
         let fall = dice.between(1, 4) as u32;
         let every = Duration::from_millis(dice.between(1000, 8000));
         let path = "/healthz".to_owned();
@@ -680,6 +741,8 @@ fn random_config(dice: &mut Dice) -> Config {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            window: random_window(dice),
+            degraded: random_rules(dice),
         })
     });
     let checks: Vec<_> = checks.collect();
@@ -691,19 +754,20 @@ fn random_config(dice: &mut Dice) -> Config {
     let origins: Vec<_> = origins.collect();
     let steers = (0..dice.between(1, 4)).map(|n| {
         let form = if dice.one_in(3) { Form::Cname } else { Form::Address };
-        let check = Some(CheckId(dice.below(checks.len() as u64) as u32));
+        let check = random_checks(dice, checks.len());
         let mut left: Vec<_> = (0..origins.len() as u32).map(OriginId).collect();
         let mut rungs = Vec::new();
         while !left.is_empty() && rungs.len() < 4 && (rungs.len() < 2 || !dice.one_in(3)) {
             let mut take = vec![left.remove(dice.below(left.len() as u64) as usize)];
-            if form == Form::Address && !left.is_empty() && dice.one_in(4) {
+            while form == Form::Address && !left.is_empty() && dice.one_in(3) {
                 take.push(left.remove(0));
             }
+            let quorum = random_quorum(dice, take.len());
             let place = match rungs.len() {
                 0 => Place::Primary,
                 n => Place::Backup(n as u8),
             };
-            rungs.push(Rung { place, origins: take, check });
+            rungs.push(Rung { place, origins: take, check: Some(check.clone()), quorum });
         }
         if rungs.len() > 1 && dice.one_in(2) {
             rungs.last_mut().expect("two").place = Place::Emergency;
@@ -715,7 +779,8 @@ fn random_config(dice: &mut Dice) -> Config {
         };
         let name = Name::absolute(&format!("name{n}.{ZONE}")).expect("a name");
         let hosts = vec![name.to_host()];
-        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, hosts, form })
+        let leave_degraded = dice.one_in(2);
+        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, hosts, form, leave_degraded })
     });
     let steers = steers.collect();
     Config {

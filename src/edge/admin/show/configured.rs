@@ -2,7 +2,7 @@
 
 use super::{Sight, whole_millis};
 use crate::config::expect::Expression;
-use crate::config::{Ask, Check, Failback};
+use crate::config::{Ask, Check, Failback, Quorum, budget};
 use crate::edge::admin::{view, words};
 use crate::probe::WatchId;
 use crate::snapshot::status::SteerStatus;
@@ -10,7 +10,7 @@ use crate::snapshot::status::SteerStatus;
 impl Sight<'_> {
     pub(super) fn configured(&self, status: &SteerStatus, watched: &[WatchId]) -> view::Configured {
         let steer = &status.steer;
-        let of_rungs = steer.rungs.iter().filter_map(|rung| rung.check);
+        let of_rungs = steer.rungs.iter().filter_map(|rung| rung.check.as_ref()).flat_map(|checks| &checks.of).copied();
         let of_watches = watched.iter().filter_map(|&id| self.watch_status(id)).map(|watch| watch.check);
         let mut checks: Vec<_> = of_rungs.chain(of_watches).collect();
         checks.sort_unstable();
@@ -25,6 +25,7 @@ impl Sight<'_> {
                 }
                 Failback::Manual => "manual: waits for `failoverd failback`".to_owned(),
             },
+            leave_degraded: steer.leave_degraded,
             hosts: steer.hosts.clone(),
             ladder: steer
                 .rungs
@@ -41,12 +42,21 @@ impl Sight<'_> {
                             addresses: origin.addresses().collect(),
                         })
                         .collect(),
-                    check: rung.check.and_then(|id| self.check(id)).map(|check| check.name.clone()),
+                    check: rung.check.as_ref().map(|checks| budget::in_words(self.config, checks)),
+                    quorum: quorum(rung.quorum),
                 })
                 .collect(),
             checks: checks.into_iter().filter_map(|id| self.check(id)).map(configured_check).collect(),
         }
     }
+}
+
+/// `at least 2 up, panic below 50%`; `None` where one origin is enough.
+fn quorum(quorum: Quorum) -> Option<String> {
+    let min_up = (quorum.min_up > 1).then(|| format!("at least {} up", quorum.min_up));
+    let panic = quorum.panic.map(|share| format!("panic below {share}%"));
+    let told: Vec<String> = min_up.into_iter().chain(panic).collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn configured_check(check: &Check) -> view::ConfiguredCheck {
@@ -65,7 +75,9 @@ fn configured_check(check: &Check) -> view::ConfiguredCheck {
         rise: check.rise,
         confirm_ms: whole_millis(check.confirm),
         blip_ms: whole_millis(check.blip),
+        window: check.window.map(|window| window.to_string()),
         expect: texts(&check.expect),
         warn: texts(&check.warn),
+        degraded: check.degraded.iter().map(|rule| rule.text.to_string()).collect(),
     }
 }

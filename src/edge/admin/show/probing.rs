@@ -29,6 +29,7 @@ impl Sight<'_> {
             cause: cause(verdict).map(ToString::to_string),
             stale: watch.stale,
             unseen: watch.unseen,
+            degraded: watch.degraded.as_ref().map(ToString::to_string),
             last: figures.and_then(|row| row.last.as_ref()).map(|seen| self.probe(watch, seen)),
             recent: figures.map(|row| row.recent.clone()).unwrap_or_default(),
             next_in_ms: figures.and_then(|row| row.next).map(|next| whole_millis(next.since(self.now.moment))),
@@ -45,7 +46,12 @@ impl Sight<'_> {
                 Some(format!("{failures} failed in a row; down after {fall}"))
             }
             Verdict::Up { .. } => None,
-            Verdict::Down { passes, .. } => Some(format!("{passes} of {rise} passes towards up")),
+            Verdict::Down { passes, .. } => match self.check(check).and_then(|check| check.window) {
+                Some(window) if passes >= rise => {
+                    Some(format!("passes; up when fewer than {} of its last {} failed", window.failed, window.of))
+                }
+                _ => Some(format!("{passes} of {rise} passes towards up")),
+            },
         }
     }
 
