@@ -26,6 +26,7 @@ pub(crate) struct SteerDefaults {
     pub(crate) ttl: Option<u32>,
     pub(crate) failback: Option<Failback>,
     pub(crate) check: Option<Text>,
+    pub(crate) strict: Option<bool>,
 }
 
 /// `[ladder.NAME]`, or the same keys inline.
@@ -109,6 +110,7 @@ fn common(reading: &mut Reading<'_>, fields: &Fields<'_>) -> SteerDefaults {
         ttl: ttl(reading, fields),
         failback: failback(reading, fields),
         check: reading.text(fields, "check"),
+        strict: reading.boolean(fields, "strict"),
     }
 }
 

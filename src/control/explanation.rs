@@ -7,6 +7,7 @@ use crate::control::names::NameState;
 use crate::control::watches::WatchState;
 use crate::decision::{Decision, Reason};
 use crate::probe::Cause;
+use crate::ready::Ready;
 use crate::snapshot::status::{EXPLANATION_MAX, RungStatus};
 
 /// Tells one name after the other, and shares the line of those that say the same.
@@ -33,6 +34,7 @@ impl Teller {
             let _ = match fault(seen, watches) {
                 Some(Fault::Drained) => write!(text, "; {}: drained by order", rung.place),
                 Some(Fault::Failing(cause)) => write!(text, "; {}: {cause}", rung.place),
+                Some(Fault::Unready) => write!(text, "; {}: would fail", rung.place),
                 None => Ok(()),
             };
         }
@@ -65,6 +67,8 @@ fn word(decision: &Decision) -> Option<&'static str> {
 enum Fault<'w> {
     Drained,
     Failing(&'w Cause),
+    /// It passes its check and would fail its visitors.
+    Unready,
 }
 
 /// That of its first origin that fails; `None` if none does.
@@ -74,7 +78,8 @@ fn fault<'w>(rung: &RungStatus, watches: &'w [WatchState]) -> Option<Fault<'w>> 
             return Some(Fault::Drained);
         }
         let mut failing = origin.watches.iter().filter_map(|id| watches.get(id.0 as usize)?.verdict.cause());
-        failing.next().map(Fault::Failing)
+        let unready = (origin.ready == Ready::WouldFail).then_some(Fault::Unready);
+        failing.next().map(Fault::Failing).or(unready)
     })
 }
 

@@ -7,11 +7,14 @@ use std::time::Duration;
 use crate::config::{Config, Form, OriginId, Place, Rung, Steer};
 use crate::control::flattened::Flattened;
 use crate::control::orders::OrderBook;
+use crate::control::rehearsed::{Hostnames, Known};
 use crate::control::watches::WatchState;
 use crate::decision::{self, Choice, Data, Decision, OriginView, Reason, RungView, Served, Standing, Why};
 use crate::dns::Serial;
 use crate::probe::watch::Seat;
 use crate::probe::{Target, WatchId};
+use crate::ready::foresight::foresee;
+use crate::ready::{Ready, of_targets};
 use crate::snapshot::status::{Former, OriginStatus, RungStatus};
 use crate::time::{Moment, Now};
 use crate::verdict::Class;
@@ -53,6 +56,7 @@ pub(crate) struct Ground<'c> {
     pub(crate) watches: &'c [WatchState],
     pub(crate) orders: &'c OrderBook,
     pub(crate) flattened: &'c Flattened,
+    pub(crate) hostnames: &'c Hostnames,
     /// Our own sight is in doubt.
     pub(crate) frozen: bool,
     pub(crate) now: Now,
@@ -88,7 +92,9 @@ impl NameState {
         }
         self.view(&mut memo.views);
         let (views, place) = (&memo.views, hold.map(|(place, _)| place));
-        let choice = decision::decide(views, self.steer.failback, &mut self.standing, place, ground.frozen, ground.now);
+        let (steer, frozen) = (&self.steer, ground.frozen);
+        let choice =
+            decision::decide(views, steer.failback, &mut self.standing, place, frozen, steer.strict, ground.now);
         self.wake = choice.wake;
         let chosen = self.ids(&choice);
         if choice.why == Why::Doubt
@@ -141,7 +147,8 @@ impl NameState {
         let form = self.steer.form;
         if self.rungs.is_empty() {
             let rungs = self.steer.rungs.iter().zip(&self.seats);
-            self.rungs = memo.blank(form, rungs.map(|(rung, seats)| blank(rung, seats, ground)).collect());
+            let steer = &*self.steer;
+            self.rungs = memo.blank(form, rungs.map(|(rung, seats)| blank(steer, rung, seats, ground)).collect());
         }
         if let Some(looked) = &memo.looked
             && looked.form == form
@@ -153,9 +160,13 @@ impl NameState {
         let places =
             (0..).zip(&*self.rungs).flat_map(|(rung, known)| (0..known.origins.len()).map(move |at| (rung, at)));
         memo.seen.clear();
-        memo.seen.extend(places.map(|(rung, at)| self.seen(rung, at, ground)));
+        memo.seen.extend(places.map(|(rung, at)| {
+            let (class, drained) = self.seen(rung, at, ground);
+            (class, drained, self.ready(rung, at, class, ground))
+        }));
         let before = Arc::clone(&self.rungs);
-        let known = before.iter().flat_map(|rung| &rung.origins).map(|origin| (origin.class, origin.drained));
+        let origins = before.iter().flat_map(|rung| &rung.origins);
+        let known = origins.map(|origin| (origin.class, origin.drained, origin.ready));
         if !known.eq(memo.seen.iter().copied()) {
             let mut seen = memo.seen.iter().copied();
             self.rungs = before.iter().map(|rung| looked_at(rung, &mut seen)).collect();
@@ -170,6 +181,22 @@ impl NameState {
         let servable = !needs_flattening || origin.cname.as_ref().is_some_and(|name| ground.flattened.knows(name));
         let class = if servable { origin_class(targets(&self.seats[rung][at], ground.watches)) } else { Class::Down };
         (class, ground.orders.is_drained(&origin.name))
+    }
+
+    /// How ready an origin of a rung is, by their indices, while it is of this class. A family that our host cannot see
+    /// says nothing.
+    fn ready(&self, rung: usize, at: usize, class: Class, ground: &Ground<'_>) -> Ready {
+        if class == Class::Down {
+            return Ready::WouldFail;
+        }
+        let state = |id: &WatchId| &ground.watches[id.0 as usize];
+        let targets = self.seats[rung][at].targets.iter().map(|(_, ids)| ids);
+        let seen = targets.filter(|ids| !ids.iter().any(|id| state(id).unseen)).map(|ids| {
+            let class = target_class(ids.iter().map(|id| state(id).class()));
+            (class, ids.iter().map(|id| state(id).ready()).max().unwrap_or_default())
+        });
+        let foreseen = self.rungs[rung].origins[at].foreseen.iter().map(|finding| finding.level);
+        foreseen.fold(of_targets(seen), Ready::max)
     }
 
     /// What the chosen origins make the answer hold; `None` if no address of theirs is known.
@@ -221,7 +248,11 @@ impl NameState {
             view.place = rung.place;
             view.origins.clear();
             let origins = seen.origins.iter();
-            view.origins.extend(origins.map(|origin| OriginView { class: origin.class, drained: origin.drained }));
+            view.origins.extend(origins.map(|origin| OriginView {
+                class: origin.class,
+                drained: origin.drained,
+                would_fail: origin.ready == Ready::WouldFail && origin.class != Class::Down,
+            }));
         }
     }
 
@@ -232,22 +263,25 @@ impl NameState {
 }
 
 /// A rung that was never looked at.
-fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
+fn blank(steer: &Steer, rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
+    let known = Known { flattened: ground.flattened, hostnames: ground.hostnames };
     let origins = rung.origins.iter().zip(seats).map(|(&id, seat)| OriginStatus {
         origin: id,
         name: ground.config.origins[id.0 as usize].name.as_str().into(),
         class: Class::Untried,
         drained: false,
+        ready: Ready::Unknown,
+        foreseen: foresee(ground.config, steer, rung, id, &known).into(),
         watches: seat.targets.iter().flat_map(|(_, watches)| watches).copied().collect(),
     });
     RungStatus { class: Class::Untried, origins: origins.collect() }
 }
 
-/// A rung as its origins are seen now: class, and if it is drained, of each.
-fn looked_at(rung: &RungStatus, seen: &mut impl Iterator<Item = (Class, bool)>) -> RungStatus {
+/// A rung as its origins are seen now: class, if it is drained, and how ready, of each.
+fn looked_at(rung: &RungStatus, seen: &mut impl Iterator<Item = (Class, bool, Ready)>) -> RungStatus {
     let origins = rung.origins.iter().zip(seen);
     let origins: Vec<_> =
-        origins.map(|(known, (class, drained))| OriginStatus { class, drained, ..known.clone() }).collect();
+        origins.map(|(known, (class, drained, ready))| OriginStatus { class, drained, ready, ..known.clone() }).collect();
     let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
     RungStatus { class: class.unwrap_or(Class::Down), origins }
 }
@@ -267,7 +301,7 @@ fn targets<'s>(
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     views: Vec<RungView>,
-    seen: Vec<(Class, bool)>,
+    seen: Vec<(Class, bool, Ready)>,
     /// Rungs nobody has looked at yet.
     blank: Option<(Form, Arc<[RungStatus]>)>,
     looked: Option<Looked>,

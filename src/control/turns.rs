@@ -12,6 +12,7 @@ use crate::control::{Controller, Effects, Reply, steer_id, watch_id};
 use crate::decision::{Decision, Served};
 use crate::dns::Serial;
 use crate::probe::WatchId;
+use crate::ready::Ready;
 use crate::snapshot::status::{Former, Status, SteerStatus};
 use crate::snapshot::{Generation, Parts, Snapshot, ZoneVersion, guard, steered};
 use crate::time::Now;
@@ -104,7 +105,8 @@ impl Controller {
         let (mut moved, mut memo) = (Vec::new(), Memo::default());
         let mut changed: BTreeMap<usize, Vec<SteerId>> = BTreeMap::new();
         let (config, mut wakes) = (Arc::clone(&self.config), std::mem::take(&mut self.wakes));
-        let (mut shown, mut unnumbered) = (Vec::new(), Vec::new());
+        let (mut shown, mut unnumbered, mut repaced) = (Vec::new(), Vec::new(), Vec::new());
+        let paced = self.paced;
         let (ground, names) = self.names_on_ground(now);
         for id in touched {
             let state = &mut names[id.0 as usize];
@@ -134,12 +136,17 @@ impl Controller {
                 state.since = now;
             }
             state.served = served;
+            if paced {
+                let rung = |decision: &Option<Arc<Decision>>| decision.as_ref().map(|decision| decision.rung);
+                repaced.push((id, rung(&state.decision), rung(&next)));
+            }
             if next.is_some() && state.serial == Serial::default() {
                 unnumbered.push(id);
             }
             state.decision = next;
         }
         self.wakes = wakes;
+        self.repace(repaced, now);
         shown.into_iter().for_each(|id| self.shown_names.insert(id));
         unnumbered.into_iter().for_each(|id| self.unnumbered.insert(id));
         for (zone, names) in changed {
@@ -302,13 +309,11 @@ impl Controller {
         for (rung, seen) in state.steer.rungs.iter().zip(&*state.rungs).take(last.max(1) + 1) {
             for origin in &seen.origins {
                 let drained = if origin.drained { ", drained by order" } else { "" };
-                lines.push(format!(
-                    "{} {} {}{drained}{}",
-                    rung.place,
-                    origin.name,
-                    class_word(origin.class),
-                    self.causes(&origin.watches)
-                ));
+                let why = match origin.ready {
+                    Ready::WouldFail if origin.class != Class::Down => self.unready(&origin.watches),
+                    _ => self.causes(&origin.watches),
+                };
+                lines.push(format!("{} {} {}{drained}{why}", rung.place, origin.name, class_word(origin.class)));
             }
         }
         lines
@@ -322,6 +327,13 @@ impl Controller {
             let cause = state.verdict.cause().map(ToString::to_string).unwrap_or_default();
             format!(": {cause} ({}:{})", state.watch.target, state.watch.port)
         })
+    }
+
+    /// `, would fail: it sends visitors away`, of the first watch that says so.
+    fn unready(&self, watches: &[WatchId]) -> String {
+        let findings = watches.iter().flat_map(|id| &**self.watches[id.0 as usize].standing.findings());
+        let mut worst = findings.filter(|finding| finding.level == Ready::WouldFail);
+        worst.next().map_or_else(String::new, |finding| format!(", would fail: {}", finding.seen))
     }
 
     /// From the start of the first failing probe to the verdict, of the slowest watch that turned down just now.

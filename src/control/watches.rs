@@ -8,6 +8,9 @@ use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
 use crate::probe::watch::{Plan, Watch};
 use crate::probe::{LocalFault, Observation, Outcome, WatchId};
+use crate::ready::Ready;
+use crate::ready::rehearsal::Scene;
+use crate::ready::standing::Standing;
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Moment, Now};
 use crate::verdict::{Class, Thresholds, Verdict};
@@ -29,6 +32,12 @@ pub(crate) struct WatchState {
     pub(crate) names: Vec<SteerId>,
     /// When it last turned down, and how long after the start of the first failing probe.
     pub(crate) confirmed: Option<(Moment, Duration)>,
+    /// What is known of it before it is asked.
+    pub(crate) scene: Arc<Scene>,
+    /// What visitors would meet with.
+    pub(crate) standing: Standing,
+    /// Rungs of names that stand on it or wait for it, which is why it is asked at full pace.
+    pub(crate) wanted: u32,
     last: Option<Observation>,
     recent: VecDeque<char>,
     probes: u64,
@@ -73,6 +82,15 @@ impl WatchState {
         self.verdict.class()
     }
 
+    pub(crate) fn ready(&self) -> Ready {
+        self.standing.ready(self.class())
+    }
+
+    /// What was seen last.
+    pub(crate) fn last(&self) -> Option<&Observation> {
+        self.last.as_ref()
+    }
+
     /// Takes the next verdict, and remembers how long a death took to be believed.
     pub(crate) fn assume(&mut self, next: Verdict, now: Now) {
         if let (Verdict::Suspect { first_failure, .. }, Verdict::Down { .. }) = (&self.verdict, &next) {
@@ -98,6 +116,7 @@ impl WatchState {
             verdict: self.verdict.clone(),
             stale: self.stale,
             unseen: self.unseen,
+            findings: Arc::clone(self.standing.findings()),
         }
     }
 
@@ -120,6 +139,7 @@ impl WatchState {
 pub(crate) fn arrange(
     config: &Config,
     plan: &Plan,
+    scenes: Vec<Arc<Scene>>,
     before: Vec<WatchState>,
     carried: &[Option<WatchId>],
 ) -> Vec<WatchState> {
@@ -128,13 +148,14 @@ pub(crate) fn arrange(
         .watches
         .iter()
         .zip(carried)
-        .map(|(watch, continues)| {
+        .zip(scenes)
+        .map(|((watch, continues), scene)| {
             let check = Arc::clone(&config.checks[watch.check.0 as usize]);
             let origin_name = config.origins[watch.origin.0 as usize].name.as_str().into();
             let watch = watch.clone();
             let names = Vec::new();
             match continues.and_then(|old| known.get_mut(old.0 as usize)?.take()) {
-                Some(old) => WatchState { watch, check, origin_name, names, ..old },
+                Some(old) => WatchState { watch, check, origin_name, names, scene, wanted: 0, ..old },
                 None => WatchState {
                     watch,
                     check,
@@ -144,6 +165,9 @@ pub(crate) fn arrange(
                     stale: false,
                     unseen: false,
                     confirmed: None,
+                    scene,
+                    standing: Standing::default(),
+                    wanted: 0,
                     last: None,
                     recent: VecDeque::new(),
                     probes: 0,

@@ -1,7 +1,8 @@
 //! Which rung of a ladder to serve, and which of its origins.
 //!
 //! The class of a rung is the best of its origins that are not drained; with all drained it is down, which is what
-//! *dead* means here. Rules apply from the top; `served` is the rung of the decision before.
+//! *dead* means here. A rung is *unready* when all that is usable of it would fail its visitors although it passes its
+//! check. Rules apply from the top; `served` is the rung of the decision before.
 //!
 //! ```text
 //!   order, sight       served rung           other rungs                      decision
@@ -11,18 +12,24 @@
 //!   -                  up, suspect, untried  no better one up                 stays
 //!   -                  up, suspect, untried  a better one up, failback due    the best one that is due
 //!   -                  up, suspect, untried  a better one up, not due         stays, failback waits
+//!   -                  unready               a better one up and ready        the first of them
+//!   -                  unready, strict       any alive and ready              as if the served one were dead
 //!   -                  emergency, not dead   one up                           the first one up
 //!   -                  emergency, not dead   none up                          stays
 //!   -                  dead or none          one up                           the first one up
 //!   -                  dead or none          none up, one suspect             the first one suspect
 //!   -                  dead or none          none usable, one untried         the first one untried
+//!   -                  dead or none          unready, an emergency usable     the emergency, if it is ready
+//!   -                  dead or none          unready                          the first one up, suspect, untried
 //!   -                  dead or none          all dead, an emergency           the emergency, if not drained
 //!   -                  dead or none          all dead, one drained that works  that one, drained as it is
 //!   -                  dead or none          all dead, no emergency           the last served, with all its origins
 //! ```
 //!
-//! *Other rungs* leave the emergency out. Failback governs only what it says: a rung that is not dead is left for a
-//! better one. Failing over, leaving a dead rung and leaving the emergency never wait.
+//! *Other rungs* leave the emergency out, and unready ones where a row does not speak of them: readiness keeps from
+//! moving to a rung, and unless `strict` it takes nobody off the rung that is served but back to a better one. Failback
+//! governs only what it says: a rung that is not dead is left for a better one. Failing over, leaving a dead or unready
+//! rung and leaving the emergency never wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -55,6 +62,8 @@ pub struct OriginView {
     /// `Untried` for one that is served unasked.
     pub class: Class,
     pub drained: bool,
+    /// It passes its check and would fail its visitors all the same.
+    pub would_fail: bool,
 }
 
 /// What a name remembers between decisions.
@@ -134,6 +143,13 @@ impl RungView {
         self.class() == Class::Down
     }
 
+    /// Everything usable of it would fail, or everything not known yet where nothing is usable.
+    fn is_unready(&self) -> bool {
+        let class = if self.class().is_usable() { Class::is_usable } else { |class| class == Class::Untried };
+        let mut alive = self.origins.iter().filter(|origin| !origin.drained && class(origin.class)).peekable();
+        alive.peek().is_some() && alive.all(|origin| origin.would_fail)
+    }
+
     fn is_drained(&self) -> bool {
         self.origins.iter().all(|origin| origin.drained)
     }
@@ -148,15 +164,17 @@ impl RungView {
         !self.working().is_empty()
     }
 
-    /// What is served of this rung: its usable origins and those of `kept`, served already, that are not known to be
-    /// dead; else those not known, else all that are not drained, else all.
+    /// What is served of this rung: its usable origins that would not fail and those of `kept`, served already, that are
+    /// not known to be dead; else the other usable ones, else those not known, else all that are not drained, else all.
     fn serving(&self, kept: &[usize]) -> Vec<usize> {
         let with = |wanted: &dyn Fn(usize, &OriginView) -> bool| {
             let chosen = self.origins.iter().enumerate().filter(|(index, origin)| wanted(*index, origin));
             Some(chosen.map(|(index, _)| index).collect::<Vec<_>>()).filter(|chosen| !chosen.is_empty())
         };
-        let stays = |index, origin: &OriginView| origin.class == Class::Untried && kept.contains(&index);
-        with(&|index, origin| !origin.drained && (origin.class.is_usable() || stays(index, origin)))
+        let stays = |index, origin: &OriginView| origin.class != Class::Down && kept.contains(&index);
+        let serves = |origin: &OriginView| origin.class.is_usable() && !origin.would_fail;
+        with(&|index, origin| !origin.drained && (serves(origin) || stays(index, origin)))
+            .or_else(|| with(&|_, origin| !origin.drained && origin.class.is_usable()))
             .or_else(|| with(&|_, origin| !origin.drained && origin.class == Class::Untried))
             .or_else(|| with(&|_, origin| !origin.drained))
             .unwrap_or_else(|| (0..self.origins.len()).collect())
@@ -205,7 +223,7 @@ impl Standing {
     pub fn approve(&mut self, ladder: &[RungView]) -> bool {
         let waits = self.served_rung(ladder).is_some_and(|served| {
             let stays = ladder[served].place != Place::Emergency && !ladder[served].is_dead();
-            stays && ladder[..served].iter().any(|rung| rung.class() == Class::Up)
+            stays && ladder[..served].iter().any(|rung| is_better(rung, &ladder[served]))
         });
         self.approved = waits;
         waits
@@ -278,13 +296,14 @@ impl Standing {
 /// What to serve for one name. Total: every ladder that is not empty has an answer, and no answer is empty.
 ///
 /// `hold` is the place an order holds the name on; one that is not on the ladder is passed over. `frozen` is true while
-/// our own sight is in doubt.
+/// our own sight is in doubt; `strict` lets an unready rung count as dead while another lives.
 pub fn decide(
     ladder: &[RungView],
     failback: Failback,
     standing: &mut Standing,
     hold: Option<Place>,
     frozen: bool,
+    strict: bool,
     now: Now,
 ) -> Choice {
     standing.witness(ladder, failback, now.moment);
@@ -295,7 +314,7 @@ pub fn decide(
             Choice { rung, origins: ladder[rung].serving(standing.kept(&ladder[rung])), why: Why::Held, wake: None }
         }
         (None, Some(served)) if frozen && !ladder[served].is_drained() => still(ladder, served, standing),
-        _ => by_the_rules(ladder, failback, standing, before, now),
+        _ => by_the_rules(ladder, failback, standing, before, strict, now),
     };
     if choice.rung < ladder.len() {
         standing.settle(ladder, before, &choice, held.is_none() && !frozen, now.moment);
@@ -319,17 +338,31 @@ fn by_the_rules(
     failback: Failback,
     standing: &Standing,
     before: Option<usize>,
+    strict: bool,
     now: Now,
 ) -> Choice {
     let serve = |rung: usize, why: Why, wake: Option<Moment>| {
         let origins = ladder.get(rung).map(|rung| rung.serving(standing.kept(rung))).unwrap_or_default();
         Choice { rung, origins, why, wake }
     };
-    let first = |class: Class| ladder.iter().position(|rung| rung.place != Place::Emergency && rung.class() == class);
+    let first = |class: Class, unready: bool| {
+        let is_it = |rung: &RungView| rung.class() == class && rung.is_unready() == unready;
+        ladder.iter().position(|rung| rung.place != Place::Emergency && is_it(rung))
+    };
+    let alive = |unready| [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(|class| first(class, unready));
+    let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
+    let ready_emergency = || emergency().filter(|&rung| !ladder[rung].is_dead() && !ladder[rung].is_unready());
+    let stays = |served: usize| {
+        let better_than_served = || alive(false).or_else(ready_emergency).is_some();
+        !ladder[served].is_dead() && !(strict && ladder[served].is_unready() && better_than_served())
+    };
     let settled = |rung: usize| serve(rung, why_here(ladder, rung, standing), None);
 
-    match before.filter(|&served| !ladder[served].is_dead()) {
-        Some(served) if ladder[served].place == Place::Emergency => settled(first(Class::Up).unwrap_or(served)),
+    match before.filter(|&served| stays(served)) {
+        Some(served) if ladder[served].place == Place::Emergency => {
+            let unready = || first(Class::Up, true).filter(|_| ladder[served].is_unready());
+            settled(first(Class::Up, false).or_else(unready).unwrap_or(served))
+        }
         Some(served) => match waiting(ladder, failback, standing, served, now) {
             Waiting::Nothing => settled(served),
             // A rung between may be due before the best one is: that one goes on waiting.
@@ -341,9 +374,8 @@ fn by_the_rules(
             Waiting::ForApproval => serve(served, Why::FailbackManual, None),
         },
         None => {
-            let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
-            let live = [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
-            match live.or_else(emergency) {
+            let unready = || alive(true).map(|unready| ready_emergency().unwrap_or(unready));
+            match alive(false).or_else(unready).or_else(emergency) {
                 Some(rung) => settled(rung),
                 // A drain that leaves nothing usable gives way, and is flagged: better a drained origin than a dead one.
                 None => match ladder.iter().position(RungView::works_drained) {
@@ -366,10 +398,14 @@ enum Waiting {
 }
 
 fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served: usize, now: Now) -> Waiting {
-    let better: Vec<usize> = (0..served).filter(|&rung| ladder[rung].class() == Class::Up).collect();
+    let better: Vec<usize> = (0..served).filter(|&rung| is_better(&ladder[rung], &ladder[served])).collect();
     let Some(&best) = better.first() else {
         return Waiting::Nothing;
     };
+    let ready = better.iter().copied().find(|&rung| !ladder[rung].is_unready());
+    if let Some(ready) = ready.filter(|_| ladder[served].is_unready()) {
+        return Waiting::Due(ready);
+    }
     if standing.approved {
         return Waiting::Due(best);
     }
@@ -384,6 +420,11 @@ fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served:
             Waiting::Until(now + soonest.since(now.moment))
         }
     }
+}
+
+/// May a rung be failed back to? It is up, and is ready unless the one served is not either.
+fn is_better(rung: &RungView, served: &RungView) -> bool {
+    rung.class() == Class::Up && (!rung.is_unready() || served.is_unready())
 }
 
 /// Why a rung is served that neither an order nor a wait explains.

@@ -9,6 +9,7 @@ use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order, Served};
 use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
+use crate::ready::{Finding, Ready};
 use crate::snapshot::Parts;
 use crate::time::{Now, Wall};
 use crate::verdict::{Class, Verdict};
@@ -95,6 +96,10 @@ pub struct OriginStatus {
     pub name: Arc<str>,
     pub class: Class,
     pub drained: bool,
+    /// Would it serve its visitors? What its watches tell is in their [`WatchStatus::findings`].
+    pub ready: Ready,
+    /// What was told before anybody was asked.
+    pub foreseen: Arc<[Finding]>,
     pub watches: Arc<[WatchId]>,
 }
 
@@ -124,4 +129,6 @@ pub struct WatchStatus {
     pub stale: bool,
     /// Our host has no route to its family: it follows the other one.
     pub unseen: bool,
+    /// What visitors would meet with.
+    pub findings: Arc<[Finding]>,
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Resolvers, Rung, Server, Steer,
-    SteerId, ZoneFile, ZoneId,
+    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Platform, Resolvers, Rung, Server,
+    Steer, SteerId, ZoneFile, ZoneId,
 };
 use crate::control::{Figures, WatchFigures};
 use crate::decision::order::{OrderId, What};
@@ -14,6 +14,7 @@ use crate::dns::Name;
 use crate::dns::Serial;
 use crate::edge::handle::Readiness;
 use crate::probe::{Cause, Certificate, Epoch, Observation, Outcome, Phases, Purpose, Target, WatchId};
+use crate::ready::Ready;
 use crate::snapshot::status::{Former, OriginStatus, RungStatus, Status, SteerStatus, WatchStatus};
 use crate::snapshot::{Generation, Snapshot, Zones};
 use crate::time::{Moment, Now, Wall};
@@ -43,6 +44,7 @@ fn origin(label: &str) -> Arc<Origin> {
         aaaa: Vec::new(),
         probe_port: None,
         probe_check: None,
+        platform: Platform::Plain,
     })
 }
 
@@ -75,6 +77,7 @@ pub(crate) fn config() -> Config {
             ask: Ask::Https { path: "/healthz".to_owned(), headers: Vec::new() },
             port: 443,
             every: Duration::from_secs(5),
+            standby_every: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             fall: 3,
             rise: 3,
@@ -95,6 +98,7 @@ pub(crate) fn config() -> Config {
             ],
             ttl: 30,
             failback: Failback::After(Duration::from_secs(300)),
+            strict: false,
             hosts: vec!["www.example.com".to_owned()],
             form: Form::Cname,
         })],
@@ -114,6 +118,7 @@ fn watch(id: u32, origin: &str, verdict: Verdict) -> Arc<WatchStatus> {
         verdict,
         stale: false,
         unseen: false,
+        findings: Arc::default(),
     })
 }
 
@@ -141,6 +146,8 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
             name: config.origins[id as usize].name.as_str().into(),
             class,
             drained: false,
+            ready: if class == Class::Down { Ready::WouldFail } else { Ready::Ready },
+            foreseen: Arc::default(),
             watches: watches.into(),
         }],
     };
@@ -210,6 +217,7 @@ pub(crate) fn refused() -> Observation {
         warnings: Vec::new(),
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 

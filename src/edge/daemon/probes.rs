@@ -149,6 +149,7 @@ async fn guarded(prober: &Prober, request: Request) -> Observation {
             warnings: Vec::new(),
             certificate: None,
             status: None,
+            detail: None,
         }
     })
 }

@@ -48,6 +48,7 @@ fn saw(schedule: &Schedule, purpose: Purpose, started: Moment, finished: Moment,
         warnings: vec![],
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 

@@ -361,6 +361,7 @@ impl World {
             warnings: Vec::new(),
             certificate: None,
             status: None,
+            detail: None,
         };
         self.schedule(after, Due::Observed(Box::new(observation)));
     }

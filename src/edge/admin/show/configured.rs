@@ -25,6 +25,7 @@ impl Sight<'_> {
                 }
                 Failback::Manual => "manual: waits for `failoverd failback`".to_owned(),
             },
+            strict: steer.strict,
             hosts: steer.hosts.clone(),
             ladder: steer
                 .rungs
@@ -39,6 +40,7 @@ impl Sight<'_> {
                             name: origin.name.clone(),
                             cname: origin.cname.as_ref().map(|name| name.to_host()),
                             addresses: origin.addresses().collect(),
+                            platform: origin.platform,
                         })
                         .collect(),
                     check: rung.check.and_then(|id| self.check(id)).map(|check| check.name.clone()),
@@ -60,6 +62,7 @@ fn configured_check(check: &Check) -> view::ConfiguredCheck {
         },
         port: check.port,
         every_ms: whole_millis(check.every),
+        standby_every_ms: whole_millis(check.standby_every),
         timeout_ms: whole_millis(check.timeout),
         fall: check.fall,
         rise: check.rise,
