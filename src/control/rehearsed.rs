@@ -37,19 +37,11 @@ impl Hostnames {
         self.0.retain(|name, _| known.contains(name));
     }
 
-    /// Takes in what a probe had. True if an address family came or went.
-    fn learn(&mut self, name: &Name, resolved: &[IpAddr]) -> bool {
-        let has = |all: &[IpAddr]| (all.iter().any(IpAddr::is_ipv4), all.iter().any(IpAddr::is_ipv6));
+    /// Takes in what a probe had.
+    fn learn(&mut self, name: &Name, resolved: &[IpAddr]) {
         match self.0.get_mut(name) {
-            Some(known) if has(known) == has(resolved) => false,
-            Some(known) => {
-                *known = resolved.to_vec();
-                true
-            }
-            None => {
-                self.0.insert(name.clone(), resolved.to_vec());
-                true
-            }
+            Some(known) => *known = resolved.to_vec(),
+            None => drop(self.0.insert(name.clone(), resolved.to_vec())),
         }
     }
 }
@@ -143,13 +135,16 @@ impl Controller {
     /// Which address families a host name has.
     fn learn(&mut self, id: WatchId, detail: Option<&Detail>) {
         let Some(detail) = detail.filter(|detail| !detail.resolved.is_empty()) else { return };
-        let Target::Hostname(name) = &self.watches[id.0 as usize].watch.target else { return };
-        if self.hostnames.learn(name, &detail.resolved) {
-            let name = name.clone();
-            self.foresee_again(&name);
-            for &user in &self.watches[id.0 as usize].names {
-                self.touched.insert(user);
-            }
+        let families = [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|of| detail.resolved.iter().any(of));
+        let state = &mut self.watches[id.0 as usize];
+        if state.families.replace(families) == Some(families) {
+            return;
+        }
+        let Target::Hostname(name) = &state.watch.target else { return };
+        self.hostnames.learn(name, &detail.resolved);
+        for &user in &state.names {
+            self.names[user.0 as usize].rungs = Arc::default();
+            self.touched.insert(user);
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct WatchState {
     pub(crate) standing: Standing,
     /// Rungs of names that stand on it or wait for it, which is why it is asked at full pace.
     pub(crate) wanted: u32,
+    /// Whether its host name has IPv4 and IPv6 addresses, once it was asked.
+    pub(crate) families: Option<[bool; 2]>,
     last: Option<Observation>,
     recent: VecDeque<char>,
     probes: u64,
@@ -168,6 +170,7 @@ pub(crate) fn arrange(
                     scene,
                     standing: Standing::default(),
                     wanted: 0,
+                    families: None,
                     last: None,
                     recent: VecDeque::new(),
                     probes: 0,

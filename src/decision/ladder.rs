@@ -223,7 +223,7 @@ impl Standing {
     pub fn approve(&mut self, ladder: &[RungView]) -> bool {
         let waits = self.served_rung(ladder).is_some_and(|served| {
             let stays = ladder[served].place != Place::Emergency && !ladder[served].is_dead();
-            stays && ladder[..served].iter().any(|rung| is_better(rung, &ladder[served]))
+            stays && (0..served).any(|rung| is_better(ladder, rung))
         });
         self.approved = waits;
         waits
@@ -360,7 +360,7 @@ fn by_the_rules(
 
     match before.filter(|&served| stays(served)) {
         Some(served) if ladder[served].place == Place::Emergency => {
-            let unready = || first(Class::Up, true).filter(|_| ladder[served].is_unready());
+            let unready = || first(Class::Up, true).filter(|_| nothing_ready(ladder));
             settled(first(Class::Up, false).or_else(unready).unwrap_or(served))
         }
         Some(served) => match waiting(ladder, failback, standing, served, now) {
@@ -398,7 +398,7 @@ enum Waiting {
 }
 
 fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served: usize, now: Now) -> Waiting {
-    let better: Vec<usize> = (0..served).filter(|&rung| is_better(&ladder[rung], &ladder[served])).collect();
+    let better: Vec<usize> = (0..served).filter(|&rung| is_better(ladder, rung)).collect();
     let Some(&best) = better.first() else {
         return Waiting::Nothing;
     };
@@ -422,9 +422,14 @@ fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served:
     }
 }
 
-/// May a rung be failed back to? It is up, and is ready unless the one served is not either.
-fn is_better(rung: &RungView, served: &RungView) -> bool {
-    rung.class() == Class::Up && (!rung.is_unready() || served.is_unready())
+/// May a rung be failed back to? It is up, and it is ready unless nothing is.
+fn is_better(ladder: &[RungView], rung: usize) -> bool {
+    ladder[rung].class() == Class::Up && (!ladder[rung].is_unready() || nothing_ready(ladder))
+}
+
+/// Whatever is usable would fail.
+fn nothing_ready(ladder: &[RungView]) -> bool {
+    !ladder.iter().any(|rung| rung.class().is_usable() && !rung.is_unready())
 }
 
 /// Why a rung is served that neither an order nor a wait explains.
@@ -444,3 +449,6 @@ fn why_here(ladder: &[RungView], rung: usize, standing: &Standing) -> Why {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod readiness;

@@ -48,18 +48,19 @@ impl<'z> Ours<'z> {
         node.and_then(|node| node.rrset(rtype)).map(|rrset| rrset.rdata).unwrap_or_default()
     }
 
-    /// Does anything stand at the name, or is it or a name above it, `top` excepted, given to other servers?
-    pub(crate) fn has(&self, name: &Name, top: &Name) -> bool {
-        let Some(table) = self.table_of(name) else { return false };
+    /// Does anything stand at the name, or is it or a name above it, `top` excepted, given to other servers? `None` if
+    /// it is not in our zones.
+    pub(crate) fn has(&self, name: &Name, top: &Name) -> Option<bool> {
+        let table = self.table_of(name)?;
         let mut above = Some(name.folded());
         while let Some(here) = above.filter(|here| here.is_within(top) && here != top) {
             let node = table.get(&here);
             if node.as_ref().is_some_and(|node| here == name.folded() && !node.is_empty() || node.is_cut()) {
-                return true;
+                return Some(true);
             }
             above = here.parent();
         }
-        false
+        Some(false)
     }
 
     /// The authorities that may issue for this name, in lower case; `None` if any may. The nearest records upwards
@@ -147,7 +148,7 @@ mod tests {
             &format!("{APEX}_acme-challenge.www CNAME x.example.net.\n_acme-challenge.api NS ns.example.net.\n"),
         );
         let ours = Ours::new([&zone]);
-        for (host, has) in [("www.example.com", true), ("api.example.com", true), ("shop.example.com", false)] {
+        for (host, has) in [("www.example.com", Some(true)), ("api.example.com", Some(true)), ("shop.example.com", Some(false)), ("example.net", None)] {
             let host = name(host);
             assert_eq!(ours.has(&host.child(b"_acme-challenge").unwrap(), &host), has, "{host:?}");
         }

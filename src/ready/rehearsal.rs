@@ -39,7 +39,7 @@ pub struct Scene {
     pub cname: Option<Name>,
     /// The authorities that may issue for the host; `None` if any may.
     pub authorities: Option<Vec<String>>,
-    /// Something stands at `_acme-challenge.HOST`, or is delegated from there.
+    /// Something stands at `_acme-challenge.HOST`, or is delegated from there; or that is no name of ours.
     pub challenge: bool,
     /// The certificate is seen.
     pub is_tls: bool,
@@ -65,7 +65,7 @@ impl Scene {
             host: host.to_owned(),
             cname: origin.cname.clone(),
             authorities: name.as_ref().and_then(|name| ours.authorities(name)),
-            challenge: challenge.is_some_and(|(challenge, name)| ours.has(&challenge, name)),
+            challenge: challenge.and_then(|(challenge, name)| ours.has(&challenge, name)).unwrap_or(true),
             is_tls: matches!(check.ask, Ask::Https { .. }),
         }
     }

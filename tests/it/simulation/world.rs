@@ -14,7 +14,7 @@ use failoverd::control::{
 use failoverd::decision::order::{Order, What};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
-use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
 use failoverd::zone::load::{Report, Zone};
@@ -55,6 +55,8 @@ pub enum Health {
     Refuses,
     Silent,
     Expired,
+    /// Passes its check, and sends its visitors away.
+    Astray,
 }
 
 /// What is to happen, in the order of time; ties by number, so that a seed is one history.
@@ -346,9 +348,14 @@ impl World {
                 Health::Refuses => (Outcome::Failed(Cause::ConnectRefused), quick),
                 Health::Silent => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
                 Health::Expired if https => (Outcome::Failed(Cause::CertExpired), quick),
-                Health::Expired => (Outcome::Passed, quick),
+                Health::Expired | Health::Astray => (Outcome::Passed, quick),
             }
         };
+        // Each to a host of its own: what all do is a habit.
+        let astray = (self.health[&address] == Health::Astray && outcome == Outcome::Passed).then(|| {
+            let location = Some(format!("https://astray-{address}.test/"));
+            Arc::new(Detail { location, ..Detail::default() })
+        });
         let observation = Observation {
             watch: request.watch,
             epoch: request.epoch,
@@ -360,8 +367,8 @@ impl World {
             phases: Phases::default(),
             warnings: Vec::new(),
             certificate: None,
-            status: None,
-            detail: None,
+            status: astray.is_some().then_some(302),
+            detail: astray,
         };
         self.schedule(after, Due::Observed(Box::new(observation)));
     }
@@ -593,7 +600,8 @@ impl World {
         let at = |dice: &mut Dice| Duration::from_millis(dice.below(span));
         for _ in 0..self.dice.between(1, 8) {
             let address = addresses[self.dice.below(addresses.len() as u64) as usize];
-            let health = [Health::Refuses, Health::Silent, Health::Expired][self.dice.below(3) as usize];
+            let health =
+                [Health::Refuses, Health::Silent, Health::Expired, Health::Astray][self.dice.below(4) as usize];
             let (begin, length) = (at(&mut self.dice), self.dice.between(100, 60_000));
             self.schedule(begin, Due::Health(address, health));
             self.schedule(begin + Duration::from_millis(length), Due::Health(address, Health::Alive));
@@ -672,6 +680,7 @@ fn random_config(dice: &mut Dice) -> Config {
             ask,
             port: 443 + n as u16,
             every,
+            standby_every: every * dice.between(1, 2) as u32,
             timeout: Duration::from_millis(dice.between(500, 1000)),
             fall,
             rise: fall + dice.below(2) as u32,
@@ -686,7 +695,15 @@ fn random_config(dice: &mut Dice) -> Config {
     let origins = (0..dice.between(2, 6)).map(|n| {
         let a = (0..dice.between(1, 2)).map(|m| Ipv4Addr::new(192, 0, 2, (n * 8 + m + 1) as u8)).collect();
         let cname = Some(Name::absolute(&format!("origin{n}.example.net")).expect("a name"));
-        Arc::new(Origin { name: format!("origin{n}"), cname, a, aaaa: Vec::new(), probe_port: None, probe_check: None })
+        Arc::new(Origin {
+            name: format!("origin{n}"),
+            cname,
+            a,
+            aaaa: Vec::new(),
+            probe_port: None,
+            probe_check: None,
+            platform: Platform::Plain,
+        })
     });
     let origins: Vec<_> = origins.collect();
     let steers = (0..dice.between(1, 4)).map(|n| {
@@ -715,7 +732,8 @@ fn random_config(dice: &mut Dice) -> Config {
         };
         let name = Name::absolute(&format!("name{n}.{ZONE}")).expect("a name");
         let hosts = vec![name.to_host()];
-        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, hosts, form })
+        let strict = dice.one_in(3);
+        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, strict, hosts, form })
     });
     let steers = steers.collect();
     Config {
