@@ -84,7 +84,8 @@ impl Platform {
         match self {
             Self::Vercel => {
                 let is_numbered = |label: &str| label == "vercel-dns" || label.starts_with("vercel-dns-");
-                below(&["vercel.app"]) || host.ends_with(".com") && host.split('.').rev().nth(1).is_some_and(is_numbered)
+                below(&["vercel.app"])
+                    || host.ends_with(".com") && host.split('.').rev().nth(1).is_some_and(is_numbered)
             }
             Self::Netlify => below(&["netlify.app", "netlify.com", "netlifyglobalcdn.com"]),
             Self::GithubPages => below(&["github.io"]),
@@ -142,7 +143,9 @@ impl Platform {
                  for a while in a quiet hour, or use another origin"
             ),
             Self::Fly => format!("run `fly certs add {host}` and put its CNAME record at _acme-challenge.{host}"),
-            Self::Plain => format!("give the server a certificate for {host}, by the challenge at _acme-challenge.{host}"),
+            Self::Plain => {
+                format!("give the server a certificate for {host}, by the challenge at _acme-challenge.{host}")
+            }
         }
     }
 }

@@ -13,7 +13,9 @@ use super::probing::{CheckDefaults, CheckSpec, OriginSpec};
 use super::spec::Spec;
 use super::steering::{CheckUse, LadderSpec, LadderUse, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Text, preset, preset_integer, preset_span};
-use super::{Check, CheckId, Config, Failback, Form, Origin, OriginId, Place, Platform, Rung, Steer, ZoneFile, ZoneId, duration};
+use super::{
+    Check, CheckId, Config, Failback, Form, Origin, OriginId, Place, Platform, Rung, Steer, ZoneFile, ZoneId, duration,
+};
 use crate::dns::Name;
 
 /// What a positive answer is made of: the header, the end of the question, OPT, and records that point at the name
@@ -307,7 +309,8 @@ impl Tables<'_> {
         let Some(set) = set else { return every };
         if set.value < every {
             let (short, long) = (duration::show(set.value), duration::show(every));
-            let what = format!("`standby_every` of {short} is shorter than `every` of {long}, in check {}", quoted(check));
+            let what =
+                format!("`standby_every` of {short} is shorter than `every` of {long}, in check {}", quoted(check));
             self.found
                 .warning(set.at, what)
                 .help(format!("a standby is asked no oftener than what is served: every {long}"));

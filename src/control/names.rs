@@ -280,8 +280,9 @@ fn blank(steer: &Steer, rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> Run
 /// A rung as its origins are seen now: class, if it is drained, and how ready, of each.
 fn looked_at(rung: &RungStatus, seen: &mut impl Iterator<Item = (Class, bool, Ready)>) -> RungStatus {
     let origins = rung.origins.iter().zip(seen);
-    let origins: Vec<_> =
-        origins.map(|(known, (class, drained, ready))| OriginStatus { class, drained, ready, ..known.clone() }).collect();
+    let origins: Vec<_> = origins
+        .map(|(known, (class, drained, ready))| OriginStatus { class, drained, ready, ..known.clone() })
+        .collect();
     let class = origins.iter().filter(|origin| !origin.drained).map(|origin| origin.class).min();
     RungStatus { class: class.unwrap_or(Class::Down), origins }
 }

@@ -80,10 +80,7 @@ impl Controller {
 }
 
 /// The watches of the rungs down to this one; of all without one.
-fn watches_up_to(
-    seats: &[Vec<Seat>],
-    rung: Option<usize>,
-) -> impl Iterator<Item = WatchId> + '_ {
+fn watches_up_to(seats: &[Vec<Seat>], rung: Option<usize>) -> impl Iterator<Item = WatchId> + '_ {
     let rungs = rung.map_or(seats.len(), |rung| rung + 1);
     let targets = seats.iter().take(rungs).flatten().flat_map(|seat| &seat.targets);
     targets.flat_map(|(_, ids)| ids.iter().copied())

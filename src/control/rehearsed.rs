@@ -15,7 +15,7 @@ use crate::probe::watch::{Plan, Watch};
 use crate::probe::{Detail, Observation, Outcome, Target, WatchId};
 use crate::ready::caa::Ours;
 use crate::ready::foresight::Resolved;
-use crate::ready::rehearsal::{Company, Scene, findings, host_of};
+use crate::ready::rehearsal::{Company, Records, Scene, findings, host_of};
 use crate::ready::{Ready, of_targets};
 use crate::time::Now;
 use crate::verdict::Class;
@@ -32,8 +32,7 @@ pub(crate) struct Hostnames(BTreeMap<Name, Vec<IpAddr>>);
 impl Hostnames {
     /// Forgets what no origin has any more.
     pub(super) fn keep(&mut self, config: &Config) {
-        let known: BTreeSet<&Name> =
-            config.origins.iter().filter_map(|origin| origin.cname.as_ref()).collect();
+        let known: BTreeSet<&Name> = config.origins.iter().filter_map(|origin| origin.cname.as_ref()).collect();
         self.0.retain(|name, _| known.contains(name));
     }
 
@@ -108,10 +107,12 @@ impl Controller {
     /// What is known of each watch before it is asked.
     pub(super) fn scenes(&self, plan: &Plan) -> Vec<Arc<Scene>> {
         let ours = Ours::new(self.zones.iter().map(|zone| &zone.table));
-        // Names mostly share host and origin with nobody, and where they do, they share the watch.
-        let scene = |watch: &Watch| {
-            let origin = &self.config.origins[watch.origin.0 as usize];
-            Arc::new(Scene::new(origin, &self.config.checks[watch.check.0 as usize], &watch.host, &ours))
+        let mut known: BTreeMap<&str, Arc<Records>> = BTreeMap::new();
+        let scene = |watch| {
+            let Watch { origin, check, host, .. }: &Watch = watch;
+            let records = known.entry(&**host).or_insert_with(|| Arc::new(Records::of(host, &ours)));
+            let (origin, check) = (&self.config.origins[origin.0 as usize], &self.config.checks[check.0 as usize]);
+            Arc::new(Scene::new(origin, check, host, Arc::clone(records)))
         };
         plan.watches.iter().map(scene).collect()
     }
@@ -163,7 +164,8 @@ impl Controller {
             return;
         }
         let states = self.told.lines[place].watches.iter().map(|id| &self.watches[id.0 as usize]);
-        let ready = of_targets(states.clone().filter(|state| !state.unseen).map(|state| (state.class(), state.ready())));
+        let ready =
+            of_targets(states.clone().filter(|state| !state.unseen).map(|state| (state.class(), state.ready())));
         let line = &self.told.lines[place];
         if ready == line.ready || ready == Ready::Unknown {
             return;

@@ -114,6 +114,7 @@ impl Controller {
                 state.decision = Some(Arc::new(Decision { rung, place, origins: kept, data, ttl, reason }));
             }
         }
+        self.pace_all(now);
     }
 
     pub(super) fn reloaded(&mut self, reload: Reload, force: bool, now: Now, fx: &mut Effects) {
@@ -346,10 +347,7 @@ fn indices(all: &[OriginId], some: &[OriginId]) -> Vec<usize> {
 fn flattened_names(config: &Config) -> Vec<Name> {
     let served = config.steers.iter().filter(|steer| steer.form == Form::Address);
     let origins = served.flat_map(|steer| &steer.rungs).flat_map(|rung| &rung.origins);
-    origins
-        .map(|id| &config.origins[id.0 as usize])
-        .filter_map(|origin| origin.cname.clone())
-        .collect()
+    origins.map(|id| &config.origins[id.0 as usize]).filter_map(|origin| origin.cname.clone()).collect()
 }
 
 /// The settings of `new` that take effect only at the next start.

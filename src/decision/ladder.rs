@@ -349,7 +349,8 @@ fn by_the_rules(
         let is_it = |rung: &RungView| rung.class() == class && rung.is_unready() == unready;
         ladder.iter().position(|rung| rung.place != Place::Emergency && is_it(rung))
     };
-    let alive = |unready| [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(|class| first(class, unready));
+    let alive =
+        |unready| [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(|class| first(class, unready));
     let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
     let ready_emergency = || emergency().filter(|&rung| !ladder[rung].is_dead() && !ladder[rung].is_unready());
     let stays = |served: usize| {

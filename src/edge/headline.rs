@@ -101,11 +101,14 @@ fn rehearsed(rehearsed: &Rehearsed) -> String {
     if *others > 0 {
         names.push(format!("{others} more"));
     }
-    let (names, is) = (names.join(", "), match to {
-        Ready::WouldFail => "would fail",
-        Ready::Warn => "needs attention",
-        Ready::Ready | Ready::Unknown => "is ready again",
-    });
+    let (names, is) = (
+        names.join(", "),
+        match to {
+            Ready::WouldFail => "would fail",
+            Ready::Warn => "needs attention",
+            Ready::Ready | Ready::Unknown => "is ready again",
+        },
+    );
     let told: Vec<String> = findings.iter().take(FINDINGS_TOLD).map(|finding| told(&finding.told())).collect();
     let why = if told.is_empty() { String::new() } else { format!(": {}", told.join("; also: ")) };
     format!("{place} {origin} {is} for {names}{why}")

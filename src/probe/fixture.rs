@@ -62,7 +62,15 @@ pub(crate) fn check(name: &str) -> Check {
 
 /// An origin with nothing to serve yet.
 pub(crate) fn origin(name: &str) -> Origin {
-    Origin { name: name.into(), cname: None, a: vec![], aaaa: vec![], probe_port: None, probe_check: None, platform: Platform::Plain }
+    Origin {
+        name: name.into(),
+        cname: None,
+        a: vec![],
+        aaaa: vec![],
+        probe_port: None,
+        probe_check: None,
+        platform: Platform::Plain,
+    }
 }
 
 /// A steered name without rungs.

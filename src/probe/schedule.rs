@@ -301,6 +301,8 @@ impl Schedule {
         }
         let next = grid(&entry.key, entry.every(), now);
         entry.next = if is_standby && entry.last_start.is_some() { next } else { entry.next.min(next) };
+        // Nobody was late by an interval that did not hold until now.
+        entry.conclusive = entry.conclusive.max(now - entry.every());
         self.requeue(watch.0);
     }
 

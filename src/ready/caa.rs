@@ -66,15 +66,18 @@ impl<'z> Ours<'z> {
     /// The authorities that may issue for this name, in lower case; `None` if any may. The nearest records upwards
     /// count (RFC 8659 §3), as far up as our zones reach.
     pub fn authorities(&self, name: &Name) -> Option<Vec<String>> {
-        let mut above = Some(name.folded());
-        while let Some(here) = above {
-            let records = self.rdata(&here, Type::CAA);
-            if !records.is_empty() {
-                return permitted(&records, name.is_wildcard());
+        let mut here = name.folded();
+        let mut table = self.table_of(&here)?;
+        loop {
+            let records = table.get(&here).and_then(|node| node.rrset(Type::CAA));
+            if let Some(records) = records {
+                return permitted(&records.rdata, name.is_wildcard());
             }
-            above = here.parent();
+            here = here.parent()?;
+            if !here.is_within(table.apex()) {
+                table = self.table_of(&here)?;
+            }
         }
-        None
     }
 }
 
@@ -148,7 +151,12 @@ mod tests {
             &format!("{APEX}_acme-challenge.www CNAME x.example.net.\n_acme-challenge.api NS ns.example.net.\n"),
         );
         let ours = Ours::new([&zone]);
-        for (host, has) in [("www.example.com", Some(true)), ("api.example.com", Some(true)), ("shop.example.com", Some(false)), ("example.net", None)] {
+        for (host, has) in [
+            ("www.example.com", Some(true)),
+            ("api.example.com", Some(true)),
+            ("shop.example.com", Some(false)),
+            ("example.net", None),
+        ] {
             let host = name(host);
             assert_eq!(ours.has(&host.child(b"_acme-challenge").unwrap(), &host), has, "{host:?}");
         }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::config::{Ask, Config, Form, Origin, OriginId, Place, Platform, Rung, Steer};
 use crate::dns::{Name, Type};
 use crate::ready::caa::Ours;
-use crate::ready::rehearsal::Scene;
+use crate::ready::rehearsal::{Records, Scene};
 use crate::ready::{Finding, Kind, Ready};
 
 /// Above this TTL in seconds a turn is slow whatever the probes do: five minutes.
@@ -120,16 +121,16 @@ fn addresses(origin: &Origin, resolved: &dyn Resolved) -> Option<Finding> {
         let known = published.iter().chain(found).any(|other| same(other, address));
         known && (cname.is_none() || !found.is_empty())
     };
-    let strays: Vec<IpAddr> = own
-        .filter(|address| expects(address) && !published.contains(address) && !found.contains(address))
-        .collect();
+    let strays: Vec<IpAddr> =
+        own.filter(|address| expects(address) && !published.contains(address) && !found.contains(address)).collect();
     // Of a host name whose addresses change with the place that asks, some always differ.
     let all = || origin.addresses().filter(|address| strays.iter().any(|stray| same(stray, address)));
     if strays.is_empty() || published.is_empty() && all().any(|address| !strays.contains(&address)) {
         return None;
     }
     let listed = |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let others: Vec<IpAddr> = published.iter().chain(found).filter(|other| strays.iter().any(|one| same(one, other))).copied().collect();
+    let others: Vec<IpAddr> =
+        published.iter().chain(found).filter(|other| strays.iter().any(|one| same(one, other))).copied().collect();
     let seen = match (published.is_empty(), cname) {
         (true, Some(cname)) => format!("{} is not what {} resolves to", listed(&strays), cname.to_host()),
         _ => format!("{} is none of the addresses that {} publishes", listed(&strays), origin.platform.name()),
@@ -183,7 +184,11 @@ pub fn warnings(config: &Config, ours: &Ours<'_>) -> Vec<String> {
 /// CAA records that keep the platform of an origin from its certificates.
 fn forbidden(config: &Config, steer: &Steer, rung: &Rung, origin: &Origin, ours: &Ours<'_>) -> Option<Finding> {
     let check = config.checks.get(origin.probe_check.or(rung.check)?.0 as usize)?;
-    steer.hosts.iter().find_map(|host| Scene::new(origin, check, host, ours).forbidden(None))
+    if origin.platform.authorities().is_empty() {
+        return None;
+    }
+    let scene = |host: &String| Scene::new(origin, check, host, Arc::new(Records::of(host, ours)));
+    steer.hosts.iter().find_map(|host| scene(host).forbidden(None))
 }
 
 /// Records that hold only for the origin they were made for.

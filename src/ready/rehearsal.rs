@@ -15,6 +15,8 @@
 //!   CAA forbids the authority of the certificate      warn; would fail if it is the only one there can be
 //! ```
 
+use std::sync::Arc;
+
 use crate::config::{Ask, Check, Origin, Platform};
 use crate::dns::Name;
 use crate::probe::{Cause, Certificate, Detail, Observation, Outcome, Phase};
@@ -37,12 +39,30 @@ pub struct Scene {
     pub host: String,
     /// Its host name, if it has one.
     pub cname: Option<Name>,
-    /// The authorities that may issue for the host; `None` if any may.
+    pub records: Arc<Records>,
+    /// The certificate is seen.
+    pub is_tls: bool,
+}
+
+/// What our zones say of a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Records {
+    /// The authorities that may issue for it; `None` if any may.
     pub authorities: Option<Vec<String>>,
     /// Something stands at `_acme-challenge.HOST`, or is delegated from there; or that is no name of ours.
     pub challenge: bool,
-    /// The certificate is seen.
-    pub is_tls: bool,
+}
+
+impl Records {
+    /// Of this host.
+    pub fn of(host: &str, ours: &Ours<'_>) -> Self {
+        let name = Name::absolute(host).ok();
+        let challenge = name.as_ref().and_then(|name| ours.has(&name.child(b"_acme-challenge").ok()?, name));
+        Self {
+            authorities: name.as_ref().and_then(|name| ours.authorities(name)),
+            challenge: challenge.unwrap_or(true),
+        }
+    }
 }
 
 /// What the other rungs of the name show, which tells a fault from a habit.
@@ -56,23 +76,20 @@ pub trait Company {
 }
 
 impl Scene {
-    /// Of an origin asked by `check` as `host`, beside our zones.
-    pub fn new(origin: &Origin, check: &Check, host: &str, ours: &Ours<'_>) -> Self {
-        let name = Name::absolute(host).ok();
-        let challenge = name.as_ref().and_then(|name| Some((name.child(b"_acme-challenge").ok()?, name)));
+    /// Of an origin asked by `check` as `host`, of which our zones say this.
+    pub fn new(origin: &Origin, check: &Check, host: &str, records: Arc<Records>) -> Self {
         Self {
             platform: origin.platform,
             host: host.to_owned(),
             cname: origin.cname.clone(),
-            authorities: name.as_ref().and_then(|name| ours.authorities(name)),
-            challenge: challenge.and_then(|(challenge, name)| ours.has(&challenge, name)).unwrap_or(true),
+            records,
             is_tls: matches!(check.ask, Ask::Https { .. }),
         }
     }
 
     /// The finding that CAA forbids new certificates: of the authority of `certificate`, else of the platform's.
     pub(crate) fn forbidden(&self, certificate: Option<&Certificate>) -> Option<Finding> {
-        let permitted = self.authorities.as_ref()?;
+        let permitted = self.records.authorities.as_ref()?;
         let issuer = certificate.and_then(|certificate| caa::authority_of(&certificate.issuer));
         let wanted: Vec<&str> = issuer.map_or_else(|| self.platform.authorities().to_vec(), |issuer| vec![issuer]);
         let &first = wanted.first()?;
@@ -244,7 +261,7 @@ fn ending(certificate: &Certificate, scene: &Scene, now: Wall) -> Option<Finding
     };
     let missing = match scene.platform {
         Platform::Netlify | Platform::GithubPages => String::new(),
-        _ if scene.challenge => String::new(),
+        _ if scene.records.challenge => String::new(),
         _ => format!(" (nothing stands at _acme-challenge.{} in our zones)", scene.host),
     };
     Some(Finding::new(Kind::CertificateEnds, Ready::Warn, seen, format!("{}{missing}", scene.certify())))

@@ -141,7 +141,12 @@ fn node(name: &str) -> Status {
         "held by alice: database move",
         vec![
             rung("primary", Class::Up, false, vec![origin("eu", Class::Up, None), origin("us", Class::Suspect, None)]),
-            rung("backup", Class::Untried, false, vec![Origin { stale: true, ..misled(origin("asia", Class::Untried, None)) }]),
+            rung(
+                "backup",
+                Class::Untried,
+                false,
+                vec![Origin { stale: true, ..misled(origin("asia", Class::Untried, None)) }],
+            ),
             rung("backup-2", Class::Up, true, vec![origin("pages", Class::Up, None)]),
         ],
     );

@@ -51,11 +51,19 @@ impl Kind {
     /// The whole response to a name that nobody has claimed.
     fn stranger(self) -> String {
         let (header, body) = match self {
-            Self::Vercel => ("server: Vercel\r\nx-vercel-error: DEPLOYMENT_NOT_FOUND", "The deployment could not be found on Vercel.\n"),
+            Self::Vercel => (
+                "server: Vercel\r\nx-vercel-error: DEPLOYMENT_NOT_FOUND",
+                "The deployment could not be found on Vercel.\n",
+            ),
             Self::Netlify => ("server: Netlify", "Not Found - Request ID: 01JDPROOF"),
-            Self::GithubPages => ("server: GitHub.com", "<html><p><strong>There isn't a GitHub Pages site here.</strong></p></html>"),
+            Self::GithubPages => {
+                ("server: GitHub.com", "<html><p><strong>There isn't a GitHub Pages site here.</strong></p></html>")
+            }
         };
-        format!("HTTP/1.1 404 Not Found\r\n{header}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+        format!(
+            "HTTP/1.1 404 Not Found\r\n{header}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
     }
 }
 
@@ -89,8 +97,7 @@ impl Platform {
         let own = key(&authority.valid(&kind.wildcard()));
         let domains = Mutex::default();
         let shared = Arc::new(Shared { kind, own, domains, stop: AtomicBool::new(false) });
-        let mut platform =
-            Self { shared, addresses: [(host, port).into(), (host, plain).into()], threads: Vec::new() };
+        let mut platform = Self { shared, addresses: [(host, port).into(), (host, plain).into()], threads: Vec::new() };
         for (address, is_tls) in platform.addresses.into_iter().zip([true, false]) {
             let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
             let shared = Arc::clone(&platform.shared);
@@ -250,7 +257,11 @@ fn served(daemon: &Daemon) -> Option<String> {
 /// Events of rehearsals: origin and how ready it became.
 fn rehearsed(daemon: &Daemon) -> Vec<(String, String)> {
     let events = daemon.events().into_iter().filter(|event| event["event"] == "rehearsed");
-    events.map(|event| (event["origin"].as_str().expect("a name").to_owned(), event["to"].as_str().expect("a word").to_owned())).collect()
+    events
+        .map(|event| {
+            (event["origin"].as_str().expect("a name").to_owned(), event["to"].as_str().expect("a word").to_owned())
+        })
+        .collect()
 }
 
 #[test]
@@ -264,10 +275,15 @@ fn a_backup_without_a_certificate_says_so_before_the_disaster() {
         format!("its certificate is for *.netlify.app, not for {NAME}")
     );
     let told = daemon.say(&["status"]);
-    assert!(told.contains("would fail") && told.contains("add www.example.test to the domains of the Netlify site"), "{told}");
+    assert!(
+        told.contains("would fail") && told.contains("add www.example.test to the domains of the Netlify site"),
+        "{told}"
+    );
     wait("the event", SOON, || (rehearsed(&daemon) == [("netlify".to_owned(), "would-fail".to_owned())]).then_some(()));
     let (_, metrics) = get(daemon.ops, "/metrics").expect("metrics");
-    for (rung, origin, value) in [("primary", "vercel", "1.0"), ("backup", "netlify", "0.0"), ("emergency", "pages", "1.0")] {
+    for (rung, origin, value) in
+        [("primary", "vercel", "1.0"), ("backup", "netlify", "0.0"), ("emergency", "pages", "1.0")]
+    {
         let line = format!("failoverd_origin_ready{{name=\"{NAME}\",rung=\"{rung}\",origin=\"{origin}\"}} {value}");
         assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
     }

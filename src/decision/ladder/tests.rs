@@ -12,7 +12,10 @@ fn at(seconds: u64) -> Now {
 }
 
 fn rung(place: Place, origins: &[(Class, bool)]) -> RungView {
-    RungView { place, origins: origins.iter().map(|&(class, drained)| OriginView { class, drained, would_fail: false }).collect() }
+    RungView {
+        place,
+        origins: origins.iter().map(|&(class, drained)| OriginView { class, drained, would_fail: false }).collect(),
+    }
 }
 
 /// One origin per rung; `emergency` makes the last one that.
@@ -310,7 +313,8 @@ fn failback_takes_the_best_rung_that_is_due() {
     let mut story = Story::new(Failback::After(HOLD));
     let rungs = |classes: [Class; 3]| ladder(&classes.map(|class| (class, false)), false);
     let mut see = |seconds, classes| {
-        let choice = decide(&rungs(classes), Failback::After(HOLD), &mut story.standing, None, false, false, at(seconds));
+        let choice =
+            decide(&rungs(classes), Failback::After(HOLD), &mut story.standing, None, false, false, at(seconds));
         (choice.rung, choice.wake.map(|wake| wake.since_boot().as_secs()))
     };
     assert_eq!(see(0, [Down, Down, Up]), (2, None));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Platform, Resolvers, Rung, Server,
-    Steer, SteerId, ZoneFile, ZoneId,
+    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Platform, Resolvers, Rung,
+    Server, Steer, SteerId, ZoneFile, ZoneId,
 };
 use crate::control::{Figures, WatchFigures};
 use crate::decision::order::{OrderId, What};

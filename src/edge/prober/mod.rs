@@ -30,7 +30,9 @@ use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
 use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
-use crate::probe::{Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind};
+use crate::probe::{
+    Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind,
+};
 use crate::time::Moment;
 
 use race::{RUNNERS, Race};

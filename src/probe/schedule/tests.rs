@@ -546,3 +546,31 @@ proptest! {
         prop_assert_eq!(world.verdict.class(), Class::Up);
     }
 }
+
+#[test]
+fn a_standby_is_asked_less_often_and_at_full_pace_as_soon_as_it_is_none() {
+    let timing = Timing { standby_every: Duration::from_secs(60), ..USUAL };
+    let mut schedule = Schedule::new();
+    schedule.arrange(&[(key(1), timing)], at(0));
+    let id = WatchId(0);
+    let starts = |schedule: &mut Schedule, from: u64, to: u64| {
+        let mut starts = 0;
+        for second in from..to {
+            for start in schedule.due(at(second * 1000)) {
+                let now = at(second * 1000);
+                starts += 1;
+                let seen = saw(schedule, start.purpose, now, now, Outcome::Passed);
+                schedule.observed(&seen, Class::Up, now);
+            }
+        }
+        starts
+    };
+    assert!((19..=21).contains(&starts(&mut schedule, 0, 100)));
+    schedule.pace(id, true, at(100_000));
+    assert!((9..=10).contains(&starts(&mut schedule, 100, 700)));
+    assert!(!schedule.is_stale(id, at(700_000)), "three of its own intervals");
+    schedule.pace(id, false, at(700_000));
+    assert!(schedule.next_of(id).is_some_and(|next| next <= at(705_000)));
+    assert!(!schedule.is_stale(id, at(710_000)), "it was not asked so often until now");
+    assert!((19..=21).contains(&starts(&mut schedule, 700, 800)));
+}

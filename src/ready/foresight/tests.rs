@@ -68,7 +68,8 @@ fn told(config: &Config, rung: usize, resolved: &dyn Resolved) -> Vec<String> {
 #[test]
 fn a_family_that_the_primary_has_is_missed() {
     let both = || own("eu", &["192.0.2.1", "2001:db8::1"]);
-    let config = config(Form::Address, vec![both(), own("us", &["192.0.2.2"]), own("ap", &["192.0.2.3", "2001:db8::3"])]);
+    let config =
+        config(Form::Address, vec![both(), own("us", &["192.0.2.2"]), own("ap", &["192.0.2.3", "2001:db8::3"])]);
     assert_eq!(told(&config, 0, &Unasked), [""; 0]);
     assert_eq!(
         told(&config, 1, &Unasked),
@@ -93,10 +94,7 @@ fn host_names_have_the_families_they_resolve_to() {
         ("n.example.net", &["192.0.2.2"]),
         ("s.example.net", &["2001:db8::3"]),
     ]);
-    assert_eq!(
-        told(&config, 1, &book),
-        ["it has no IPv6 address and the primary has one; have Netlify give it one"]
-    );
+    assert_eq!(told(&config, 1, &book), ["it has no IPv6 address and the primary has one; have Netlify give it one"]);
     assert_eq!(
         told(&config, 2, &book),
         ["it has no IPv4 address and the primary has one; have the server give it one"]
@@ -135,7 +133,12 @@ fn own_addresses_are_those_of_the_host_name_beside_them() {
         (&["192.0.2.1", "192.0.2.9"], None),
         (&["2001:db8::1"], None),
         (&["192.0.2.9"], Some("192.0.2.1, 192.0.2.2 is not what lb.example.net resolves to; there are 192.0.2.9")),
-        (&[], Some("its host name lb.example.net does not exist any more; point `cname` at a site that exists, or remove it")),
+        (
+            &[],
+            Some(
+                "its host name lb.example.net does not exist any more; point `cname` at a site that exists, or remove it",
+            ),
+        ),
     ] {
         let found = told(&plain, 0, &Book::of(&[("lb.example.net", resolved)]));
         assert_eq!(found, finding.into_iter().collect::<Vec<_>>(), "{resolved:?}");
@@ -159,7 +162,10 @@ fn a_platform_is_to_be_asked_by_https() {
 fn warnings_say_what_the_files_alone_show_and_names_that_share_one_share_the_line() {
     let mut config = config(
         Form::Address,
-        vec![own("eu", &["192.0.2.1", "2001:db8::1"]), Origin { platform: Platform::GithubPages, ..own("pages", &["185.199.108.153"]) }],
+        vec![
+            own("eu", &["192.0.2.1", "2001:db8::1"]),
+            Origin { platform: Platform::GithubPages, ..own("pages", &["185.199.108.153"]) },
+        ],
     );
     let www = Arc::clone(&config.steers[0]);
     for host in ["a", "b", "c"] {

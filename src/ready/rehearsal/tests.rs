@@ -34,10 +34,14 @@ fn scene(platform: Platform) -> Scene {
         platform,
         host: HOST.to_owned(),
         cname: Some(name("acme.example.net")),
-        authorities: None,
-        challenge: false,
+        records: records(None, false),
         is_tls: true,
     }
+}
+
+fn records(authorities: Option<&str>, challenge: bool) -> Arc<Records> {
+    let authorities = authorities.map(|one| vec![one.to_owned()]);
+    Arc::new(Records { authorities, challenge })
 }
 
 /// Valid from a day count before now to one after it.
@@ -108,37 +112,44 @@ fn a_certificate_that_nobody_renews_is_told_in_time() {
     }
     let seen = Observation { certificate: certificate(&[HOST], 89, 1), ..saw(Outcome::Passed) };
     let advice = |scene: &Scene| findings(&seen, scene, &Beside { insists: false }, NOW)[0].advice.clone();
-    assert!(advice(&scene(Platform::Plain)).ends_with("(nothing stands at _acme-challenge.www.example.com in our zones)"));
-    assert!(advice(&Scene { challenge: true, ..scene(Platform::Plain) }).ends_with("at _acme-challenge.www.example.com"));
+    assert!(
+        advice(&scene(Platform::Plain)).ends_with("(nothing stands at _acme-challenge.www.example.com in our zones)")
+    );
+    assert!(
+        advice(&Scene { records: records(None, true), ..scene(Platform::Plain) })
+            .ends_with("at _acme-challenge.www.example.com")
+    );
     let ended = Observation { certificate: certificate(&[HOST], 93, -3), ..saw(Outcome::Failed(Cause::CertExpired)) };
     assert_eq!(judged(&ended, &scene(Platform::Plain))[0].2, "its certificate ended 2 days ago");
 }
 
 #[test]
 fn what_caa_forbids_is_told_of_the_authority_that_is_seen_else_of_the_platforms() {
-    let google = || Some(vec!["pki.goog".to_owned()]);
+    let google = || records(Some("pki.goog"), false);
     let valid = Observation { certificate: certificate(&[HOST], 1, 89), ..saw(Outcome::Passed) };
-    let plain = Scene { authorities: google(), ..scene(Platform::Plain) };
+    let plain = Scene { records: google(), ..scene(Platform::Plain) };
     assert_eq!(
         judged(&valid, &plain),
         [(
             Kind::Caa,
             Ready::Warn,
-            "the CAA records for www.example.com do not permit letsencrypt.org, which its certificate is from".to_owned()
+            "the CAA records for www.example.com do not permit letsencrypt.org, which its certificate is from"
+                .to_owned()
         )]
     );
     assert_eq!(judged(&saw(Outcome::Passed), &plain), [], "nobody knows where its certificates come from");
     let level = |platform, seen: &Observation| {
-        let found = judged(seen, &Scene { authorities: google(), ..scene(platform) });
+        let found = judged(seen, &Scene { records: google(), ..scene(platform) });
         found.iter().map(|(kind, level, _)| (*kind, *level)).collect::<Vec<_>>()
     };
     assert_eq!(level(Platform::Netlify, &saw(Outcome::Passed)), [(Kind::Caa, Ready::Warn)], "one may be uploaded");
     assert_eq!(level(Platform::GithubPages, &saw(Outcome::Passed)), [(Kind::Caa, Ready::WouldFail)]);
     assert_eq!(level(Platform::GithubPages, &valid), [(Kind::Caa, Ready::Warn)]);
-    let wrong = Observation { certificate: certificate(&["*.github.io"], 1, 89), ..saw(Outcome::Failed(Cause::CertWrongName)) };
+    let wrong =
+        Observation { certificate: certificate(&["*.github.io"], 1, 89), ..saw(Outcome::Failed(Cause::CertWrongName)) };
     let both = [(Kind::CertificateName, Ready::WouldFail), (Kind::Caa, Ready::WouldFail)];
     assert_eq!(level(Platform::GithubPages, &wrong), both);
-    let permitted = Scene { authorities: Some(vec!["letsencrypt.org".to_owned()]), ..scene(Platform::Netlify) };
+    let permitted = Scene { records: records(Some("letsencrypt.org"), false), ..scene(Platform::Netlify) };
     assert_eq!(judged(&valid, &permitted), []);
 }
 
@@ -157,7 +168,10 @@ fn a_redirect_is_judged_by_where_it_leads() {
         (
             301,
             "//user@elsewhere.example:8443/x",
-            Some((Ready::WouldFail, "it sends visitors of www.example.com away to elsewhere.example, and no other rung does")),
+            Some((
+                Ready::WouldFail,
+                "it sends visitors of www.example.com away to elsewhere.example, and no other rung does",
+            )),
         ),
         (
             301,
@@ -176,20 +190,46 @@ fn failures_are_told_as_what_they_mean_for_visitors() {
     let failed = |cause: Cause| saw(Outcome::Failed(cause));
     let unexpected = || Cause::Unexpected { expression: "status in 200..299".into(), seen: "301".into() };
     let plain = Scene { is_tls: false, ..scene(Platform::Plain) };
-    let upgraded = Observation { outcome: Outcome::Failed(unexpected()), ..redirected(301, "https://www.example.com/") };
+    let upgraded =
+        Observation { outcome: Outcome::Failed(unexpected()), ..redirected(301, "https://www.example.com/") };
     let unclaimed = Observation {
         detail: Some(Arc::new(Detail { unclaimed: Some(Platform::GithubPages), ..Detail::default() })),
         ..failed(unexpected())
     };
     for (seen, scene, kind, told) in [
-        (failed(Cause::NameGone), scene(Platform::Plain), Kind::Dangling, "acme.example.net does not exist any more; whoever takes it gets the visitors of www.example.com"),
-        (failed(Cause::Reset(Phase::Tls)), scene(Platform::Fly), Kind::Unclaimed, "Fly ends the handshake for www.example.com: it has no certificate for it"),
+        (
+            failed(Cause::NameGone),
+            scene(Platform::Plain),
+            Kind::Dangling,
+            "acme.example.net does not exist any more; whoever takes it gets the visitors of www.example.com",
+        ),
+        (
+            failed(Cause::Reset(Phase::Tls)),
+            scene(Platform::Fly),
+            Kind::Unclaimed,
+            "Fly ends the handshake for www.example.com: it has no certificate for it",
+        ),
         (failed(Cause::Reset(Phase::Tls)), scene(Platform::Plain), Kind::Down, "connection reset (tls)"),
-        (failed(Cause::CertUnknownIssuer), scene(Platform::Plain), Kind::CertificateTrust, "browsers refuse it: certificate of an unknown issuer (self-signed?)"),
+        (
+            failed(Cause::CertUnknownIssuer),
+            scene(Platform::Plain),
+            Kind::CertificateTrust,
+            "browsers refuse it: certificate of an unknown issuer (self-signed?)",
+        ),
         (failed(Cause::ConnectRefused), scene(Platform::Plain), Kind::Down, "connection refused"),
         (failed(unexpected()), scene(Platform::Plain), Kind::Answer, "expected status in 200..299, saw 301"),
-        (upgraded, plain, Kind::Answer, "expected status in 200..299, saw 301: it serves www.example.com by HTTPS only"),
-        (unclaimed, scene(Platform::GithubPages), Kind::Unclaimed, "GitHub Pages answers that nobody has claimed www.example.com there"),
+        (
+            upgraded,
+            plain,
+            Kind::Answer,
+            "expected status in 200..299, saw 301: it serves www.example.com by HTTPS only",
+        ),
+        (
+            unclaimed,
+            scene(Platform::GithubPages),
+            Kind::Unclaimed,
+            "GitHub Pages answers that nobody has claimed www.example.com there",
+        ),
     ] {
         assert_eq!(judged(&seen, &scene), [(kind, Ready::WouldFail, told.to_owned())]);
     }
@@ -222,17 +262,18 @@ fn a_scene_is_set_by_the_zones() {
     let mut config = fixture::flock(1, fixture::check("site"));
     Arc::make_mut(&mut config.origins[0]).platform = Platform::Fly;
     let (origin, check) = (&config.origins[OriginId(0).0 as usize], &config.checks[CheckId(0).0 as usize]);
-    let scene = Scene::new(origin, check, HOST, &Ours::new([&zone]));
+    let of = |host| Arc::new(Records::of(host, &Ours::new([&zone])));
+    let scene = Scene::new(origin, check, HOST, of(HOST));
     assert_eq!(
         scene,
         Scene {
             platform: Platform::Fly,
             host: HOST.to_owned(),
             cname: None,
-            authorities: Some(vec!["pki.goog".to_owned()]),
-            challenge: true,
+            records: records(Some("pki.goog"), true),
             is_tls: true,
         }
     );
-    assert!(!Scene::new(origin, check, "shop.example.com", &Ours::new([&zone])).challenge);
+    assert!(!of("shop.example.com").challenge);
+    assert!(of("www.example.net").challenge, "no name of ours");
 }

@@ -224,7 +224,8 @@ impl World {
             Target::Hostname(name) => self.resolves.get(name).map_or(&[][..], Vec::as_slice),
             Target::Address(_) => &[],
         };
-        let is_gone = matches!(&request.target, Target::Hostname(name) if self.resolves.get(name).is_some_and(Vec::is_empty));
+        let is_gone =
+            matches!(&request.target, Target::Hostname(name) if self.resolves.get(name).is_some_and(Vec::is_empty));
         let facts = self.sites.get(&origin).map(|site| site.facts(request, self.now.wall)).unwrap_or_default();
         let is_plain = !self.sites.contains_key(&origin);
         let timeout = request.check.timeout;
@@ -319,7 +320,10 @@ impl World {
         for (rung, seen) in state.steer.rungs.iter().zip(&*state.rungs) {
             for origin in &seen.origins {
                 lines.push(format!("{} {}: {}", rung.place, origin.name, origin.ready.word()));
-                let watches = origin.watches.iter().map(|id| &snapshot.status.watches.get(id.0 as usize).expect("a watch").findings);
+                let watches = origin
+                    .watches
+                    .iter()
+                    .map(|id| &snapshot.status.watches.get(id.0 as usize).expect("a watch").findings);
                 let mut findings: Vec<_> = watches.chain([&origin.foreseen]).flat_map(|all| &**all).collect();
                 findings.dedup();
                 lines.extend(findings.into_iter().map(|finding| format!("  {}", finding.told())));
