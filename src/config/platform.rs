@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+use toml::de::DeValue;
 
 use super::errors::quoted;
 use super::value::{Fields, Reading};
@@ -142,7 +143,7 @@ impl Platform {
                 "GitHub Pages issues one only while DNS points there and takes none of yours: hold {host} on this rung \
                  for a while in a quiet hour, or use another origin"
             ),
-            Self::Fly => format!("run `fly certs add {host}` and put its CNAME record at _acme-challenge.{host}"),
+            Self::Fly => format!("put the CNAME record that `fly certs setup {host}` shows at _acme-challenge.{host}"),
             Self::Plain => {
                 format!("give the server a certificate for {host}, by the challenge at _acme-challenge.{host}")
             }
@@ -152,6 +153,11 @@ impl Platform {
 
 /// `platform` of an origin, where set.
 pub(crate) fn read(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Platform> {
+    let (value, at) = fields.raw("platform")?;
+    if !matches!(value, DeValue::String(_)) {
+        reading.mistyped("platform", value, at, "a string", Some("\"netlify\"".to_owned()));
+        return None;
+    }
     let text = reading.text(fields, "platform")?;
     let known = Platform::ALL.into_iter().find(|platform| platform.word() == text.value);
     if known.is_none() {

@@ -142,7 +142,7 @@ fn failed(seen: &Observation, cause: &Cause, scene: &Scene, company: &dyn Compan
     let first = match cause {
         Cause::CertWrongName => {
             let names = certificate.map_or_else(|| "another name".to_owned(), names);
-            let advice = format!("{}, and {}", scene.claim(), scene.certify());
+            let advice = format!("{}; {}", scene.claim(), scene.certify());
             fails(Kind::CertificateName, format!("its certificate is for {names}, not for {host}"), advice)
         }
         Cause::CertExpired => {
@@ -155,7 +155,7 @@ fn failed(seen: &Observation, cause: &Cause, scene: &Scene, company: &dyn Compan
         Cause::Tls(_) | Cause::Reset(Phase::Tls) if platform != Platform::Plain => fails(
             Kind::Unclaimed,
             format!("{} ends the handshake for {host}: it has no certificate for it", platform.name()),
-            format!("{}, and {}", scene.claim(), scene.certify()),
+            format!("{}; {}", scene.claim(), scene.certify()),
         ),
         Cause::NameGone => {
             let cname = scene.cname.as_ref().map_or_else(|| "its host name".to_owned(), Name::to_host);

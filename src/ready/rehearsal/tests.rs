@@ -86,7 +86,7 @@ fn a_certificate_for_another_name_says_for_which_and_what_to_do() {
         "its certificate is for *.netlify.app, netlify.app, a.example and 1 more, not for www.example.com; browsers that \
          know its HSTS let nobody pass"
     );
-    assert!(found[0].advice.starts_with("add www.example.com to the domains of the Netlify site, and upload"));
+    assert!(found[0].advice.starts_with("add www.example.com to the domains of the Netlify site; upload"));
     assert_eq!((found.len(), found[0].level, found[0].kind), (1, Ready::WouldFail, Kind::CertificateName));
 }
 

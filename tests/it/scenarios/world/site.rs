@@ -5,6 +5,7 @@ use std::sync::Arc;
 use failoverd::config::Ask;
 use failoverd::control::journal::Rehearsed;
 use failoverd::probe::{Certificate, Facts, Phase, Request, Trouble, TroubleKind};
+use failoverd::ready::Ready;
 use failoverd::time::Wall;
 
 const DAY: i64 = 86_400;
@@ -108,5 +109,10 @@ pub(super) fn told(at: f64, told: &Rehearsed) -> String {
     let names: Vec<_> = told.names.iter().map(|name| name.to_host()).collect();
     let findings: Vec<_> = told.findings.iter().map(|finding| finding.seen.as_str()).collect();
     let place = told.place.map_or_else(|| "standby".to_owned(), |place| place.to_string());
-    format!("{at:.1}s {place} {} is {} for {}: {}", told.origin, told.to.word(), names.join(", "), findings.join("; "))
+    let (origin, names) = (&told.origin, names.join(", "));
+    match told.to {
+        Ready::WouldFail => format!("{at:.1}s {place} {origin} would fail for {names}: {}", findings.join("; ")),
+        Ready::Warn => format!("{at:.1}s {place} {origin} needs attention for {names}: {}", findings.join("; ")),
+        Ready::Ready | Ready::Unknown => format!("{at:.1}s {place} {origin} is ready again for {names}"),
+    }
 }
