@@ -163,8 +163,7 @@ pub(crate) fn read(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Pla
     if known.is_none() {
         let words = Platform::ALL.map(Platform::word);
         let problem = reading.found.error(text.at, format!("{} is no platform we know", quoted(&text.value)));
-        problem.suggest(&text.value, words.into_iter(), "platform");
-        problem.help(format!("known are {}", words.join(", ")));
+        problem.suggest(&text.value, words, "platform");
     }
     known
 }

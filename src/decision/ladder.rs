@@ -354,8 +354,8 @@ fn by_the_rules(
     let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
     let ready_emergency = || emergency().filter(|&rung| !ladder[rung].is_dead() && !ladder[rung].is_unready());
     let stays = |served: usize| {
-        let better_than_served = || alive(false).or_else(ready_emergency).is_some();
-        !ladder[served].is_dead() && !(strict && ladder[served].is_unready() && better_than_served())
+        let gives_way = || strict && ladder[served].is_unready() && alive(false).or_else(ready_emergency).is_some();
+        !ladder[served].is_dead() && !gives_way()
     };
     let settled = |rung: usize| serve(rung, why_here(ladder, rung, standing), None);
 
