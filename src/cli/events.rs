@@ -1,11 +1,12 @@
 //! `failoverd events`: the journal, one line an entry; of several nodes, the first.
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::look::{BAD, BOLD, DIM, GOOD, PLAIN, Text, WARN, line, rung_style};
+use crate::cli::look::{BAD, BOLD, DIM, GOOD, PLAIN, Text, WARN, line, ready_style, rung_style};
 use crate::cli::node::Node;
 use crate::cli::out;
-use crate::control::journal::{Ending, Served, Turn, What};
+use crate::control::journal::{Ending, Rehearsed, Served, Turn, What};
 use crate::decision::order::{self, Order};
+use crate::dns::Name;
 use crate::edge::admin::view::{Event, EventsAsked};
 use crate::edge::admin::words;
 use crate::verdict::Class;
@@ -118,8 +119,25 @@ fn told(event: &Event) -> (&'static str, anstyle::Style, Vec<Text>) {
         What::DoubtEnded { seconds } => {
             ("doubt", GOOD, one(format!("our own sight is good again, after {}", words::seconds(*seconds))))
         }
+        What::Rehearsed(rehearsed) => rehearsal(rehearsed),
         What::SnapshotRefused(refused) => ("refused", BAD, one(format!("a snapshot was not published: {refused}"))),
     }
+}
+
+fn rehearsal(rehearsed: &Rehearsed) -> (&'static str, anstyle::Style, Vec<Text>) {
+    let style = ready_style(rehearsed.to);
+    let place = rehearsed.place.map_or_else(|| "standby".to_owned(), |place| place.to_string());
+    let mut names: Vec<String> = rehearsed.names.iter().map(Name::to_host).collect();
+    if rehearsed.others > 0 {
+        names.push(format!("{} more", rehearsed.others));
+    }
+    let first = Text::from(format!("{place} {} for {}: ", rehearsed.origin, names.join(", ")));
+    let mut lines = vec![Text::joined([first, Text::of(rehearsed.to.word(), style)], "")];
+    for finding in &rehearsed.findings {
+        lines.push(Text::of(&finding.seen, ready_style(finding.level)));
+        lines.extend((!finding.advice.is_empty()).then(|| Text::of(format!("→ {}", finding.advice), PLAIN)));
+    }
+    ("ready", style, lines)
 }
 
 fn turned(turn: &Turn) -> Vec<Text> {

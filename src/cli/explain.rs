@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, rung_style};
+use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, ready_style, rung_style};
 use crate::cli::node::Node;
 use crate::cli::{out, probe};
-use crate::config::Form;
+use crate::config::{Form, Platform};
 use crate::edge::admin::view::{
     Answer, ConfiguredCheck, ConfiguredOrigin, Explain, Former, Order, Outcome, Serving, Watch,
 };
@@ -96,17 +96,28 @@ fn config(out: &mut String, told: &Explain, look: Look) {
     if config.leave_degraded {
         line(out, "a degraded rung is left for one that is up and not degraded".into());
     }
+    if config.strict {
+        line(out, "strict: a rung that would fail its visitors counts as dead while any other lives".into());
+    }
 }
 
 fn lives_at(origin: &ConfiguredOrigin) -> String {
     let addresses = origin.addresses.iter().map(ToString::to_string);
-    origin.cname.iter().cloned().chain(addresses).collect::<Vec<_>>().join(", ")
+    let all = origin.cname.iter().cloned().chain(addresses).collect::<Vec<_>>().join(", ");
+    match origin.platform {
+        Platform::Plain => all,
+        platform => format!("{all} on {}", platform.name()),
+    }
 }
 
 fn configured_check(out: &mut String, check: &ConfiguredCheck) {
     let span = |millis| words::span(std::time::Duration::from_millis(millis));
+    let standby = match check.standby_every_ms {
+        millis if millis > check.every_ms => format!(" ({} as a standby)", span(millis)),
+        _ => String::new(),
+    };
     let text = format!(
-        "check {}: {} on port {}, every {}, timeout {}, fall {}, rise {}, confirm {}, blip {}",
+        "check {}: {} on port {}, every {}{standby}, timeout {}, fall {}, rise {}, confirm {}, blip {}",
         check.name,
         check.ask,
         check.port,
@@ -210,12 +221,35 @@ fn verdicts(out: &mut String, told: &Explain, look: Look) {
         line(out, Text::of("nothing is asked, so nothing is known", DIM));
     }
     table.without_empty().write(out, beside(look));
+    rehearsed(out, told, look);
     let drained = told.steered.rungs.iter().flat_map(|rung| &rung.origins).filter(|origin| origin.drained);
     let mut names: Vec<&str> = drained.map(|origin| origin.name.as_str()).collect();
     names.dedup();
     for name in names {
         line(out, Text::of(format!("{name} is drained by an order, whatever its probes say"), WARN));
     }
+}
+
+/// Would each of them serve its visitors?
+fn rehearsed(out: &mut String, told: &Explain, look: Look) {
+    let mut table = Table::new(&["", "", "", ""]);
+    for (rung, origin) in told.steered.rungs.iter().flat_map(|rung| rung.origins.iter().map(move |one| (rung, one))) {
+        let mut lines = vec![Text::default()];
+        for finding in &origin.findings {
+            lines.push(finding.seen.as_str().into());
+            lines.extend((!finding.advice.is_empty()).then(|| Text::of(format!("→ {}", finding.advice), DIM)));
+        }
+        for (index, said) in lines.iter().skip(usize::from(lines.len() > 1)).enumerate() {
+            let first = |text: Text| if index == 0 { text } else { Text::default() };
+            table.row(vec![
+                first(Text::of(&origin.name, BOLD)),
+                first(rung.rung.as_str().into()),
+                first(Text::of(origin.ready.word(), ready_style(origin.ready))),
+                said.clone(),
+            ]);
+        }
+    }
+    table.write(out, beside(look));
 }
 
 fn decision(out: &mut String, told: &Explain) {

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::edge::admin::view::Origin;
+use crate::ready::Ready;
 use crate::verdict::Class;
 
 pub const PLAIN: Style = Style::new();
@@ -87,6 +88,17 @@ pub fn rung_style(rung: &str) -> Style {
         "primary" => GOOD,
         "emergency" => BAD,
         _ => WARN,
+    }
+}
+
+/// The colour of readiness.
+#[must_use]
+pub fn ready_style(ready: Ready) -> Style {
+    match ready {
+        Ready::Ready => GOOD,
+        Ready::Unknown => DIM,
+        Ready::Warn => WARN,
+        Ready::WouldFail => BAD,
     }
 }
 

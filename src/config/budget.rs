@@ -1,12 +1,12 @@
 //! What the numbers add up to: how long a death of the primary can last in the worst case, and how many requests the
 //! probes make.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Ask, Check, CheckId, Checks, Config, Form, OriginId, Rung, Steer, SteerId, Window, duration};
+use super::{Ask, Check, CheckId, Checks, Config, Form, OriginId, Place, Rung, Steer, SteerId, Window, duration};
 use crate::dns::Name;
 
 /// From decision to answer: building and swapping a snapshot.
@@ -147,8 +147,9 @@ fn checks<'c>(config: &'c Config, rung: &'c Rung, origin: OriginId) -> Option<&'
 /// Scheduled probe requests per origin in 30 days while all is well; confirmations come on top.
 pub fn probes_per_month(config: &Config) -> Vec<(OriginId, u64)> {
     let mut sums: Vec<(OriginId, u64)> = (0u32..).zip(&config.origins).map(|(id, _)| (OriginId(id), 0)).collect();
-    for (origin, check, ..) in watched(config) {
-        let every = config.checks[check.0 as usize].every.as_millis().max(1);
+    for ((origin, check, ..), is_first) in watched(config) {
+        let check = &config.checks[check.0 as usize];
+        let every = if is_first { check.every } else { check.standby_every }.as_millis().max(1);
         sums[origin.0 as usize].1 += u64::try_from(MONTH.as_millis() / every).unwrap_or(u64::MAX);
     }
     sums
@@ -162,9 +163,9 @@ pub(crate) fn watches(config: &Config) -> usize {
 /// One watch: who is asked, how, where (`None`: at its host name), and as whom.
 type Watched<'c> = (OriginId, CheckId, Option<IpAddr>, &'c str);
 
-/// Everything that is asked, each once.
-fn watched(config: &Config) -> BTreeSet<Watched<'_>> {
-    let mut watched = BTreeSet::new();
+/// Everything that is asked, each once, and if it stands on a first rung: that is what is served while all is well.
+fn watched(config: &Config) -> BTreeMap<Watched<'_>, bool> {
+    let mut watched = BTreeMap::new();
     for steer in &config.steers {
         for (&origin, rung) in steer.rungs.iter().flat_map(|rung| rung.origins.iter().map(move |origin| (origin, rung)))
         {
@@ -172,7 +173,9 @@ fn watched(config: &Config) -> BTreeSet<Watched<'_>> {
                 let names_host = config.checks[check.0 as usize].ask != Ask::Tcp;
                 for target in targets(config, steer, origin) {
                     let hosts = steer.hosts.iter().map(|host| if names_host { host.as_str() } else { "" });
-                    watched.extend(hosts.map(|host| (origin, check, target, host)));
+                    for host in hosts {
+                        *watched.entry((origin, check, target, host)).or_default() |= rung.place == Place::Primary;
+                    }
                 }
             }
         }

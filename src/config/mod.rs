@@ -15,6 +15,7 @@ pub mod expect; // expressions of `expect` and `warn`
 mod include; //   the files
 mod names; //     names as people write them
 mod node; //      [server] [admin] [alert] [cli]
+mod platform; //  what is known of where origins live
 mod probing; //   [check] [origin]
 mod rate_limit; // [server.rate_limit]
 mod resolve; //   references become ids; rules between tables
@@ -40,6 +41,7 @@ use crate::zone::load::Zone;
 pub use answering::{Answering, Cookies};
 pub use encrypted::{Encrypted, EncryptedListen, Scheme, Tls};
 pub use errors::Errors;
+pub use platform::Platform;
 pub use rate_limit::RateLimit;
 pub use streams::Streams;
 pub use window::{Bad, Limit, Rule, Window};
@@ -254,6 +256,8 @@ pub struct Check {
     /// Port asked; an origin's `probe.port` goes first. 0 only if every origin asked with this check has one.
     pub port: u16,
     pub every: Duration,
+    /// The same while no name waits for the origin: its rung comes after the one served. At least `every`.
+    pub standby_every: Duration,
     pub timeout: Duration,
     /// Consecutive failures until down.
     pub fall: u32,
@@ -292,6 +296,8 @@ pub struct Origin {
     pub aaaa: Vec<Ipv6Addr>,
     pub probe_port: Option<u16>,
     pub probe_check: Option<Checks>,
+    /// What it lives on, as the file says or as its host name tells.
+    pub platform: Platform,
 }
 
 impl Origin {
@@ -313,6 +319,8 @@ pub struct Steer {
     /// TTL of every record of the name, in seconds, 5 or more.
     pub ttl: u32,
     pub failback: Failback,
+    /// A rung that would fail its visitors counts as dead while any other lives.
+    pub strict: bool,
     /// SNI and Host of probes; each is probed. Never empty.
     pub hosts: Vec<String>,
     /// How the name is served: as CNAME if every rung can be and nothing else stands at the name, else by address.

@@ -11,7 +11,7 @@ use super::combination::{self, ChecksSpec};
 use super::errors::{At, Located, quoted};
 use super::spec::Block;
 use super::value::{Fields, Reading, Text, in_order, within};
-use super::{Ask, Rule, Window, names};
+use super::{Ask, Platform, Rule, Window, names, platform};
 use crate::config::expect::{Expression, ExpressionError, Subject};
 use crate::dns::Name;
 
@@ -22,6 +22,7 @@ const OWN_HEADERS: [&str; 4] = ["host", "connection", "content-length", "transfe
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckDefaults {
     pub(crate) every: Option<Located<Duration>>,
+    pub(crate) standby_every: Option<Located<Duration>>,
     pub(crate) timeout: Option<Located<Duration>>,
     pub(crate) fall: Option<Located<u64>>,
     pub(crate) rise: Option<Located<u64>>,
@@ -54,6 +55,8 @@ pub(crate) struct OriginSpec {
     pub(crate) aaaa: Vec<Ipv6Addr>,
     pub(crate) probe_port: Option<u16>,
     pub(crate) probe_check: Option<ChecksSpec>,
+    /// `None`: as its host name tells.
+    pub(crate) platform: Option<Platform>,
 }
 
 /// `[defaults.check]`.
@@ -68,6 +71,7 @@ pub(crate) fn defaults(reading: &mut Reading<'_>, block: Option<&Block<'_>>) -> 
 fn times(reading: &mut Reading<'_>, fields: &Fields<'_>) -> CheckDefaults {
     CheckDefaults {
         every: reading.span(fields, "every"),
+        standby_every: reading.span(fields, "standby_every"),
         timeout: reading.span(fields, "timeout"),
         fall: reading.integer(fields, "fall"),
         rise: reading.integer(fields, "rise"),
@@ -355,6 +359,7 @@ pub(crate) fn origin(reading: &mut Reading<'_>, block: &Block<'_>) -> OriginSpec
         aaaa: aaaa.iter().filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None }).collect(),
         probe_port: None,
         probe_check: None,
+        platform: platform::read(reading, &fields),
     };
     if let Some((value, at)) = fields.raw("probe")
         && let Some(probe) = reading.inline(section("origin.probe"), "probe", value, at)

@@ -1,6 +1,7 @@
 //! From what the files say to what they mean: references become ids, every rule between tables is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use super::spec::Spec;
 use super::steering::{CheckUse, LadderSpec, LadderUse, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Text, preset, preset_integer, preset_span};
 use super::{
-    Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Quorum, Rung, Steer, ZoneFile, ZoneId,
-    duration,
+    Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Platform, Quorum, Rung, Steer, ZoneFile,
+    ZoneId, duration,
 };
 use crate::dns::Name;
 
@@ -246,6 +247,7 @@ impl Tables<'_> {
         let every = span(&own.every, &defaults.every);
         let every_at = every.as_ref().map_or(at, |every| every.at);
         let every = every.map_or(preset_span(of, "every"), |every| every.value);
+        let standby = span(&own.standby_every, &defaults.standby_every);
         let mut capped = |key: &str, set: Option<Located<Duration>>| -> Duration {
             let Some(set) = set else {
                 return preset_span(of, key).min(every);
@@ -293,6 +295,7 @@ impl Tables<'_> {
             ask: super::Ask::Tcp,
             port: 0,
             every,
+            standby_every: self.standby_every(name, &standby, every),
             timeout,
             fall: u32::try_from(fall).unwrap_or(u32::MAX),
             rise: u32::try_from(rise).unwrap_or(u32::MAX),
@@ -306,6 +309,20 @@ impl Tables<'_> {
         }
     }
 
+    /// How often a standby is asked: where nothing is set, as often as the others.
+    fn standby_every(&mut self, check: &str, set: &Option<Located<Duration>>, every: Duration) -> Duration {
+        let Some(set) = set else { return every };
+        if set.value < every {
+            let (short, long) = (duration::show(set.value), duration::show(every));
+            let what =
+                format!("`standby_every` of {short} is shorter than `every` of {long}, in check {}", quoted(check));
+            self.found
+                .warning(set.at, what)
+                .help(format!("a standby is asked no oftener than what is served: every {long}"));
+        }
+        set.value.max(every)
+    }
+
     fn origins(&mut self, specs: Vec<OriginSpec>) {
         for spec in specs {
             let probe_check = spec.probe_check.as_ref().and_then(|check| self.checks_named(check));
@@ -313,6 +330,11 @@ impl Tables<'_> {
             self.origin_ids.insert(spec.name.value.clone(), OriginId(id(self.origins.len())));
             self.origins.push(Arc::new(Origin {
                 name: spec.name.value,
+                platform: spec.platform.unwrap_or_else(|| {
+                    let four = spec.a.iter().copied().map(IpAddr::V4);
+                    let addresses = four.chain(spec.aaaa.iter().copied().map(IpAddr::V6));
+                    Platform::guess(spec.cname.as_ref().map(|cname| &cname.value), addresses)
+                }),
                 cname: spec.cname.map(|cname| cname.value),
                 a: spec.a,
                 aaaa: spec.aaaa,
@@ -345,7 +367,7 @@ impl Tables<'_> {
         }
         let problem = self.found.error(name.at, format!("unknown origin {}", name.shown()));
         // An address or host name written where the name of an origin belongs.
-        let is_place = name.value.parse::<std::net::IpAddr>().is_ok() || name.value.matches('.').count() > 1;
+        let is_place = name.value.parse::<IpAddr>().is_ok() || name.value.matches('.').count() > 1;
         if is_place {
             problem.help(
                 "a rung names an `[origin.NAME]`: define one with this host name or address, and use its name here",
@@ -470,6 +492,7 @@ impl Tables<'_> {
                 .failback
                 .or(defaults.failback)
                 .unwrap_or_else(|| Failback::After(duration::parse(preset(of, "failback")).unwrap_or_default())),
+            strict: spec.own.strict.or(defaults.strict).unwrap_or(false),
             hosts,
             form,
             leave_degraded: spec.own.leave_degraded.or(defaults.leave_degraded).unwrap_or(false),

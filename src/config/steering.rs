@@ -29,6 +29,7 @@ pub(crate) struct SteerDefaults {
     /// The inner one is `None` where it is wrong, and that has been said.
     pub(crate) check: Option<Option<ChecksSpec>>,
     pub(crate) leave_degraded: Option<bool>,
+    pub(crate) strict: Option<bool>,
 }
 
 /// `[ladder.NAME]`, or the same keys inline.
@@ -114,6 +115,7 @@ fn common(reading: &mut Reading<'_>, fields: &Fields<'_>) -> SteerDefaults {
         failback: failback(reading, fields),
         check: fields.has("check").then(|| combination::checks(reading, fields)),
         leave_degraded: reading.boolean(fields, "leave_degraded"),
+        strict: reading.boolean(fields, "strict"),
     }
 }
 

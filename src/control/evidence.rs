@@ -7,8 +7,9 @@ use crate::config::{OriginId, Place};
 use crate::control::names::NameState;
 use crate::control::watches::WatchState;
 use crate::probe::Cause;
+use crate::ready::Ready;
 use crate::snapshot::status::OriginStatus;
-use crate::verdict::Grade;
+use crate::verdict::{Class, Grade};
 
 /// Testifies for one name after the other, and shares the lines of those of which it saw the same.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ struct Seen<'w> {
     name: &'w str,
     grade: Grade,
     drained: bool,
+    /// Why it would fail its visitors, though it passes.
+    unready: Option<&'w str>,
     failing: Option<Failing<'w>>,
 }
 
@@ -54,8 +57,11 @@ impl<'w> Witness<'w> {
         for rung in state.rungs.iter().take(last.max(1) + 1) {
             self.seen.extend(rung.origins.iter().map(|origin| {
                 let grade = Grade { class: origin.class, degraded: origin.degraded };
-                let (place, drained, failing) = (rung.place, origin.drained, failing(origin, watches));
-                Seen { place, origin: origin.origin, name: &origin.name, grade, drained, failing }
+                let is_unready = origin.ready == Ready::WouldFail && origin.class != Class::Down;
+                let unready = if is_unready { unready(origin, watches) } else { None };
+                let failing = if is_unready { None } else { failing(origin, watches) };
+                let (place, drained) = (rung.place, origin.drained);
+                Seen { place, origin: origin.origin, name: &origin.name, grade, drained, unready, failing }
             }));
         }
         if self.told != self.seen {
@@ -80,10 +86,20 @@ fn failing<'w>(origin: &OriginStatus, watches: &'w [WatchState]) -> Option<Faili
     Some(Failing { why, endpoint: &watch.endpoint, check })
 }
 
-/// `primary eu down: connection refused ×3 (192.0.2.1:443)`, with the check before the cause where several ask.
+/// What the first watch says that would fail its visitors.
+fn unready<'w>(origin: &OriginStatus, watches: &'w [WatchState]) -> Option<&'w str> {
+    let mut findings = origin.watches.iter().flat_map(|id| &**watches[id.0 as usize].standing.findings());
+    findings.find(|finding| finding.level == Ready::WouldFail).map(|finding| finding.seen.as_str())
+}
+
+/// `primary eu down: connection refused ×3 (192.0.2.1:443)`, with the check before the cause where several ask;
+/// `primary eu up, would fail: it sends visitors away`.
 fn line(seen: &Seen<'_>) -> String {
     let drained = if seen.drained { ", drained by order" } else { "" };
     let mut line = format!("{} {} {}{drained}", seen.place, seen.name, seen.grade.word());
+    if let Some(unready) = seen.unready {
+        let _ = write!(line, ", would fail: {unready}");
+    }
     if let Some(Failing { why, endpoint, check }) = &seen.failing {
         let check = check.map_or_else(String::new, |check| format!("{check}: "));
         // A String takes all.

@@ -8,6 +8,7 @@ use crate::control::names::NameState;
 use crate::control::watches::WatchState;
 use crate::decision::{Decision, Reason};
 use crate::probe::Cause;
+use crate::ready::Ready;
 use crate::snapshot::status::{EXPLANATION_MAX, RungStatus};
 
 /// Tells one name after the other, and shares the line of those that say the same.
@@ -58,6 +59,7 @@ impl<'w> Teller<'w> {
             let _ = match fault {
                 Fault::Drained => write!(text, "; {place}: drained by order"),
                 Fault::Failing(cause) => write!(text, "; {place}: {cause}"),
+                Fault::Unready => write!(text, "; {place}: would fail"),
             };
         }
         if text.len() > EXPLANATION_MAX || text.contains(char::is_control) {
@@ -94,6 +96,8 @@ fn word(decision: &Decision) -> Option<&'static str> {
 enum Fault<'w> {
     Drained,
     Failing(&'w Cause),
+    /// It passes its check and would fail its visitors.
+    Unready,
 }
 
 /// That of its first origin that fails; `None` if none does.
@@ -105,7 +109,8 @@ fn fault<'w>(rung: &RungStatus, watches: &'w [WatchState]) -> Option<Fault<'w>> 
         let all = origin.watches.iter().filter_map(|id| watches.get(id.0 as usize));
         // Of several checks and addresses, one by which the origin is what it is.
         let speaking = all.clone().filter(|watch| watch.class() == origin.class);
-        speaking.chain(all).find_map(|watch| watch.verdict.cause()).map(Fault::Failing)
+        let unready = (origin.ready == Ready::WouldFail).then_some(Fault::Unready);
+        speaking.chain(all).find_map(|watch| watch.verdict.cause()).map(Fault::Failing).or(unready)
     })
 }
 

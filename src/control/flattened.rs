@@ -32,6 +32,8 @@ struct Host {
     addresses: Vec<IpAddr>,
     /// When to ask next.
     due: Moment,
+    /// The resolvers say that there is no such name any more.
+    gone: bool,
 }
 
 impl Flattened {
@@ -40,9 +42,9 @@ impl Flattened {
         let mut known = std::mem::take(&mut self.hosts);
         for name in names {
             // One that several rungs share comes again.
-            self.hosts
-                .entry(name)
-                .or_insert_with_key(|name| known.remove(name).unwrap_or(Host { addresses: Vec::new(), due: now }));
+            self.hosts.entry(name).or_insert_with_key(|name| {
+                known.remove(name).unwrap_or(Host { addresses: Vec::new(), due: now, gone: false })
+            });
         }
         self.queue = self.hosts.iter().map(|(name, host)| (host.due, name.clone())).collect();
     }
@@ -69,15 +71,20 @@ impl Flattened {
         }
     }
 
-    /// Takes an answer in. True if the addresses changed.
+    /// Takes an answer in. True if the addresses changed, or the name went or came back.
     pub(crate) fn resolved(&mut self, name: &Name, outcome: Result<Resolved, ResolveFault>, now: Moment) -> bool {
         match outcome {
             Ok(Resolved { mut addresses, ttl }) if !addresses.is_empty() => {
                 self.plan(name, now + ttl.clamp(SOONEST, LATEST));
                 addresses.sort();
                 addresses.dedup();
-                let host = self.hosts.get_mut(name);
-                host.is_some_and(|host| std::mem::replace(&mut host.addresses, addresses.clone()) != addresses)
+                let Some(host) = self.hosts.get_mut(name) else { return false };
+                let is_back = std::mem::replace(&mut host.gone, false);
+                std::mem::replace(&mut host.addresses, addresses.clone()) != addresses || is_back
+            }
+            Err(ResolveFault::Gone) => {
+                self.plan(name, now + RETRY);
+                self.hosts.get_mut(name).is_some_and(|host| !std::mem::replace(&mut host.gone, true))
             }
             _ => {
                 self.plan(name, now + RETRY);
@@ -93,6 +100,11 @@ impl Flattened {
 
     pub(crate) fn addresses(&self, name: &Name) -> &[IpAddr] {
         self.hosts.get(name).map_or(&[], |host| &host.addresses)
+    }
+
+    /// There is no such name any more; its last good addresses are kept.
+    pub(crate) fn is_gone(&self, name: &Name) -> bool {
+        self.hosts.get(name).is_some_and(|host| host.gone)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
@@ -119,10 +131,13 @@ mod tests {
         assert!(flattened.resolved(&name, answer([2, 1]), at(1)));
         assert_eq!(flattened.next_deadline(), Some(at(61)));
         assert!(!flattened.resolved(&name, answer([1, 2]), at(61)), "the same set in another order");
-        for fault in [ResolveFault::Gone, ResolveFault::Unanswered] {
-            assert!(!flattened.resolved(&name, Err(fault), at(90)));
+        for (fault, is_news) in
+            [(ResolveFault::Unanswered, false), (ResolveFault::Gone, true), (ResolveFault::Gone, false)]
+        {
+            assert_eq!(flattened.resolved(&name, Err(fault), at(90)), is_news);
             assert_eq!(flattened.addresses(&name).len(), 2);
         }
+        assert!(flattened.is_gone(&name));
         assert_eq!(flattened.next_deadline(), Some(at(95)));
         flattened.follow([name.clone(), name.clone()], at(99));
         assert_eq!(flattened.addresses(&name).len(), 2, "two rungs share it");

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Place;
 use crate::decision::Reason;
 pub use crate::decision::Served;
 use crate::decision::order::{Order, OrderId};
 use crate::dns::Name;
 use crate::dns::Serial;
+use crate::ready::{Finding, Ready};
 use crate::snapshot::{Generation, Refused};
 use crate::time::Wall;
 use crate::verdict::Grade;
@@ -73,6 +75,26 @@ pub enum What {
         seconds: u64,
     },
     SnapshotRefused(Refused),
+    /// An origin that is not served became more or less ready.
+    Rehearsed(Box<Rehearsed>),
+}
+
+/// How ready an origin is for the names it does not serve, and what was seen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rehearsed {
+    pub origin: String,
+    /// SNI and Host it was asked with; empty for a check that names none.
+    pub host: String,
+    /// Its rung on the ladder of the first name.
+    pub place: Option<Place>,
+    /// The first few names that would get it.
+    pub names: Vec<Name>,
+    /// How many more there are.
+    pub others: usize,
+    pub from: Ready,
+    pub to: Ready,
+    /// The worst first; none when it is ready again.
+    pub findings: Vec<Finding>,
 }
 
 /// How an order ended.

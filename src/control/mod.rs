@@ -24,6 +24,8 @@ mod line; //          numbers that only move forward
 mod marked; //        rows to be looked at
 mod names; //         one steered name
 mod orders; //        what operators asked for
+mod pace; //          who is asked less often
+mod rehearsed; //     would those not served serve their visitors?
 mod reload; //        another configuration under the same verdicts
 mod turns; //         decisions into zone versions, snapshots and journal entries
 mod watches; //       verdicts and figures
@@ -53,6 +55,7 @@ use line::{GenerationLine, SerialLine};
 use marked::Marked;
 use names::{Ground, NameState};
 use orders::OrderBook;
+use rehearsed::{Hostnames, Told};
 use turns::Moved;
 use watches::WatchState;
 
@@ -81,6 +84,10 @@ pub struct Controller {
     /// The last one asked because another watch failed.
     witness: WatchId,
     flattened: Flattened,
+    hostnames: Hostnames,
+    told: Told,
+    /// Some check asks standbys less often.
+    paced: bool,
     orders: OrderBook,
     names: Vec<NameState>,
     /// When time alone may change a name's decision: its `wake`, in order.
@@ -198,6 +205,9 @@ impl Controller {
             sight: Sight::new(config.server.doubt_share),
             witness: WatchId(0),
             flattened: Flattened::default(),
+            hostnames: Hostnames::default(),
+            told: Told::default(),
+            paced: false,
             orders: OrderBook::restored(restored.orders, restored.next_order),
             names: Vec::new(),
             wakes: BTreeSet::new(),
@@ -243,6 +253,7 @@ impl Controller {
             }
             Event::Resolved { hostname, outcome } => {
                 if self.flattened.resolved(&hostname, outcome, now.moment) {
+                    self.foresee_again(&hostname);
                     self.touch_users_of(&hostname, now);
                 }
             }
@@ -322,6 +333,7 @@ impl Controller {
         for released in weighed.release {
             self.watches[released.watch.0 as usize].remember_released(&released);
             let class = self.count(&released, now, fx);
+            self.rehearse(&released, class, now, fx);
             self.schedule.released(&released, class, now.moment);
         }
         seen.outcome = weighed.outcome;
@@ -330,6 +342,7 @@ impl Controller {
             self.touch_names_of(id, now);
         }
         let class = self.count(&seen, now, fx);
+        self.rehearse(&seen, class, now, fx);
         self.schedule.observed(&seen, class, now.moment);
         self.watches[id.0 as usize].last = Some(seen);
         for witness in weighed.witnesses {
@@ -381,6 +394,9 @@ impl Controller {
         }
         // A pass may have ended a doubt, and with it what was held against others.
         self.weigh_doubt(now, fx);
+        if before == Class::Up && after != Class::Up {
+            self.wake_standbys(id, now);
+        }
         if before != after {
             self.shown.insert(id);
             self.touch_names_of(id, now);
@@ -605,6 +621,7 @@ impl Controller {
             watches: &self.watches,
             orders: &self.orders,
             flattened: &self.flattened,
+            hostnames: &self.hostnames,
             frozen: self.doubt.is_some(),
             now,
         }
@@ -617,6 +634,7 @@ impl Controller {
             watches: &self.watches,
             orders: &self.orders,
             flattened: &self.flattened,
+            hostnames: &self.hostnames,
             frozen: self.doubt.is_some(),
             now,
         };

@@ -7,11 +7,14 @@ use std::time::Duration;
 use crate::config::{Config, Failback, Form, OriginId, Place, Quorum, Rung, Steer};
 use crate::control::flattened::Flattened;
 use crate::control::orders::OrderBook;
+use crate::control::rehearsed::{Hostnames, Known};
 use crate::control::watches::WatchState;
 use crate::decision::{self, Choice, Data, Decision, Order, OriginView, Reason, RungView, Served, Standing, Why};
 use crate::dns::{Name, Serial};
 use crate::probe::watch::Seat;
 use crate::probe::{Target, WatchId};
+use crate::ready::foresight::foresee;
+use crate::ready::{Ready, of_targets};
 use crate::snapshot::status::{Former, OriginStatus, RungStatus};
 use crate::time::{Moment, Now};
 use crate::verdict::origin::{goes_by, origin_grade, target_grade};
@@ -58,9 +61,19 @@ pub(crate) struct Ground<'c> {
     pub(crate) watches: &'c [WatchState],
     pub(crate) orders: &'c OrderBook,
     pub(crate) flattened: &'c Flattened,
+    pub(crate) hostnames: &'c Hostnames,
     /// Our own sight is in doubt.
     pub(crate) frozen: bool,
     pub(crate) now: Now,
+}
+
+/// How one origin of a rung looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seen {
+    pub(crate) class: Class,
+    pub(crate) degraded: bool,
+    pub(crate) drained: bool,
+    pub(crate) ready: Ready,
 }
 
 impl NameState {
@@ -149,10 +162,10 @@ impl NameState {
     /// Has the rules choose, in `memo.chosen`; names that look the same and remember the same choose the same.
     fn choose(&mut self, hold: Option<Place>, ground: &Ground<'_>, memo: &mut Memo) {
         self.view(&mut memo.views);
-        let (failback, views) = (self.steer.failback, &memo.views);
+        let (failback, strict, views) = (self.steer.failback, self.steer.strict, &memo.views);
         let is_known = |known: &Chosen| {
             Arc::ptr_eq(&known.before, &self.standing)
-                && known.failback == failback
+                && (known.failback, known.strict) == (failback, strict)
                 && known.hold == hold
                 && known.views == *views
         };
@@ -160,14 +173,14 @@ impl NameState {
             Some(known) if is_known(known) => self.standing = Arc::clone(&known.after),
             former => {
                 let (before, mut after) = (Arc::clone(&self.standing), (*self.standing).clone());
-                let choice = decision::decide(views, failback, &mut after, hold, ground.frozen, ground.now);
+                let choice = decision::decide(views, failback, &mut after, hold, ground.frozen, strict, ground.now);
                 let known = former.as_ref().map(|former| &former.after);
                 self.standing = match [known, Some(&before)].into_iter().flatten().find(|known| ***known == after) {
                     Some(same) => Arc::clone(same),
                     None => Arc::new(after),
                 };
                 let (views, after) = (views.clone(), Arc::clone(&self.standing));
-                memo.chosen = Some(Chosen { failback, hold, views, before, choice, after });
+                memo.chosen = Some(Chosen { failback, strict, hold, views, before, choice, after });
             }
         }
     }
@@ -205,7 +218,8 @@ impl NameState {
         let form = self.steer.form;
         if self.rungs.is_empty() {
             let rungs = self.steer.rungs.iter().zip(&self.seats);
-            self.rungs = memo.blank(form, rungs.map(|(rung, seats)| blank(rung, seats, ground)).collect());
+            let steer = &*self.steer;
+            self.rungs = memo.blank(form, rungs.map(|(rung, seats)| blank(steer, rung, seats, ground)).collect());
         }
         if let Some(looked) = &memo.looked
             && looked.form == form
@@ -217,9 +231,12 @@ impl NameState {
         let places =
             (0..).zip(&*self.rungs).flat_map(|(rung, known)| (0..known.origins.len()).map(move |at| (rung, at)));
         memo.seen.clear();
-        memo.seen.extend(places.map(|(rung, at)| self.seen(rung, at, ground)));
+        memo.seen.extend(places.map(|(rung, at)| {
+            let seen = self.seen(rung, at, ground);
+            Seen { ready: self.ready(rung, at, seen.class, ground), ..seen }
+        }));
         let before = Arc::clone(&self.rungs);
-        let known = before.iter().flat_map(|rung| &*rung.origins).map(view_of);
+        let known = before.iter().flat_map(|rung| &*rung.origins).map(seen_of);
         if !known.eq(memo.seen.iter().copied()) {
             let mut seen = &memo.seen[..];
             let rungs = before.iter().map(|rung| {
@@ -232,13 +249,32 @@ impl NameState {
         memo.looked = Some(Looked { form, before, after: Arc::clone(&self.rungs) });
     }
 
-    /// How an origin of a rung looks, by their indices.
-    pub(crate) fn seen(&self, rung: usize, at: usize, ground: &Ground<'_>) -> OriginView {
+    /// How an origin of a rung looks, by their indices; how ready it is aside.
+    pub(crate) fn seen(&self, rung: usize, at: usize, ground: &Ground<'_>) -> Seen {
         let origin = &ground.config.origins[self.steer.rungs[rung].origins[at].0 as usize];
         let needs_flattening = self.steer.form == Form::Address && origin.addresses().next().is_none();
         let servable = !needs_flattening || origin.cname.as_ref().is_some_and(|name| ground.flattened.knows(name));
         let grade = if servable { origin_grade(targets(&self.seats[rung][at], ground.watches)) } else { DEAD };
-        OriginView { class: grade.class, degraded: grade.degraded, drained: ground.orders.is_drained(&origin.name) }
+        let drained = ground.orders.is_drained(&origin.name);
+        Seen { class: grade.class, degraded: grade.degraded, drained, ready: Ready::Unknown }
+    }
+
+    /// How ready an origin of a rung is, by their indices, while it is of this class. A family that our host cannot see
+    /// says nothing, nor does a check that fails and is not needed.
+    fn ready(&self, rung: usize, at: usize, class: Class, ground: &Ground<'_>) -> Ready {
+        if class == Class::Down {
+            return Ready::WouldFail;
+        }
+        let state = |id: &WatchId| &ground.watches[id.0 as usize];
+        let seat = &self.seats[rung][at];
+        let targets = seat.targets.iter().map(|(_, checks)| checks);
+        let seen = targets.filter(|checks| !checks.iter().flatten().any(|id| state(id).unseen)).map(|checks| {
+            let class = target_grade(seat.need, checks, |id| state(id).grade()).class;
+            let speaking = checks.iter().flatten().map(state).filter(|watch| watch.class() <= class);
+            (class, speaking.map(WatchState::ready).max().unwrap_or_default())
+        });
+        let foreseen = self.rungs[rung].origins[at].foreseen.iter().map(|finding| finding.level);
+        foreseen.fold(of_targets(seen), Ready::max)
     }
 
     fn data(&self, choice: &Choice, ground: &Ground<'_>) -> Option<Data> {
@@ -298,8 +334,12 @@ impl NameState {
             view.origins.clear();
             let origins = seen.origins.iter();
             let leaves = self.steer.leave_degraded;
-            view.origins
-                .extend(origins.map(view_of).map(|seen| OriginView { degraded: seen.degraded && leaves, ..seen }));
+            view.origins.extend(origins.map(|seen| OriginView {
+                class: seen.class,
+                degraded: seen.degraded && leaves,
+                drained: seen.drained,
+                would_fail: seen.ready == Ready::WouldFail && seen.class != Class::Down,
+            }));
         }
     }
 
@@ -310,13 +350,16 @@ impl NameState {
 }
 
 /// A rung that was never looked at.
-fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
+fn blank(steer: &Steer, rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
+    let known = Known { flattened: ground.flattened, hostnames: ground.hostnames };
     let origins = rung.origins.iter().zip(seats).map(|(&id, seat)| OriginStatus {
         origin: id,
         name: ground.config.origins[id.0 as usize].name.as_str().into(),
         class: Class::Untried,
         degraded: false,
         drained: false,
+        ready: Ready::Unknown,
+        foreseen: foresee(ground.config, steer, rung, id, &known).into(),
         need: seat.need,
         watches: seat.watches().collect(),
     });
@@ -324,20 +367,21 @@ fn blank(rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> RungStatus {
     RungStatus { place, class: Class::Untried, degraded: false, quorum, origins: origins.collect() }
 }
 
-/// An origin as a decision sees it.
-fn view_of(seen: &OriginStatus) -> OriginView {
-    OriginView { class: seen.class, degraded: seen.degraded, drained: seen.drained }
+/// How an origin was seen last.
+fn seen_of(known: &OriginStatus) -> Seen {
+    Seen { class: known.class, degraded: known.degraded, drained: known.drained, ready: known.ready }
 }
 
 /// A rung as its origins are seen now.
-fn looked_at(rung: &RungStatus, seen: &[OriginView]) -> RungStatus {
-    if rung.origins.iter().map(view_of).eq(seen.iter().copied()) {
+fn looked_at(rung: &RungStatus, seen: &[Seen]) -> RungStatus {
+    if rung.origins.iter().map(seen_of).eq(seen.iter().copied()) {
         return rung.clone();
     }
-    let as_seen = |(known, &OriginView { class, degraded, drained }): (&OriginStatus, &OriginView)| OriginStatus {
+    let as_seen = |(known, &Seen { class, degraded, drained, ready }): (&OriginStatus, &Seen)| OriginStatus {
         class,
         degraded,
         drained,
+        ready,
         ..known.clone()
     };
     let origins: Arc<[_]> = rung.origins.iter().zip(seen).map(as_seen).collect();
@@ -371,7 +415,7 @@ fn targets<'s>(
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
     views: Vec<RungView>,
-    seen: Vec<OriginView>,
+    seen: Vec<Seen>,
     addresses: Vec<(IpAddr, Class)>,
     /// Rungs nobody has looked at yet.
     blank: Option<(Form, Arc<[RungStatus]>)>,
@@ -394,6 +438,7 @@ struct Looked {
 #[derive(Debug)]
 struct Chosen {
     failback: Failback,
+    strict: bool,
     hold: Option<Place>,
     views: Vec<RungView>,
     before: Arc<Standing>,
@@ -418,6 +463,7 @@ struct Likeness {
     form: Form,
     failback: Failback,
     leave_degraded: bool,
+    strict: bool,
     ttl: u32,
     rungs: Arc<[RungStatus]>,
     standing: Arc<Standing>,
@@ -426,9 +472,9 @@ struct Likeness {
 
 impl Likeness {
     fn of(name: &NameState) -> Self {
-        let Steer { form, failback, leave_degraded, ttl, .. } = *name.steer;
+        let Steer { form, failback, leave_degraded, strict, ttl, .. } = *name.steer;
         let (rungs, standing, decision) = (Arc::clone(&name.rungs), Arc::clone(&name.standing), name.decision.clone());
-        Self { form, failback, leave_degraded, ttl, rungs, standing, decision }
+        Self { form, failback, leave_degraded, strict, ttl, rungs, standing, decision }
     }
 
     fn is_of(&self, name: &NameState) -> bool {
@@ -437,8 +483,8 @@ impl Likeness {
             && !self.rungs.is_empty()
             && Arc::ptr_eq(&self.standing, &name.standing)
             && decisions.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
-            && (self.form, self.failback) == (name.steer.form, name.steer.failback)
-            && (self.leave_degraded, self.ttl) == (name.steer.leave_degraded, name.steer.ttl)
+            && (self.form, self.failback, self.ttl) == (name.steer.form, name.steer.failback, name.steer.ttl)
+            && (self.leave_degraded, self.strict) == (name.steer.leave_degraded, name.steer.strict)
     }
 }
 

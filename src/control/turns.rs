@@ -111,7 +111,8 @@ impl Controller {
         let (mut moved, mut memo) = (Vec::new(), Memo::default());
         let mut changed: BTreeMap<usize, Vec<SteerId>> = BTreeMap::new();
         let (config, mut wakes) = (Arc::clone(&self.config), std::mem::take(&mut self.wakes));
-        let (mut shown, mut unnumbered) = (Vec::new(), Vec::new());
+        let (mut shown, mut unnumbered, mut repaced) = (Vec::new(), Vec::new(), Vec::new());
+        let paced = self.paced;
         let (ground, names) = self.names_on_ground(now);
         for id in touched {
             let state = &mut names[id.0 as usize];
@@ -141,12 +142,17 @@ impl Controller {
                 state.since = now;
             }
             state.served = served;
+            if paced {
+                let rung = |decision: &Option<Arc<Decision>>| decision.as_ref().map(|decision| decision.rung);
+                repaced.push((id, rung(&state.decision), rung(&next)));
+            }
             if next.is_some() && state.serial == Serial::default() {
                 unnumbered.push(id);
             }
             state.decision = next;
         }
         self.wakes = wakes;
+        self.repace(repaced, now);
         shown.into_iter().for_each(|id| self.shown_names.insert(id));
         unnumbered.into_iter().for_each(|id| self.unnumbered.insert(id));
         for (zone, names) in changed {

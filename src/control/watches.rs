@@ -8,6 +8,9 @@ use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
 use crate::probe::watch::{Plan, Seat, Watch};
 use crate::probe::{LocalFault, Observation, Outcome, Purpose, WatchId};
+use crate::ready::Ready;
+use crate::ready::rehearsal::Scene;
+use crate::ready::standing::Standing;
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Moment, Now};
 use crate::verdict::window::{Marks, Quality};
@@ -36,6 +39,14 @@ pub(crate) struct WatchState {
     /// Which of the last scheduled probes failed.
     failed: Marks,
     quality: Quality,
+    /// What is known of it before it is asked.
+    pub(crate) scene: Arc<Scene>,
+    /// What visitors would meet with.
+    pub(crate) standing: Standing,
+    /// Rungs of names that stand on it or wait for it, which is why it is asked at full pace.
+    pub(crate) wanted: u32,
+    /// Whether its host name has IPv4 and IPv6 addresses, once it was asked.
+    pub(crate) families: Option<[bool; 2]>,
     pub(crate) last: Option<Observation>,
     recent: VecDeque<char>,
     probes: u64,
@@ -85,6 +96,10 @@ impl WatchState {
 
     pub(crate) fn class(&self) -> Class {
         self.verdict.class()
+    }
+
+    pub(crate) fn ready(&self) -> Ready {
+        self.standing.ready(self.class())
     }
 
     pub(crate) fn grade(&self) -> Grade {
@@ -164,6 +179,7 @@ impl WatchState {
             stale: self.stale,
             unseen: self.unseen,
             degraded: self.degraded().cloned(),
+            findings: Arc::clone(self.standing.findings()),
         }
     }
 
@@ -188,6 +204,7 @@ impl WatchState {
 pub(crate) fn arrange(
     config: &Config,
     plan: &Plan,
+    scenes: Vec<Arc<Scene>>,
     before: Vec<WatchState>,
     carried: &[Option<WatchId>],
 ) -> Vec<WatchState> {
@@ -199,7 +216,8 @@ pub(crate) fn arrange(
         .watches
         .iter()
         .zip(carried)
-        .map(|(watch, continues)| {
+        .zip(scenes)
+        .map(|((watch, continues), scene)| {
             let check = Arc::clone(&config.checks[watch.check.0 as usize]);
             let origin_name = Arc::clone(&origin_names[watch.origin.0 as usize]);
             let check_name = Arc::clone(&check_names[watch.check.0 as usize]);
@@ -213,7 +231,8 @@ pub(crate) fn arrange(
                 Some(old) => {
                     let same = old.check.degraded == check.degraded;
                     let quality = if same { old.quality.clone() } else { Quality::default() };
-                    WatchState { watch, check, origin_name, check_name, endpoint, names, quality, ..old }
+                    let wanted = 0;
+                    WatchState { watch, check, origin_name, check_name, endpoint, names, quality, scene, wanted, ..old }
                 }
                 None => WatchState {
                     watch,
@@ -228,6 +247,10 @@ pub(crate) fn arrange(
                     confirmed: None,
                     failed: Marks::default(),
                     quality: Quality::default(),
+                    scene,
+                    standing: Standing::default(),
+                    wanted: 0,
+                    families: None,
                     last: None,
                     recent: VecDeque::new(),
                     probes: 0,

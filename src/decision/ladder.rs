@@ -2,15 +2,18 @@
 //!
 //! The class of a rung is that of as many of its undrained origins as its quorum asks for, one where it has none: the
 //! best, or the second best of two that are needed. With too few of them it is down, which is what *dead* means here;
-//! *short* is one that is dead though some of its origins work or may work. *Degraded* counts only where the name leaves degraded
-//! rungs; *well* is up and not degraded. Rules apply from the top; `served` is the rung of the decision before.
+//! *short* is one that is dead though some of its origins work or may work. *Degraded* counts only where the name leaves
+//! degraded rungs; *well* is up and not degraded. A rung is *unready* when all that is usable of it would fail its
+//! visitors although it passes its check. Rules apply from the top; `served` is the rung of the decision before.
 //!
 //! ```text
 //!   order, sight       served rung           other rungs                      decision
 //!   ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 //!   held               any                   any                              the held rung
 //!   in doubt           not all drained       any                              as it was, less what was drained
+//!   -                  unready, strict       any alive and ready              as if the served one were dead
 //!   -                  degraded              one well                         the first one well
+//!   -                  unready               a better one up                  the first of them well, else up
 //!   -                  up, suspect, untried  no better one well               stays
 //!   -                  up, suspect, untried  a better one well, failback due  the best one that is due
 //!   -                  up, suspect, untried  a better one well, not due       stays, failback waits
@@ -19,6 +22,8 @@
 //!   -                  dead or none          one up                           the first one well, else up
 //!   -                  dead or none          none up, one suspect             the first one suspect
 //!   -                  dead or none          none usable, one untried         the first one untried
+//!   -                  dead or none          unready, an emergency usable     the emergency, if it is ready
+//!   -                  dead or none          unready                          the first one well, up, suspect, untried
 //!   -                  dead or none          all dead, an emergency alive     the emergency
 //!   -                  short                 all dead                         stays, what is left of it
 //!   -                  dead or none          all dead, one short              the first one short, what is left of it
@@ -28,8 +33,10 @@
 //!   -                  dead or none          all dead, no emergency           the last served, with all its origins
 //! ```
 //!
-//! *Other rungs* leave the emergency out. Failback governs only what it says: a rung that is not dead is left for a
-//! better one. Failing over, leaving a dead or degraded rung and leaving the emergency never wait.
+//! *Other rungs* leave the emergency out, and unready ones where a row does not speak of them and anything is ready:
+//! readiness keeps from moving to a rung, and unless `strict` it takes nobody off the rung that is served but back to a
+//! better one. Failback governs only what it says: a rung that is not dead is left for a better one. Failing over,
+//! leaving a dead, degraded or unready rung and leaving the emergency never wait.
 //!
 //! What is left of a short rung is its usable origins; all that are not drained, where fewer are alive than its panic
 //! share asks for: the few would be overrun by the traffic of all.
@@ -70,6 +77,8 @@ pub struct OriginView {
     /// It is degraded, and its name leaves what is.
     pub degraded: bool,
     pub drained: bool,
+    /// It passes its check and would fail its visitors all the same.
+    pub would_fail: bool,
 }
 
 /// What a name remembers between decisions.
@@ -189,6 +198,13 @@ impl RungView {
         self.class() == Class::Down
     }
 
+    /// Everything usable of it would fail, or everything not known yet where nothing is usable.
+    fn is_unready(&self) -> bool {
+        let class = if self.class().is_usable() { Class::is_usable } else { |class| class == Class::Untried };
+        let mut alive = self.origins.iter().filter(|origin| !origin.drained && class(origin.class)).peekable();
+        alive.peek().is_some() && alive.all(|origin| origin.would_fail)
+    }
+
     fn is_drained(&self) -> bool {
         self.origins.iter().all(|origin| origin.drained)
     }
@@ -203,16 +219,19 @@ impl RungView {
         !self.working().is_empty()
     }
 
-    /// What is served of this rung: its usable origins and those of `kept`, served already, that are not known to be
-    /// dead; else those not known, else all that are not drained, else all. In a panic all that are not drained.
+    /// What is served of this rung: its usable origins that would not fail and those of `kept`, served already, that are
+    /// not known to be dead; else the other usable ones, else those not known, else all that are not drained, else all.
+    /// In a panic all that are not drained.
     fn serving(&self, kept: &[usize]) -> Vec<usize> {
         let with = |wanted: &dyn Fn(usize, &OriginView) -> bool| {
             let chosen = self.origins.iter().enumerate().filter(|(index, origin)| wanted(*index, origin));
             Some(chosen.map(|(index, _)| index).collect::<Vec<_>>()).filter(|chosen| !chosen.is_empty())
         };
         let panics = self.panics();
-        let stays = |index, origin: &OriginView| origin.class == Class::Untried && kept.contains(&index);
-        with(&|index, origin| !origin.drained && (panics || origin.class.is_usable() || stays(index, origin)))
+        let stays = |index, origin: &OriginView| origin.class != Class::Down && kept.contains(&index);
+        let serves = |origin: &OriginView| origin.class.is_usable() && !origin.would_fail;
+        with(&|index, origin| !origin.drained && (panics || serves(origin) || stays(index, origin)))
+            .or_else(|| with(&|_, origin| !origin.drained && origin.class.is_usable()))
             .or_else(|| with(&|_, origin| !origin.drained && origin.class == Class::Untried))
             .or_else(|| with(&|_, origin| !origin.drained))
             .unwrap_or_else(|| (0..self.origins.len()).collect())
@@ -263,7 +282,7 @@ impl Standing {
     pub fn approve(&mut self, ladder: &[RungView]) -> bool {
         let waits = self.served_rung(ladder).is_some_and(|served| {
             let stays = ladder[served].place != Place::Emergency && !ladder[served].is_dead();
-            stays && ladder[..served].iter().any(RungView::is_well)
+            stays && (0..served).any(|rung| is_better(ladder, rung))
         });
         self.approved = waits;
         waits
@@ -342,13 +361,14 @@ impl Standing {
 /// What to serve for one name. Total: every ladder that is not empty has an answer, and no answer is empty.
 ///
 /// `hold` is the place an order holds the name on; one that is not on the ladder is passed over. `frozen` is true while
-/// our own sight is in doubt.
+/// our own sight is in doubt; `strict` lets an unready rung count as dead while another lives.
 pub fn decide(
     ladder: &[RungView],
     failback: Failback,
     standing: &mut Standing,
     hold: Option<Place>,
     frozen: bool,
+    strict: bool,
     now: Now,
 ) -> Choice {
     standing.witness(ladder, failback, now.moment);
@@ -359,7 +379,7 @@ pub fn decide(
             Choice { rung, origins: ladder[rung].serving(standing.kept(&ladder[rung])), why: Why::Held, wake: None }
         }
         (None, Some(served)) if frozen && !ladder[served].is_drained() => still(ladder, served, standing),
-        _ => by_the_rules(ladder, failback, standing, before, now),
+        _ => by_the_rules(ladder, failback, standing, before, strict, now),
     };
     if choice.rung < ladder.len() {
         standing.settle(ladder, before, &choice, held.is_none() && !frozen, now.moment);
@@ -383,6 +403,7 @@ fn by_the_rules(
     failback: Failback,
     standing: &Standing,
     before: Option<usize>,
+    strict: bool,
     now: Now,
 ) -> Choice {
     let serve = |rung: usize, why: Why, wake: Option<Moment>| {
@@ -392,15 +413,30 @@ fn by_the_rules(
     let first_of = |wanted: &dyn Fn(&RungView) -> bool| {
         ladder.iter().position(|rung| rung.place != Place::Emergency && wanted(rung))
     };
-    let first = |class: Class| first_of(&|rung| rung.class() == class);
-    let first_well = || first_of(&RungView::is_well);
+    let first = |unready: bool, wanted: &dyn Fn(&RungView) -> bool| {
+        first_of(&|rung| rung.is_unready() == unready && wanted(rung))
+    };
+    let first_up =
+        |unready| first(unready, &RungView::is_well).or_else(|| first(unready, &|rung| rung.class() == Class::Up));
+    let alive = |unready| {
+        let of = |class| first(unready, &|rung| rung.class() == class);
+        first_up(unready).or_else(|| of(Class::Suspect)).or_else(|| of(Class::Untried))
+    };
+    let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
+    let emergency_alive = || emergency().filter(|&rung| !ladder[rung].is_dead());
+    let emergency_ready = || emergency_alive().filter(|&rung| !ladder[rung].is_unready());
+    let stays = |served: usize| {
+        let gives_way = || strict && ladder[served].is_unready() && alive(false).or_else(emergency_ready).is_some();
+        !ladder[served].is_dead() && !gives_way()
+    };
     let settled = |rung: usize| serve(rung, why_here(ladder, rung, standing), None);
 
-    match before.filter(|&served| !ladder[served].is_dead()) {
+    match before.filter(|&served| stays(served)) {
         Some(served) if ladder[served].place == Place::Emergency => {
-            settled(first_well().or_else(|| first(Class::Up)).unwrap_or(served))
+            let unready = || first_up(true).filter(|_| nothing_ready(ladder));
+            settled(first_up(false).or_else(unready).unwrap_or(served))
         }
-        Some(served) if ladder[served].is_degraded() => settled(first_well().unwrap_or(served)),
+        Some(served) if let Some(rung) = left_for(ladder, served) => settled(rung),
         Some(served) => match waiting(ladder, failback, standing, served, now) {
             Waiting::Nothing => settled(served),
             // A rung between may be due before the best one is: that one goes on waiting.
@@ -412,13 +448,12 @@ fn by_the_rules(
             Waiting::ForApproval => serve(served, Why::FailbackManual, None),
         },
         None => {
-            let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
-            let live = || [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
-            let alive = || emergency().filter(|&rung| !ladder[rung].is_dead());
-            let stays = |is_such: &dyn Fn(&RungView) -> bool| before.filter(|&served| is_such(&ladder[served]));
-            let either = |is_such: &dyn Fn(&RungView) -> bool| stays(is_such).or_else(|| first_of(is_such));
-            let short = || either(&RungView::is_short_and_works).or_else(|| either(&RungView::is_short));
-            match first_well().or_else(live).or_else(alive).or_else(short).or_else(emergency) {
+            let unready = || alive(true).map(|unready| emergency_ready().unwrap_or(unready));
+            let left = |is_such: &dyn Fn(&RungView) -> bool| {
+                before.filter(|&served| is_such(&ladder[served])).or_else(|| first_of(is_such))
+            };
+            let short = || left(&RungView::is_short_and_works).or_else(|| left(&RungView::is_short));
+            match alive(false).or_else(unready).or_else(emergency_alive).or_else(short).or_else(emergency) {
                 Some(rung) => settled(rung),
                 // A drain that leaves nothing usable gives way, and is flagged: better a drained origin than a dead one.
                 None => match ladder.iter().position(RungView::works_drained) {
@@ -441,7 +476,7 @@ enum Waiting {
 }
 
 fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served: usize, now: Now) -> Waiting {
-    let better: Vec<usize> = (0..served).filter(|&rung| ladder[rung].is_well()).collect();
+    let better: Vec<usize> = (0..served).filter(|&rung| is_better(ladder, rung)).collect();
     let Some(&best) = better.first() else {
         return Waiting::Nothing;
     };
@@ -459,6 +494,28 @@ fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served:
             Waiting::Until(now + soonest.since(now.moment))
         }
     }
+}
+
+/// What a rung that is alive is left for at once: a degraded one for the first that is well, an unready one for a better
+/// one that is up.
+fn left_for(ladder: &[RungView], served: usize) -> Option<usize> {
+    let well = || (0..ladder.len()).find(|&rung| ladder[rung].place != Place::Emergency && is_better(ladder, rung));
+    let ready = |wanted: &dyn Fn(&RungView) -> bool| {
+        (0..served).find(|&rung| !ladder[rung].is_unready() && wanted(&ladder[rung]))
+    };
+    let ready = || ready(&RungView::is_well).or_else(|| ready(&|rung| rung.class() == Class::Up));
+    let well = if ladder[served].is_degraded() { well() } else { None };
+    well.or_else(|| if ladder[served].is_unready() { ready() } else { None })
+}
+
+/// May a rung be failed back to? It is well, and it is ready unless nothing is.
+fn is_better(ladder: &[RungView], rung: usize) -> bool {
+    ladder[rung].is_well() && (!ladder[rung].is_unready() || nothing_ready(ladder))
+}
+
+/// Whatever is usable would fail.
+fn nothing_ready(ladder: &[RungView]) -> bool {
+    !ladder.iter().any(|rung| rung.class().is_usable() && !rung.is_unready())
 }
 
 /// Why a rung is served that neither an order nor a wait explains.
@@ -482,5 +539,7 @@ fn why_here(ladder: &[RungView], rung: usize, standing: &Standing) -> Why {
 
 #[cfg(test)]
 mod grades;
+#[cfg(test)]
+mod readiness;
 #[cfg(test)]
 mod tests;

@@ -309,6 +309,8 @@ impl Type {
     pub const CDNSKEY: Self = Self(60);
     pub const SVCB: Self = Self(64);
     pub const HTTPS: Self = Self(65);
+    pub const TLSA: Self = Self(52);
+    pub const CAA: Self = Self(257);
     pub const IXFR: Self = Self(251);
     pub const AXFR: Self = Self(252);
     pub const ANY: Self = Self(255);

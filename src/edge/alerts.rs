@@ -201,6 +201,7 @@ impl Message {
             What::DoubtBegan { .. } => "doubt.began",
             What::DoubtEnded { .. } => "doubt.ended",
             What::SnapshotRefused(_) => "snapshot.refused",
+            What::Rehearsed(_) => "readiness",
             What::ReloadRefused { .. } => "reload.refused",
             _ => return None,
         };

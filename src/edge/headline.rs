@@ -2,10 +2,15 @@
 
 use tracing::Level;
 
-use crate::control::journal::{Ending, Entry, Served, Turn, What};
+use crate::control::journal::{Ending, Entry, Rehearsed, Served, Turn, What};
 use crate::decision::order::{self, Order};
 use crate::decision::{Data, Reason};
+use crate::dns::Name;
+use crate::ready::Ready;
 use crate::verdict::{Class, Grade};
+
+/// Findings of one rehearsal that are told; `status` has all.
+const FINDINGS_TOLD: usize = 2;
 
 /// How loud an entry is.
 pub fn level(what: &What) -> Level {
@@ -18,6 +23,7 @@ pub fn level(what: &What) -> Level {
         What::Verdict { to: Grade { class: Class::Down, .. }, .. } => Level::WARN,
         What::ReloadRefused { .. } | What::SnapshotRefused(_) => Level::ERROR,
         What::DoubtBegan { .. } => Level::WARN,
+        What::Rehearsed(rehearsed) if rehearsed.to > rehearsed.from => Level::WARN,
         _ => Level::INFO,
     }
 }
@@ -109,21 +115,46 @@ pub fn headline(what: &What) -> String {
             format!("our own sight is in doubt, the last good answers are kept: {evidence}")
         }
         What::DoubtEnded { seconds } => format!("our own sight is sound again, after {seconds} s"),
+        What::Rehearsed(rehearsed) => self::rehearsed(rehearsed),
         What::SnapshotRefused(refused) => {
             format!("a snapshot was refused, the one before is served on: {refused}")
         }
     }
 }
 
+/// `backup netlify would fail for www.example.com: its certificate is for *.netlify.app, not for www.example.com; …`.
+fn rehearsed(rehearsed: &Rehearsed) -> String {
+    let Rehearsed { origin, place, names, others, to, findings, .. } = rehearsed;
+    let place = place.map_or_else(|| "standby".to_owned(), |place| place.to_string());
+    let mut names: Vec<String> = names.iter().map(Name::to_host).collect();
+    if *others > 0 {
+        names.push(format!("{others} more"));
+    }
+    let (names, is) = (
+        names.join(", "),
+        match to {
+            Ready::WouldFail => "would fail",
+            Ready::Warn => "needs attention",
+            Ready::Ready | Ready::Unknown => "is ready again",
+        },
+    );
+    let told: Vec<String> = findings.iter().take(FINDINGS_TOLD).map(|finding| told(&finding.told())).collect();
+    let why = if told.is_empty() { String::new() } else { format!(": {}", told.join("; also: ")) };
+    format!("{place} {origin} {is} for {names}{why}")
+}
+
 fn turned(turn: &Turn) -> String {
     let from = turn.from.as_deref().map_or_else(|| "nothing".to_owned(), served);
     let causes = turn.evidence.iter().filter(|line| line.contains(": ")).map(String::as_str).collect::<Vec<_>>();
     let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join("; ")) };
+    let unready = turn.evidence.iter().any(|line| line.contains(", would fail: "));
+    let why = reason(&turn.reason);
+    let why = if unready { why.replace("is dead", "is dead or would fail") } else { why };
     format!(
         "{}: {from} → {}, {}{causes}; serial {}, TTL {}",
         turn.name.to_host(),
         served(&turn.to),
-        reason(&turn.reason),
+        why,
         turn.serial,
         turn.ttl
     )
@@ -173,7 +204,6 @@ mod tests {
     use super::*;
     use crate::config::Place;
     use crate::decision::order::OrderId;
-    use crate::dns::Name;
     use crate::dns::Serial;
     use crate::snapshot::Generation;
     use crate::time::Wall;

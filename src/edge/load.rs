@@ -13,6 +13,8 @@ use crate::edge::files::Disk;
 use crate::edge::ourselves;
 use crate::edge::prober::system_servers;
 use crate::edge::secrets;
+use crate::ready::caa::Ours;
+use crate::ready::foresight;
 use crate::time::Wall;
 use crate::zone::Files;
 use crate::zone::load::{Zone, load as load_zone};
@@ -85,6 +87,8 @@ fn load_with(
         return Err(errors.join("\n"));
     }
     warnings.extend(read.against(&zones).map_err(|errors| errors.to_string())?);
+    let ours = Ours::new(zones.iter().map(|zone| &zone.table));
+    warnings.extend(foresight::warnings(&read.config, &ours));
     Ok(Loaded { config: Arc::new(read.config), zones, warnings })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Ask, Check, Cli, Config, Failback, Form, Origin, Resolvers, Server, Steer, ZoneFile, ZoneId,
+    Admin, Ask, Check, Cli, Config, Failback, Form, Origin, Platform, Resolvers, Server, Steer, ZoneFile, ZoneId,
 };
 use crate::dns::Name;
 
@@ -48,6 +48,7 @@ pub(crate) fn check(name: &str) -> Check {
         ask: Ask::Https { path: "/".into(), headers: vec![] },
         port: 443,
         every: Duration::from_secs(5),
+        standby_every: Duration::from_secs(5),
         timeout: Duration::from_secs(2),
         fall: 3,
         rise: 3,
@@ -63,7 +64,15 @@ pub(crate) fn check(name: &str) -> Check {
 
 /// An origin with nothing to serve yet.
 pub(crate) fn origin(name: &str) -> Origin {
-    Origin { name: name.into(), cname: None, a: vec![], aaaa: vec![], probe_port: None, probe_check: None }
+    Origin {
+        name: name.into(),
+        cname: None,
+        a: vec![],
+        aaaa: vec![],
+        probe_port: None,
+        probe_check: None,
+        platform: Platform::Plain,
+    }
 }
 
 /// A steered name without rungs.
@@ -74,6 +83,7 @@ pub(crate) fn steer(owner: &str) -> Steer {
         rungs: vec![],
         ttl: 30,
         failback: Failback::After(Duration::from_secs(300)),
+        strict: false,
         hosts: vec![owner.into()],
         form: Form::Address,
         leave_degraded: false,

@@ -108,6 +108,7 @@ mod tests {
         Facts {
             phases: Phases { connect: Some(Duration::from_millis(40)), ..Phases::default() },
             status: Some(status),
+            headers: Vec::new(),
             body: body.into(),
             certificate: Some(Arc::new(Certificate {
                 subject: "CN=www.example.com".into(),

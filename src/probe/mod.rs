@@ -2,6 +2,7 @@
 //!
 //! The edge does the asking and reports [`Facts`]; what they mean is decided here.
 
+pub mod detail; //   what a probe saw besides its outcome
 pub mod judge; //    facts of one probe to its outcome
 pub mod schedule; // when each watch is asked next; the confirmation race
 pub mod trust; //    certificate failures that may be our own clock or roots
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::Check;
 use crate::dns::Name;
 use crate::time::Moment;
+
+pub use detail::Detail;
 
 /// Index of a watch in the controller's table; meaningful only together with its [`Epoch`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -103,6 +106,9 @@ pub struct Observation {
     pub certificate: Option<Arc<Certificate>>,
     /// HTTP status, where one came.
     pub status: Option<u16>,
+    /// What tells whether visitors would be served; `None` where there is nothing to tell.
+    #[serde(default)]
+    pub detail: Option<Arc<Detail>>,
 }
 
 /// The three outcomes of a probe: trouble of our own never moves a verdict.
@@ -325,6 +331,8 @@ pub struct Facts {
     pub certificate: Option<Arc<Certificate>>,
     /// HTTP status.
     pub status: Option<u16>,
+    /// Those of the response that [`detail`] looks at, names in lower case.
+    pub headers: Vec<(String, String)>,
     /// The first 64 KiB of the body.
     pub body: Vec<u8>,
 }

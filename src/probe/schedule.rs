@@ -48,6 +48,8 @@ const STALE_INTERVALS: u32 = 3;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
     pub every: Duration,
+    /// The same for a standby.
+    pub standby_every: Duration,
     pub timeout: Duration,
     pub fall: u32,
     pub confirm: Duration,
@@ -56,8 +58,8 @@ pub struct Timing {
 
 impl From<&Check> for Timing {
     fn from(check: &Check) -> Self {
-        let Check { every, timeout, fall, confirm, blip, .. } = *check;
-        Self { every, timeout, fall, confirm, blip }
+        let Check { every, standby_every, timeout, fall, confirm, blip, .. } = *check;
+        Self { every, standby_every, timeout, fall, confirm, blip }
     }
 }
 
@@ -106,6 +108,8 @@ pub struct Schedule {
 struct Entry {
     key: Key,
     timing: Timing,
+    /// Nobody waits for it: it is asked less often.
+    is_standby: bool,
     epoch: Epoch,
     /// Next scheduled start.
     next: Moment,
@@ -169,10 +173,11 @@ impl Schedule {
                 Some((before, entry)) => (Some(WatchId(before)), entry),
                 None => (None, self.fresh(key.clone(), timing, new, now)),
             };
-            if timing.every < entry.timing.every {
-                entry.next = entry.next.min(grid(key, timing.every, now));
-            }
+            let pace = entry.every();
             entry.timing = timing;
+            if entry.every() < pace {
+                entry.next = entry.next.min(grid(key, entry.every(), now));
+            }
             entry.queued = None;
             self.by_epoch.insert(entry.epoch, index);
             self.entries.push(entry);
@@ -189,6 +194,7 @@ impl Schedule {
         Entry {
             key,
             timing,
+            is_standby: false,
             epoch: Epoch(self.last_epoch),
             next,
             scheduled: None,
@@ -290,6 +296,21 @@ impl Schedule {
         }
     }
 
+    /// Asks a standby less often from its next probe on, and one that is none any more at its full pace at once.
+    pub fn pace(&mut self, watch: WatchId, is_standby: bool, now: Moment) {
+        let Some(entry) = self.entries.get_mut(watch.0 as usize) else {
+            return;
+        };
+        if std::mem::replace(&mut entry.is_standby, is_standby) == is_standby {
+            return;
+        }
+        let next = grid(&entry.key, entry.every(), now);
+        entry.next = if is_standby && entry.last_start.is_some() { next } else { entry.next.min(next) };
+        // Nobody was late by an interval that did not hold until now.
+        entry.conclusive = entry.conclusive.max(now - entry.every());
+        self.requeue(watch.0);
+    }
+
     /// When [`Schedule::due`] has something to do next.
     pub fn next_deadline(&self) -> Option<Moment> {
         self.queue.first().map(|&(deadline, _)| deadline)
@@ -308,7 +329,7 @@ impl Schedule {
     /// The moment after which a watch is stale, if nothing conclusive comes.
     pub fn stale_at(&self, watch: WatchId) -> Option<Moment> {
         let entry = self.entries.get(watch.0 as usize)?;
-        Some(entry.conclusive + entry.timing.every.saturating_mul(STALE_INTERVALS) + entry.timing.timeout)
+        Some(entry.conclusive + entry.every().saturating_mul(STALE_INTERVALS) + entry.timing.timeout)
     }
 
     fn requeue(&mut self, index: u32) {
@@ -324,6 +345,11 @@ impl Schedule {
 }
 
 impl Entry {
+    /// Time between two scheduled probes.
+    fn every(&self) -> Duration {
+        if self.is_standby { self.timing.standby_every } else { self.timing.every }
+    }
+
     /// When something is to be done about this watch.
     fn deadline(&self) -> Moment {
         let lost = self.timing.lost();
@@ -369,9 +395,9 @@ impl Entry {
             if is_room {
                 self.scheduled = Some(Open { start: now, raced: false });
                 starts.push((Purpose::Scheduled, self.next));
-                self.next = grid(&self.key, self.timing.every, now);
+                self.next = grid(&self.key, self.every(), now);
             } else {
-                self.next = scattered(&self.key, self.timing.every, many, now);
+                self.next = scattered(&self.key, self.every(), many, now);
             }
         }
         while self.has_room()

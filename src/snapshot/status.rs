@@ -9,6 +9,7 @@ use crate::config::{CheckId, OriginId, Place, Quorum, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order, Served};
 use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
+use crate::ready::{Finding, Ready};
 use crate::snapshot::Parts;
 use crate::time::{Now, Wall};
 use crate::verdict::{Class, Verdict};
@@ -100,6 +101,10 @@ pub struct OriginStatus {
     pub class: Class,
     pub degraded: bool,
     pub drained: bool,
+    /// Would it serve its visitors? What its watches tell is in their [`WatchStatus::findings`].
+    pub ready: Ready,
+    /// What was told before anybody was asked.
+    pub foreseen: Arc<[Finding]>,
     /// How many of its checks have to pass.
     pub need: usize,
     /// Target by target and check by check.
@@ -134,4 +139,6 @@ pub struct WatchStatus {
     pub unseen: bool,
     /// The rule by which it is degraded, as it stands in the file.
     pub degraded: Option<Arc<str>>,
+    /// What visitors would meet with.
+    pub findings: Arc<[Finding]>,
 }

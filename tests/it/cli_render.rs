@@ -9,8 +9,8 @@ use failoverd::cli::exit::{Exit, Failure};
 use failoverd::cli::look::Look;
 use failoverd::cli::status::Seen;
 use failoverd::cli::{events, explain, order, probe, status};
-use failoverd::config::{Form, Place};
-use failoverd::control::journal::{Ending, Served, Stages, Turn, What};
+use failoverd::config::{Form, Place, Platform};
+use failoverd::control::journal::{Ending, Rehearsed, Served, Stages, Turn, What};
 use failoverd::decision::order::{Order as Ordered, OrderId, What as OrderWhat};
 use failoverd::decision::{Data, Reason};
 use failoverd::dns::Name;
@@ -20,6 +20,7 @@ use failoverd::edge::admin::view::{
     Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Rung, Serving, Status,
     Steered, Watch, Zone,
 };
+use failoverd::ready::{Finding, Kind, Ready};
 use failoverd::snapshot::{Generation, Refused};
 use failoverd::time::Wall;
 use failoverd::verdict::Class;
@@ -53,6 +54,8 @@ fn origin(name: &str, class: Class, cause: Option<&str>) -> Origin {
         cause: cause.map(str::to_owned),
         since_seconds: Some(130),
         stale: false,
+        ready: if class == Class::Up { Ready::Ready } else { Ready::Unknown },
+        findings: Vec::new(),
     }
 }
 
@@ -84,6 +87,27 @@ fn steered(name: &str, why: &str, because: &str, rungs: Vec<Rung>) -> Steered {
     }
 }
 
+fn finding(kind: Kind, level: Ready, seen: &str, advice: &str) -> Finding {
+    Finding { kind, level, seen: seen.into(), advice: advice.into() }
+}
+
+/// Its certificate is about to end.
+fn unrenewed(origin: Origin) -> Origin {
+    let seen = "its certificate ends in 6 days and has not been renewed";
+    let advice = "upload a certificate for www.example.com to the Netlify site";
+    let findings = vec![finding(Kind::CertificateEnds, Ready::Warn, seen, advice)];
+    Origin { ready: Ready::Warn, findings, ..origin }
+}
+
+/// It sends visitors away, and has no IPv6.
+fn misled(origin: Origin) -> Origin {
+    let findings = vec![
+        finding(Kind::Redirect, Ready::WouldFail, "it sends visitors of shop.example.com back to eu", "make it serve"),
+        finding(Kind::Family, Ready::Warn, "it has no IPv6 address and the primary has one", ""),
+    ];
+    Origin { ready: Ready::WouldFail, findings, ..origin }
+}
+
 fn hold() -> Order {
     Order {
         id: 7,
@@ -105,7 +129,7 @@ fn node(name: &str) -> Status {
         "primary (vercel) is down: connection refused",
         vec![
             rung("primary", Class::Down, false, vec![origin("vercel", Class::Down, Some("connection refused"))]),
-            rung("backup", Class::Up, true, vec![origin("netlify", Class::Up, None)]),
+            rung("backup", Class::Up, true, vec![unrenewed(origin("netlify", Class::Up, None))]),
             Rung {
                 unchecked: true,
                 ..rung("emergency", Class::Untried, false, vec![origin("pages", Class::Untried, None)])
@@ -118,7 +142,12 @@ fn node(name: &str) -> Status {
         "held by alice: database move",
         vec![
             rung("primary", Class::Up, false, vec![origin("eu", Class::Up, None), origin("us", Class::Suspect, None)]),
-            rung("backup", Class::Untried, false, vec![Origin { stale: true, ..origin("asia", Class::Untried, None) }]),
+            rung(
+                "backup",
+                Class::Untried,
+                false,
+                vec![Origin { stale: true, ..misled(origin("asia", Class::Untried, None)) }],
+            ),
             rung("backup-2", Class::Up, true, vec![origin("pages", Class::Up, None)]),
         ],
     );
@@ -364,6 +393,7 @@ fn explained() -> Explain {
         name: name.into(),
         cname: cname.map(str::to_owned),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        platform: Platform::guess(cname.map(|cname| Name::absolute(cname).unwrap()).as_ref(), []),
     };
     let stands = |place: &str, origins, check: Option<&str>| ConfiguredRung {
         rung: place.into(),
@@ -382,6 +412,7 @@ fn explained() -> Explain {
             ttl: 30,
             failback: "after a better rung has been up for 5m".into(),
             leave_degraded: false,
+            strict: false,
             hosts: vec!["www.example.com".into()],
             ladder: vec![
                 stands("primary", vec![lives("vercel", Some("cname.vercel-dns.com"), &["76.76.21.21"])], Some("site")),
@@ -397,6 +428,7 @@ fn explained() -> Explain {
                 ask: "https /healthz".into(),
                 port: 443,
                 every_ms: 5_000,
+                standby_every_ms: 5_000,
                 timeout_ms: 2_000,
                 fall: 3,
                 rise: 3,
@@ -556,6 +588,19 @@ fn happenings() -> Vec<What> {
         to: to.into(),
         why: why.map(Into::into),
     };
+    let rehearsed = |from, to, findings: Vec<Finding>| {
+        What::Rehearsed(Box::new(Rehearsed {
+            origin: "netlify".into(),
+            host: "www.example.com".into(),
+            place: Some(Place::Backup(1)),
+            names: vec![name("www.example.com"), name("shop.example.com")],
+            others: 7,
+            from,
+            to,
+            findings,
+        }))
+    };
+    let unready = misled(origin("netlify", Class::Up, None)).findings;
     vec![
         What::Started { version: "0.1.0".into(), generation: Generation(1) },
         What::Turned(Box::new(first)),
@@ -574,6 +619,8 @@ fn happenings() -> Vec<What> {
         What::DoubtEnded { seconds: 75 },
         What::SnapshotRefused(Refused::EmptyName { name: "www.example.com".into() }),
         verdict(Class::Down, Class::Up, None),
+        rehearsed(Ready::Ready, Ready::WouldFail, unready),
+        rehearsed(Ready::WouldFail, Ready::Ready, Vec::new()),
         What::Stopped,
     ]
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failoverd::config::{
-    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Quorum, Read, Resolvers, SteerId, ZoneId,
-    budget,
+    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Platform, Quorum, Read, Resolvers, SteerId,
+    ZoneId, budget,
 };
 use failoverd::dns::Name;
 use failoverd::zone::Files;
@@ -598,4 +598,58 @@ fn a_certificate_for_nobody_is_worth_a_word() {
         read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n[zone.\"a.test\"]\nfile = \"z\"\n");
     assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     assert!(read.warnings[0].contains("`[server.tls]` is not used"), "{:?}", read.warnings);
+}
+
+#[test]
+fn readiness_is_as_written_or_as_the_host_name_tells() {
+    let read = read(
+        r#"
+[zone."example.com"]
+file = "example.com.zone"
+[defaults.check]
+standby_every = "30s"
+[defaults.steer]
+strict = true
+[check.site]
+https = "/"
+[check.fast]
+https = "/"
+every = "1m"
+standby_every = "5s"
+[origin.vercel]
+cname = "cname.vercel-dns.com"
+[origin.netlify]
+a = ["75.2.60.5"]
+[origin.ours]
+cname = "pages.github.io"
+platform = "plain"
+[steer."www.example.com"]
+primary = "vercel"
+backup = "netlify"
+check = "site"
+[steer."x.example.com"]
+primary = "ours"
+backup = { origin = "netlify", check = "fast" }
+check = "site"
+strict = false
+"#,
+    );
+    let platforms: Vec<_> = read.config.origins.iter().map(|origin| (origin.name.as_str(), origin.platform)).collect();
+    assert_eq!(platforms, [("vercel", Platform::Vercel), ("netlify", Platform::Netlify), ("ours", Platform::Plain)]);
+    let seconds: Vec<_> = read.config.checks.iter().map(|check| check.standby_every.as_secs()).collect();
+    assert_eq!(seconds, [30, 60]);
+    assert_eq!(
+        read.warnings,
+        [
+            "etc/failoverd.toml:13:17: `standby_every` of 5s is shorter than `every` of 1m, in check `fast`; a standby is \
+          asked no oftener than what is served: every 1m"
+        ]
+    );
+    assert_eq!(read.config.steers.iter().map(|steer| steer.strict).collect::<Vec<_>>(), [true, false]);
+    // What only stands by is counted at its own pace.
+    let month = 30 * 86_400;
+    assert_eq!(
+        budget::probes_per_month(&read.config),
+        [(OriginId(0), month / 5), (OriginId(1), month / 30 + month / 60), (OriginId(2), month / 5)]
+    );
 }

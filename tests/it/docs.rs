@@ -64,6 +64,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/life-of-a-query.md",
         "docs/life-of-a-probe.md",
         "docs/verdicts.md",
+        "docs/readiness.md",
         "docs/protocol.md",
         "docs/contributing.md",
     ] {

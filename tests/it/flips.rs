@@ -113,6 +113,7 @@ fn decisions(kinds: &[&str], names: usize, world: &World) -> Vec<Vec<Decision>> 
                     warnings: Vec::new(),
                     certificate: None,
                     status: None,
+                    detail: None,
                 };
                 controller.handle(Event::Observed(seen), now, &mut effects);
             }

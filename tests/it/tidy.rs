@@ -44,6 +44,13 @@ const FOLDERS: &[Folder] = &[
         crates: &["serde"],
         std: &["net"],
     },
+    // What probes saw, what stands in our zones and what the files say, as findings; readiness goes by class.
+    Folder {
+        name: "ready",
+        stages: &["config", "dns", "probe", "time", "verdict::Class", "zone"],
+        crates: &["serde"],
+        std: &["net"],
+    },
     // A check carries the limits that a watch's machine works under.
     Folder {
         name: "verdict",
@@ -59,7 +66,7 @@ const FOLDERS: &[Folder] = &[
     },
     Folder {
         name: "snapshot",
-        stages: &["config", "decision", "dns", "probe", "time", "verdict", "zone"],
+        stages: &["config", "decision", "dns", "probe", "ready", "time", "verdict", "zone"],
         crates: &["serde"],
         std: &["net"],
     },
@@ -73,7 +80,7 @@ const FOLDERS: &[Folder] = &[
     // The switchboard sees every stage but the one that answers.
     Folder {
         name: "control",
-        stages: &["config", "decision", "dns", "probe", "snapshot", "time", "verdict", "zone"],
+        stages: &["config", "decision", "dns", "probe", "ready", "snapshot", "time", "verdict", "zone"],
         crates: &["serde", "serde_json"],
         std: &["net"],
     },

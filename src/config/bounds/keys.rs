@@ -29,6 +29,13 @@ const EVERY: Row = row(
     "Time between two scheduled probes of a watch.",
     "Faster is a load test of the origin; slower is no failover.",
 );
+const STANDBY_EVERY: Row = row(
+    "standby_every",
+    span(100, HOUR),
+    Words("`every`"),
+    "The same for a watch that no name waits for: the rungs after the one served. It is `every` again as soon as its rung is served, and is asked at once when what is served turns suspect.",
+    "A standby that nobody has looked at for an hour is a guess.",
+);
 const TIMEOUT: Row = row(
     "timeout",
     span(50, MINUTE),
@@ -98,6 +105,13 @@ const FAILBACK: Row = row(
     Value("\"5m\""),
     "What leaving a rung that still works for a better one waits for: nothing but `rise`, a person, or the better rung being up this long.",
     "A hold-down of over a week is forgotten: use `\"manual\"`.",
+);
+const STRICT: Row = row(
+    "strict",
+    Kind::Boolean,
+    Value("false"),
+    "A rung that passes its check but would fail its visitors counts as dead while any other lives. Without it such a rung is not moved to while another would do, but one that is served already is not left for it.",
+    "",
 );
 const STEER_CHECK: Row = row(
     "check",
@@ -469,13 +483,13 @@ pub(super) const SECTIONS: &[Section] = &[
         path: "defaults.check",
         header: "[defaults.check]",
         meaning: "Holds for every check that does not say otherwise. In the worst case a death is found after `every + max(confirm × (fall − 1), blip) + timeout`.",
-        rows: &[EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP, WINDOW, DEGRADED],
+        rows: &[EVERY, STANDBY_EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP, WINDOW, DEGRADED],
     },
     Section {
         path: "defaults.steer",
         header: "[defaults.steer]",
         meaning: "Holds for every steered name that does not say otherwise.",
-        rows: &[TTL, FAILBACK, LEAVE_DEGRADED, STEER_CHECK],
+        rows: &[TTL, FAILBACK, LEAVE_DEGRADED, STRICT, STEER_CHECK],
     },
     Section {
         path: "check",
@@ -539,6 +553,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
             ),
             EVERY,
+            STANDBY_EVERY,
             TIMEOUT,
             FALL,
             RISE,
@@ -578,6 +593,13 @@ pub(super) const SECTIONS: &[Section] = &[
                 Value("[]"),
                 "Own IPv6 addresses.",
                 "More do not fit one UDP answer.",
+            ),
+            row(
+                "platform",
+                Kind::Other("`\"vercel\"`, `\"netlify\"`, `\"github-pages\"`, `\"fly\"` or `\"plain\"`"),
+                Words("what the host name tells"),
+                "What it lives on. Tells which authority issues its certificates, which addresses are published for it, what a name gets that nobody has claimed there, and what to do: see [readiness](readiness.md).",
+                "",
             ),
             row("probe", Kind::Table, Nothing, "Where and how this origin's probes go; see the next table.", ""),
         ],
@@ -677,6 +699,7 @@ pub(super) const SECTIONS: &[Section] = &[
             TTL,
             FAILBACK,
             LEAVE_DEGRADED,
+            STRICT,
         ],
     },
 ];

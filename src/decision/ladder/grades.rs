@@ -58,7 +58,7 @@ impl Kind {
     }
 
     fn rung(self, place: Place) -> RungView {
-        let origin = |class, degraded, drained| OriginView { class, degraded, drained };
+        let origin = |class, degraded, drained| OriginView { class, degraded, drained, would_fail: false };
         let (usual, two) = (Quorum::default(), Quorum { min_up: 2, panic: None });
         let (quorum, origins) = match self {
             Self::Well => (usual, vec![origin(Up, false, false)]),
@@ -137,7 +137,7 @@ fn every_kind_by_every_kind_follows_the_table() {
                 {
                     let mut standing = Standing { served: served.map(|rung| rungs[rung].place), ..Standing::default() };
                     let held = hold.map(|rung| rungs[rung].place);
-                    let choice = decide(&rungs, failback, &mut standing, held, frozen, at(1000));
+                    let choice = decide(&rungs, failback, &mut standing, held, frozen, false, at(1000));
                     let kept = served.filter(|&served| frozen && kinds[served] != Kind::Drained);
                     let wanted = hold.or(kept).unwrap_or_else(|| oracle(kinds, emergency, served, is_due));
                     let case = format!("{kinds:?} {emergency} {served:?} {hold:?} {frozen} {failback:?}");
@@ -175,7 +175,8 @@ fn check_why(kinds: &[Kind], choice: &Choice, case: &str) {
 fn failback_waits_until_the_better_rung_has_been_well_for_long_enough() {
     let mut standing = Standing::default();
     let mut see = |seconds, kinds: [Kind; 2]| {
-        let choice = decide(&ladder(&kinds, false), Failback::After(HOLD), &mut standing, None, false, at(seconds));
+        let choice =
+            decide(&ladder(&kinds, false), Failback::After(HOLD), &mut standing, None, false, false, at(seconds));
         (choice.rung, choice.why)
     };
     assert_eq!(see(0, [Kind::Well, Kind::Well]), (0, Why::Preferred));
@@ -194,7 +195,7 @@ fn failback_waits_until_the_better_rung_has_been_well_for_long_enough() {
 fn what_is_short_stays_among_what_is_short_and_is_left_for_anything_alive() {
     let mut standing = Standing::default();
     let mut see = |kinds: [Kind; 3]| {
-        let choice = decide(&ladder(&kinds, false), Failback::Manual, &mut standing, None, false, at(0));
+        let choice = decide(&ladder(&kinds, false), Failback::Manual, &mut standing, None, false, false, at(0));
         (choice.rung, choice.why)
     };
     assert_eq!(see([Kind::Dead, Kind::Short, Kind::Dead]), (1, Why::TooFew));
@@ -217,7 +218,7 @@ proptest! {
             .into_iter()
             .map(|(class, degraded, drained)| {
                 let class = Class::ALL[class];
-                OriginView { class, degraded: degraded && class.is_usable(), drained }
+                OriginView { class, degraded: degraded && class.is_usable(), drained, would_fail: false }
             })
             .collect();
         let rung = RungView { place: Place::Primary, quorum: Quorum { min_up, panic }, origins };
@@ -229,7 +230,7 @@ proptest! {
         let share = panic.map_or(0.0, f64::from) / 100.0 * undrained.len() as f64;
         let is_dead = alive.len() < min_up || (alive.len() as f64) < share || alive.is_empty();
         prop_assert_eq!(rung.class() == Down, is_dead);
-        let choice = decide(std::slice::from_ref(&rung), Failback::Auto, &mut Standing::default(), None, false, at(0));
+        let choice = decide(std::slice::from_ref(&rung), Failback::Auto, &mut Standing::default(), None, false, false, at(0));
         let panics = is_dead && !alive.is_empty() && (alive.len() as f64) < share;
         prop_assert_eq!(choice.why == Why::Panic, panics);
         if panics {

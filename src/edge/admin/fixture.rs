@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Resolvers, Rung, Server, Steer,
-    SteerId, ZoneFile, ZoneId,
+    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Platform, Resolvers, Rung,
+    Server, Steer, SteerId, ZoneFile, ZoneId,
 };
 use crate::control::{Figures, WatchFigures};
 use crate::decision::order::{OrderId, What};
@@ -14,6 +14,7 @@ use crate::dns::Name;
 use crate::dns::Serial;
 use crate::edge::handle::Readiness;
 use crate::probe::{Cause, Certificate, Epoch, Observation, Outcome, Phases, Purpose, Target, WatchId};
+use crate::ready::Ready;
 use crate::snapshot::status::{Former, OriginStatus, RungStatus, Status, SteerStatus, WatchStatus};
 use crate::snapshot::{Generation, Snapshot, Zones};
 use crate::time::{Moment, Now, Wall};
@@ -43,6 +44,7 @@ fn origin(label: &str) -> Arc<Origin> {
         aaaa: Vec::new(),
         probe_port: None,
         probe_check: None,
+        platform: Platform::Plain,
     })
 }
 
@@ -80,6 +82,7 @@ pub(crate) fn config() -> Config {
             ask: Ask::Https { path: "/healthz".to_owned(), headers: Vec::new() },
             port: 443,
             every: Duration::from_secs(5),
+            standby_every: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             fall: 3,
             rise: 3,
@@ -102,6 +105,7 @@ pub(crate) fn config() -> Config {
             ],
             ttl: 30,
             failback: Failback::After(Duration::from_secs(300)),
+            strict: false,
             hosts: vec!["www.example.com".to_owned()],
             form: Form::Cname,
             leave_degraded: false,
@@ -123,6 +127,7 @@ fn watch(id: u32, origin: &str, verdict: Verdict) -> Arc<WatchStatus> {
         stale: false,
         unseen: false,
         degraded: None,
+        findings: Arc::default(),
     })
 }
 
@@ -154,6 +159,8 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
             class,
             degraded: false,
             drained: false,
+            ready: if class == Class::Down { Ready::WouldFail } else { Ready::Ready },
+            foreseen: Arc::default(),
             need: 1,
             watches: watches.into(),
         }]),
@@ -224,6 +231,7 @@ pub(crate) fn refused() -> Observation {
         warnings: Vec::new(),
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::decision::{Data, Decision, Order, Reason};
 use crate::edge::admin::{view, words};
 use crate::edge::handle::Readiness;
 use crate::probe::{Cause, Observation, WatchId};
+use crate::ready::{Finding, Ready};
 use crate::snapshot::Snapshot;
 use crate::snapshot::status::{OriginStatus, RungStatus, SteerStatus, WatchStatus};
 use crate::time::{Moment, Now};
@@ -188,7 +189,7 @@ impl Sight<'_> {
         let before = || status.rungs.iter().take(decision.rung).enumerate();
         let dead = || {
             let told: Vec<String> = before()
-                .filter(|(_, rung)| rung.class != Class::Up)
+                .filter(|(_, rung)| rung.class != Class::Up || is_unready(rung))
                 .map(|(index, rung)| format!("{} {}", place(status, index), self.state_of(rung)))
                 .collect();
             told.join("; ")
@@ -205,7 +206,7 @@ impl Sight<'_> {
                 Some(rung) => format!("{}: {}", words::reason(&decision.reason), self.state_of(rung)),
                 None => words::reason(&decision.reason),
             },
-            Reason::FailbackWaits { until } => match before().find(|(_, rung)| rung.class == Class::Up) {
+            Reason::FailbackWaits { until } => match before().find(|(_, rung)| is_back(rung)) {
                 Some((index, _)) => format!(
                     "{} is up again; failback at {}",
                     place(status, index),
@@ -213,7 +214,7 @@ impl Sight<'_> {
                 ),
                 None => words::reason(&decision.reason),
             },
-            Reason::FailbackManual => match before().find(|(_, rung)| rung.class == Class::Up) {
+            Reason::FailbackManual => match before().find(|(_, rung)| is_back(rung)) {
                 Some((index, _)) => {
                     let name = status.steer.name.to_host();
                     format!("{} is up again; waits for `failoverd failback {name}`", place(status, index))
@@ -235,9 +236,13 @@ impl Sight<'_> {
                     (_, true) => "is degraded",
                     _ => class_is(origin.class),
                 };
-                match self.degraded(origin).or_else(|| self.cause(origin)).filter(|_| !origin.drained) {
-                    Some(cause) => format!("({}) {state}: {cause}", origin.name),
-                    None => format!("({}) {state}", origin.name),
+                let would_fail = origin.ready == Ready::WouldFail && origin.class != Class::Down;
+                let findings = if would_fail { self.findings(origin) } else { Vec::new() };
+                let cause = self.degraded(origin).or_else(|| self.cause(origin)).filter(|_| !origin.drained);
+                match (findings.first(), cause) {
+                    (Some(finding), _) => format!("({}) would fail: {}", origin.name, finding.seen),
+                    (None, Some(cause)) => format!("({}) {state}: {cause}", origin.name),
+                    (None, None) => format!("({}) {state}", origin.name),
                 }
             })
             .collect();
@@ -271,9 +276,20 @@ impl Sight<'_> {
                     cause: self.cause(origin),
                     since_seconds: self.since(origin).map(|since| self.age(since.moment)),
                     stale: self.watches_of(origin).any(|watch| watch.stale),
+                    ready: origin.ready,
+                    findings: self.findings(origin),
                 })
                 .collect(),
         }
+    }
+
+    /// What is wrong with an origin for the visitors of a name, the worst first.
+    fn findings(&self, origin: &OriginStatus) -> Vec<Finding> {
+        let seen = self.watches_of(origin).flat_map(|watch| &*watch.findings);
+        let mut findings: Vec<Finding> = seen.chain(&*origin.foreseen).cloned().collect();
+        findings.sort_by(|one, other| other.level.cmp(&one.level).then_with(|| one.cmp(other)));
+        findings.dedup();
+        findings
     }
 
     fn watches_of(&self, origin: &OriginStatus) -> impl Iterator<Item = &WatchStatus> {
@@ -381,6 +397,16 @@ fn place(status: &SteerStatus, index: usize) -> String {
 fn needs(rung: &RungStatus) -> (usize, usize) {
     let undrained = rung.origins.iter().filter(|origin| !origin.drained).count();
     (rung.quorum.needs(undrained), undrained)
+}
+
+/// Every usable origin of the rung would fail its visitors.
+fn is_unready(rung: &RungStatus) -> bool {
+    let mut usable = rung.origins.iter().filter(|origin| !origin.drained && origin.class.is_usable()).peekable();
+    usable.peek().is_some() && usable.all(|origin| origin.ready == Ready::WouldFail)
+}
+
+fn is_back(rung: &RungStatus) -> bool {
+    rung.class == Class::Up && !is_unready(rung)
 }
 
 fn class_is(class: Class) -> &'static str {

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Form;
+use crate::config::{Form, Platform};
 use crate::control::journal::What;
+use crate::ready::{Finding, Ready};
 use crate::verdict::Class;
 
 /// `GET /v1/status`: one node at a glance.
@@ -140,6 +141,12 @@ pub struct Origin {
     pub since_seconds: Option<u64>,
     /// Not probed for three intervals.
     pub stale: bool,
+    /// Would it serve its visitors?
+    #[serde(default)]
+    pub ready: Ready,
+    /// Why not, or not for long, the worst first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// An order in force.
@@ -199,6 +206,9 @@ pub struct Configured {
     pub failback: String,
     /// A degraded rung is left for one that is up and not degraded.
     pub leave_degraded: bool,
+    /// A rung that would fail its visitors counts as dead while any other lives.
+    #[serde(default)]
+    pub strict: bool,
     pub hosts: Vec<String>,
     pub ladder: Vec<ConfiguredRung>,
     pub checks: Vec<ConfiguredCheck>,
@@ -221,6 +231,9 @@ pub struct ConfiguredOrigin {
     pub name: String,
     pub cname: Option<String>,
     pub addresses: Vec<IpAddr>,
+    /// `vercel`, `netlify`, `github-pages`, `fly`, `plain`.
+    #[serde(default)]
+    pub platform: Platform,
 }
 
 /// One check as the file has it.
@@ -231,6 +244,9 @@ pub struct ConfiguredCheck {
     pub ask: String,
     pub port: u16,
     pub every_ms: u64,
+    /// While no name waits for the origin.
+    #[serde(default)]
+    pub standby_every_ms: u64,
     pub timeout_ms: u64,
     pub fall: u32,
     pub rise: u32,

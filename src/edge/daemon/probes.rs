@@ -154,6 +154,7 @@ async fn guarded(prober: &Prober, request: Request) -> Observation {
             warnings: Vec::new(),
             certificate: None,
             status: None,
+            detail: None,
         }
     })
 }

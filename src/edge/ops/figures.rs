@@ -13,6 +13,7 @@ use crate::control::{Figures, WatchFigures};
 use crate::edge::admin::words;
 use crate::edge::handle::Readiness;
 use crate::probe::Outcome;
+use crate::ready::Ready;
 use crate::snapshot::Snapshot;
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Now, Wall};
@@ -165,6 +166,26 @@ impl Scrape {
                 (labels, i64::from(served == Some(index)))
             })
         });
+        let ready = steers().flat_map(|(name, status)| {
+            let rungs = status.steer.rungs.iter().zip(&*status.rungs);
+            rungs.flat_map(move |(rung, seen)| {
+                let (name, place) = (name.clone(), rung.place.to_string());
+                seen.origins.iter().filter_map(move |origin| {
+                    let value = match origin.ready {
+                        Ready::Ready => 1.0,
+                        Ready::Warn => 0.5,
+                        Ready::WouldFail => 0.0,
+                        Ready::Unknown => return None,
+                    };
+                    let labels =
+                        vec![("name", name.clone()), ("rung", place.clone()), ("origin", origin.name.to_string())];
+                    Some((labels, value))
+                })
+            })
+        });
+        let ready: Vec<(Labels, f64)> = ready.collect();
+        let help = "1 for an origin that would serve the visitors of a name, 0.5 with a warning, 0 if it would fail";
+        sheet.gauges("origin_ready", help, ready)?;
         sheet.gauges("rung_served", "1 for the rung a steered name is served from, 0 for its others", rungs)?;
         let info = steers().filter_map(|(name, status)| {
             let decision = status.decision.as_ref()?;

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::tls;
 use crate::probe::TroubleKind;
+use crate::probe::detail::{HEADER_MAX, HEADERS};
 use crate::probe::judge::BODY_MAX;
 
 /// What probes call themselves.
@@ -122,6 +123,17 @@ impl Reply {
     /// The status code.
     pub(super) fn status(&self) -> Option<u16> {
         self.response.as_ref().map(|response| response.status().as_u16())
+    }
+
+    /// Those of its headers that are looked at, cut where they are long.
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
+        let Some(response) = &self.response else { return Vec::new() };
+        let kept = HEADERS.into_iter().filter_map(|name| {
+            let value = response.headers().get(name)?.as_bytes();
+            let value = String::from_utf8_lossy(value.get(..HEADER_MAX).unwrap_or(value));
+            Some((name.to_owned(), value.into_owned()))
+        });
+        kept.collect()
     }
 
     /// Reads the body into `body`, [`BODY_MAX`] bytes at most. What came before an error is kept.

@@ -30,7 +30,9 @@ use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
 use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
-use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind};
+use crate::probe::{
+    Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind,
+};
 use crate::time::Moment;
 
 use race::{RUNNERS, Race};
@@ -119,6 +121,7 @@ impl Prober {
         };
         let resolving = clock::moment().since(asked);
         let phases = Phases { resolve: is_named.then_some(resolving), ..Phases::default() };
+        let resolved = addresses.as_ref().ok().filter(|_| is_named).cloned().unwrap_or_default();
         let field = addresses.map(|addresses| race::field(&addresses));
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
         let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
@@ -131,6 +134,7 @@ impl Prober {
             (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
             (Ok(field), Ok(_)) => self.race(&request, field, phases).await,
         };
+        let detail = Detail::of(&attempt.facts, &resolved);
         Observation {
             watch: request.watch,
             epoch: request.epoch,
@@ -143,6 +147,7 @@ impl Prober {
             warnings: attempt.judged.warnings,
             certificate: attempt.facts.certificate,
             status: attempt.facts.status,
+            detail,
         }
     }
 
@@ -205,7 +210,7 @@ impl Inner {
         deadline: Moment,
         facts: &mut Facts,
     ) -> Result<(), Trouble> {
-        let Facts { phases, certificate, status, body, .. } = facts;
+        let Facts { phases, certificate, status, headers: kept, body, .. } = facts;
         let to = SocketAddr::new(address, request.port);
         let (path, headers, is_tls) = match &request.check.ask {
             Ask::Tcp => (None, &[][..], false),
@@ -232,6 +237,7 @@ impl Inner {
             step(Phase::FirstByte, deadline, &mut phases.first_byte, asking).await?
         };
         *status = reply.status();
+        *kept = reply.headers();
         step(Phase::Body, deadline, &mut phases.body, reply.read(body)).await
     }
 }

@@ -33,6 +33,7 @@ fn check(ask: Ask, timeout: Duration, ca: Option<&str>) -> Arc<Check> {
         ask,
         port: 0,
         every: Duration::from_secs(5),
+        standby_every: Duration::from_secs(5),
         timeout,
         fall: 3,
         rise: 3,

@@ -29,6 +29,7 @@ fn key(number: u32) -> Key {
 /// The defaults of the contract.
 const USUAL: Timing = Timing {
     every: Duration::from_secs(5),
+    standby_every: Duration::from_secs(5),
     timeout: Duration::from_secs(2),
     fall: 3,
     confirm: Duration::from_millis(500),
@@ -48,6 +49,7 @@ fn saw(schedule: &Schedule, purpose: Purpose, started: Moment, finished: Moment,
         warnings: vec![],
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 
@@ -484,6 +486,7 @@ fn timings() -> impl Strategy<Value = Timing> {
     (1000u64..20_000, 1u32..5, 50u64..1500, 0u64..2000).prop_flat_map(|(every, fall, confirm, blip)| {
         (100..every.min(5000)).prop_map(move |timeout| Timing {
             every: ms(every),
+            standby_every: ms(every),
             timeout: ms(timeout),
             fall,
             confirm: ms(confirm),
@@ -559,4 +562,32 @@ proptest! {
         world.run(now + settled, ms(1), takes, |_| Weather::Fine);
         prop_assert_eq!(world.verdict.class(), Class::Up);
     }
+}
+
+#[test]
+fn a_standby_is_asked_less_often_and_at_full_pace_as_soon_as_it_is_none() {
+    let timing = Timing { standby_every: Duration::from_secs(60), ..USUAL };
+    let mut schedule = Schedule::new();
+    schedule.arrange(&[(key(1), timing)], at(0));
+    let id = WatchId(0);
+    let starts = |schedule: &mut Schedule, from: u64, to: u64| {
+        let mut starts = 0;
+        for second in from..to {
+            for start in schedule.due(at(second * 1000)) {
+                let now = at(second * 1000);
+                starts += 1;
+                let seen = saw(schedule, start.purpose, now, now, Outcome::Passed);
+                schedule.observed(&seen, Class::Up, now);
+            }
+        }
+        starts
+    };
+    assert!((19..=21).contains(&starts(&mut schedule, 0, 100)));
+    schedule.pace(id, true, at(100_000));
+    assert!((9..=10).contains(&starts(&mut schedule, 100, 700)));
+    assert!(!schedule.is_stale(id, at(700_000)), "three of its own intervals");
+    schedule.pace(id, false, at(700_000));
+    assert!(schedule.next_of(id).is_some_and(|next| next <= at(705_000)));
+    assert!(!schedule.is_stale(id, at(710_000)), "it was not asked so often until now");
+    assert!((19..=21).contains(&starts(&mut schedule, 700, 800)));
 }

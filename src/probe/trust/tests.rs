@@ -25,6 +25,7 @@ fn saw(watch: u32, purpose: Purpose, started: u64, outcome: Outcome) -> Observat
         warnings: vec![],
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 

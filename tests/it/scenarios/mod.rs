@@ -18,6 +18,18 @@
 //!   0: serving backup since 10:32:10Z; primary: connection refused
 //! ```
 //!
+//! What an origin shows beside being alive is told by `shows`, whether it would serve is asked by `ready`:
+//!
+//! ```text
+//! 5s   netlify shows certificate *.netlify.app               # also: `… for 6 days`, `… by Let's Encrypt`
+//! 5s   pages shows unclaimed github-pages
+//! 5s   us shows 301 https://eu.example.net/
+//! 20s  ready www.fo.example.com
+//!   primary vercel: ready
+//!   backup netlify: would fail
+//!     its certificate is for *.netlify.app, not for www.fo.example.com; …
+//! ```
+//!
 //! `UPDATE_EXPECT=1` writes the expectations anew.
 
 mod loss;

@@ -10,14 +10,23 @@ use std::time::Duration;
 use failoverd::answer;
 use failoverd::config::{self, Config, Place};
 use failoverd::control::journal::What as Told;
-use failoverd::control::{Asked, Controller, Effects, Event, Loaded, Released, Reply, Restored, Span, Ticket};
+use failoverd::control::{
+    Asked, Controller, Effects, Event, Loaded, Released, Reply, ResolveFault, Resolved, Restored, Span, Ticket,
+};
 use failoverd::decision::order::What;
 use failoverd::dns::{Name, Type};
-use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::probe::judge::judge;
+use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::ready::caa::Ours;
+use failoverd::ready::foresight;
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
 use failoverd::verdict::Class;
 use failoverd::zone;
+
+mod site;
+
+use site::Site;
 
 /// The scenario's text with what really came back below each question.
 pub fn tell(text: &str) -> String {
@@ -57,6 +66,7 @@ enum Health {
 enum Due {
     Observed(Box<Observation>),
     Canary(Moment),
+    Resolved(Name),
     Deadline,
 }
 
@@ -70,6 +80,13 @@ pub struct World {
     snapshot: Option<Arc<Snapshot>>,
     /// Of an origin, and where one of its checks fares otherwise, of that.
     health: BTreeMap<(String, Option<String>), Health>,
+    /// What an origin that is alive shows, where that is not simply fine.
+    sites: BTreeMap<String, Site>,
+    /// What host names resolve to; without addresses they are gone.
+    resolves: BTreeMap<Name, Vec<IpAddr>>,
+    /// Probes of each origin since they were counted last.
+    counts: BTreeMap<String, u32>,
+    warnings: Vec<String>,
     dice: u64,
     probes: u64,
     lost: u64,
@@ -109,6 +126,7 @@ impl World {
         let zones: Vec<_> = zones.collect();
         read.against(&zones).unwrap_or_else(|errors| panic!("{errors}"));
         let config = Arc::new(read.config.clone());
+        let warnings = foresight::warnings(&config, &Ours::new(zones.iter().map(|zone| &zone.table)));
         let loaded = Loaded { config: Arc::clone(&config), zones, warnings: Vec::new() };
         let start =
             Now { moment: Moment::from_boot(Duration::from_secs(1000)), wall: Wall::from_millis(1_795_257_120_000) };
@@ -123,6 +141,10 @@ impl World {
             controller,
             snapshot: None,
             health,
+            sites: BTreeMap::new(),
+            resolves: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            warnings,
             dice: 1,
             probes: 0,
             lost: 0,
@@ -147,6 +169,7 @@ impl World {
             match due {
                 Due::Observed(observation) => self.event(Event::Observed(*observation)),
                 Due::Canary(started) => self.event(Event::Canary { started, passed: self.network }),
+                Due::Resolved(name) => self.resolved(name),
                 Due::Deadline => self.event(Event::Elapsed),
             }
         }
@@ -174,6 +197,9 @@ impl World {
         if effects.canary {
             self.later(Duration::from_millis(10), Due::Canary(self.now.moment));
         }
+        for name in effects.resolve {
+            self.later(Duration::from_millis(10), Due::Resolved(name));
+        }
         for entry in effects.record {
             let at = entry.at.since(self.start.wall).as_secs_f64();
             let line = match entry.what {
@@ -194,6 +220,7 @@ impl World {
                 Told::DoubtEnded { .. } => Some(format!("{at:.1}s doubt ended")),
                 Told::Ordered(order) => Some(format!("{at:.1}s order by {}: {:?}", order.actor, order.what)),
                 Told::OrderEnded { by, .. } => Some(format!("{at:.1}s order ended: {by:?}")),
+                Told::Rehearsed(told) => Some(site::told(at, &told)),
                 _ => None,
             };
             self.told.extend(line);
@@ -211,13 +238,24 @@ impl World {
             Target::Hostname(name) => origin.cname.as_ref() == Some(name),
         });
         let origin = origin.expect("a watch has an origin").name.clone();
+        *self.counts.entry(origin.clone()).or_default() += 1;
         let of_check = self.health.get(&(origin.clone(), Some(request.check.name.clone()))).copied();
-        let health = of_check.unwrap_or_else(|| self.health[&(origin, None)]);
+        let health = of_check.unwrap_or_else(|| self.health[&(origin.clone(), None)]);
+        let resolved = match &request.target {
+            Target::Hostname(name) => self.resolves.get(name).cloned().unwrap_or_default(),
+            Target::Address(_) => Vec::new(),
+        };
+        let is_gone =
+            matches!(&request.target, Target::Hostname(name) if self.resolves.get(name).is_some_and(Vec::is_empty));
+        let facts = self.sites.get(&origin).map(|site| site.facts(request, self.now.wall)).unwrap_or_default();
+        let is_plain = !self.sites.contains_key(&origin);
         let timeout = request.check.timeout;
         let (outcome, after) = match health {
             _ if !self.route => (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1)),
             _ if !self.network => (Outcome::Failed(Cause::ConnectTimeout), timeout),
-            Health::Alive => (Outcome::Passed, Duration::from_millis(20)),
+            _ if is_gone => (Outcome::Failed(Cause::NameGone), Duration::from_millis(1)),
+            Health::Alive if is_plain => (Outcome::Passed, Duration::from_millis(20)),
+            Health::Alive => (judge(&request.check, &facts, self.now.wall).outcome, Duration::from_millis(20)),
             Health::Refuses => (Outcome::Failed(Cause::ConnectRefused), Duration::from_millis(1)),
             Health::Silent => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
             Health::Lossy(share) if self.throw() < share => (Outcome::Failed(Cause::ConnectTimeout), timeout),
@@ -236,8 +274,9 @@ impl World {
             address: None::<IpAddr>,
             phases: Phases::default(),
             warnings: Vec::new(),
-            certificate: None,
-            status: None,
+            certificate: facts.certificate.clone(),
+            status: facts.status,
+            detail: Detail::of(&facts, &resolved),
         };
         self.later(after, Due::Observed(Box::new(observation)));
     }
@@ -275,6 +314,23 @@ impl World {
             ["status", name] => vec![self.status(name)],
             ["look", name] => self.look(name),
             ["turns"] => std::mem::take(&mut self.told),
+            [origin, "was", "asked"] => vec![format!("{} times", self.counts.remove(origin).unwrap_or_default())],
+            [host, "resolves", "to", ref addresses @ ..] => {
+                let addresses = addresses.iter().map(|address| address.parse().expect("an address"));
+                self.resolves.insert(Name::absolute(host).expect("a name"), addresses.collect());
+                Vec::new()
+            }
+            [host, "is", "gone"] => {
+                self.resolves.insert(Name::absolute(host).expect("a name"), Vec::new());
+                Vec::new()
+            }
+            ["check"] => self.warnings.clone(),
+            ["ready", name] => self.ready(name),
+            [origin, "shows", ref what @ ..] => {
+                let site = self.sites.entry(origin.to_owned()).or_default();
+                site.show(what, self.now.wall);
+                Vec::new()
+            }
             ["our", "network", "fails"] => self.set_network(false),
             ["our", "network", "heals"] => self.set_network(true),
             ["our", "routes", "fail"] => self.set_route(false),
@@ -317,6 +373,36 @@ impl World {
             ["failback", name] => self.order(Asked::Failback { name: Name::absolute(name).expect("a name") }),
             _ => panic!("the story does not know `{what}`"),
         }
+    }
+
+    /// How ready each origin of a name is, and why.
+    fn ready(&self, name: &str) -> Vec<String> {
+        let name = Name::absolute(name).expect("a name");
+        let snapshot = self.snapshot.as_ref().expect("published");
+        let state = snapshot.status.steers.iter().find(|state| state.steer.name == name).expect("a steered name");
+        let mut lines = Vec::new();
+        for (rung, seen) in state.steer.rungs.iter().zip(&*state.rungs) {
+            for origin in &*seen.origins {
+                lines.push(format!("{} {}: {}", rung.place, origin.name, origin.ready.word()));
+                let watches = origin
+                    .watches
+                    .iter()
+                    .map(|id| &snapshot.status.watches.get(id.0 as usize).expect("a watch").findings);
+                let mut findings: Vec<_> = watches.chain([&origin.foreseen]).flat_map(|all| &**all).collect();
+                findings.dedup();
+                lines.extend(findings.into_iter().map(|finding| format!("  {}", finding.told())));
+            }
+        }
+        lines
+    }
+
+    fn resolved(&mut self, hostname: Name) {
+        let Some(addresses) = self.resolves.get(&hostname).cloned() else { return };
+        let outcome = match addresses.is_empty() {
+            true => Err(ResolveFault::Gone),
+            false => Ok(Resolved { addresses, ttl: Duration::from_secs(10) }),
+        };
+        self.event(Event::Resolved { hostname, outcome });
     }
 
     fn set(&mut self, origin: &str, check: Option<&str>, health: Health) -> Vec<String> {

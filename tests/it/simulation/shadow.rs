@@ -12,6 +12,7 @@ use failoverd::decision::order::What;
 use failoverd::decision::{Data, Decision, Reason};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
+use failoverd::ready::Ready;
 use failoverd::snapshot::status::{OriginStatus, RungStatus, SteerStatus};
 use failoverd::snapshot::{Generation, Snapshot};
 use failoverd::time::{Moment, Now};
@@ -49,7 +50,7 @@ impl Shadow {
     pub fn health(&mut self, address: IpAddr, health: Health, now: Now) {
         let alive = self.alive_since.get_mut(&address).expect("known");
         *alive = match health {
-            Health::Alive => alive.or(Some(now.moment)),
+            Health::Alive | Health::Astray => alive.or(Some(now.moment)),
             _ => None,
         };
     }
@@ -102,7 +103,7 @@ impl Shadow {
         // The oldest failure that may count towards a fall of 4 at the slowest interval, with time-outs; of a window of
         // 6, while our own network failed for half a minute.
         let windowed = config.checks.iter().any(|check| check.window.is_some());
-        let oldest = Duration::from_secs(if windowed { 120 } else { 60 });
+        let oldest = Duration::from_secs(if windowed { 240 } else { 100 });
         let alive = self.alive_since[&address].is_some_and(|since| now.moment.since(since) > oldest);
         let seeing = self.network_since.is_some_and(|since| now.moment.since(since) > oldest);
         assert!(!(alive && seeing), "{target} is believed dead and was alive all the time");
@@ -229,19 +230,25 @@ impl Shadow {
         if after.is_disjoint(before) && left != Some(decision.rung) {
             let dead_or_gone = left.is_none_or(|left| name.rungs[left].class == Class::Down);
             let went_home = left.is_some_and(|left| decision.rung < left) && rung.class == Class::Up;
+            let left_unready = left.is_some_and(|left| is_unready(&name.rungs[left]));
+            // Nothing moves to a rung that would fail while another would not.
+            if is_unready(rung) {
+                let ready = name.rungs.iter().position(|rung| rung.class.is_usable() && !is_unready(rung));
+                assert!(ready.is_none(), "{owner} moved to {after:?}, which would fail, and not to rung {ready:?}");
+            }
             let was_unwell = left.is_some_and(|left| name.rungs[left].degraded) && name.steer.leave_degraded;
             let is_well = rung.class == Class::Up && !rung.degraded;
             if was_unwell && is_well {
                 return;
             }
             assert!(
-                dead_or_gone || went_home,
+                dead_or_gone || went_home || left_unready && name.steer.strict,
                 "{owner} left {before:?} for {after:?} ({:?}){}",
                 rung.class,
                 if self.reloaded_at == Some(now.moment) { " by a reload" } else { "" }
             );
             // The emergency is left for anything better, without being asked.
-            if went_home && !dead_or_gone && old.place != Place::Emergency {
+            if went_home && !dead_or_gone && !left_unready && old.place != Place::Emergency {
                 assert!(name.steer.failback != Failback::Manual || self.approved.contains(owner), "{owner} unasked");
             }
             return;
@@ -308,6 +315,12 @@ impl Shadow {
             assert!(ordered || ended || was.is_empty() || served == was, "{} moved by a restart", name.steer.name);
         }
     }
+}
+
+/// Everything usable of it would fail its visitors.
+fn is_unready(rung: &RungStatus) -> bool {
+    let mut usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).peekable();
+    usable.peek().is_some() && usable.all(|seen| seen.ready == Ready::WouldFail)
 }
 
 /// The names of the origins a decision serves.

@@ -15,7 +15,7 @@ use failoverd::decision::Reason;
 use failoverd::decision::order::{Order, What};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
-use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
 use failoverd::verdict::{Class, Grade};
@@ -61,6 +61,8 @@ pub enum Health {
     Lossy(u8),
     /// So many milliseconds until the reply.
     Slow(u16),
+    /// Passes its check, and sends its visitors away.
+    Astray,
 }
 
 /// What is to happen, in the order of time; ties by number, so that a seed is one history.
@@ -370,7 +372,7 @@ impl World {
                 Health::Refuses => (Outcome::Failed(Cause::ConnectRefused), quick),
                 Health::Silent => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
                 Health::Expired if https => (Outcome::Failed(Cause::CertExpired), quick),
-                Health::Expired => (Outcome::Passed, quick),
+                Health::Expired | Health::Astray => (Outcome::Passed, quick),
                 Health::Lossy(share) if self.dice.below(100) < u64::from(share) => {
                     (Outcome::Failed(Cause::ConnectTimeout), timeout)
                 }
@@ -381,6 +383,11 @@ impl World {
                 Health::Slow(_) => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
             }
         };
+        // Each to a host of its own: what all do is a habit.
+        let astray = (self.health[&address] == Health::Astray && outcome == Outcome::Passed).then(|| {
+            let location = Some(format!("https://astray-{address}.test/"));
+            Arc::new(Detail { location, ..Detail::default() })
+        });
         let observation = Observation {
             watch: request.watch,
             epoch: request.epoch,
@@ -392,7 +399,8 @@ impl World {
             phases: Phases::default(),
             warnings: Vec::new(),
             certificate: None,
-            status: None,
+            status: astray.is_some().then_some(302),
+            detail: astray,
         };
         self.schedule(after, Due::Observed(Box::new(observation)));
     }
@@ -628,7 +636,8 @@ impl World {
             let address = addresses[self.dice.below(addresses.len() as u64) as usize];
             let lossy = Health::Lossy(self.dice.between(30, 70) as u8);
             let slow = Health::Slow(self.dice.between(100, 900) as u16);
-            let health = [Health::Refuses, Health::Silent, Health::Expired, lossy, slow][self.dice.below(5) as usize];
+            let all = [Health::Refuses, Health::Silent, Health::Expired, Health::Astray, lossy, slow];
+            let health = all[self.dice.below(all.len() as u64) as usize];
             let (begin, length) = (at(&mut self.dice), self.dice.between(100, 60_000));
             self.schedule(begin, Due::Health(address, health));
             self.schedule(begin + Duration::from_millis(length), Due::Health(address, Health::Alive));
@@ -733,6 +742,7 @@ fn random_config(dice: &mut Dice) -> Config {
             ask,
             port: 443 + n as u16,
             every,
+            standby_every: every * dice.between(1, 2) as u32,
             timeout: Duration::from_millis(dice.between(500, 1000)),
             fall,
             rise: fall + dice.below(2) as u32,
@@ -749,7 +759,15 @@ fn random_config(dice: &mut Dice) -> Config {
     let origins = (0..dice.between(2, 6)).map(|n| {
         let a = (0..dice.between(1, 2)).map(|m| Ipv4Addr::new(192, 0, 2, (n * 8 + m + 1) as u8)).collect();
         let cname = Some(Name::absolute(&format!("origin{n}.example.net")).expect("a name"));
-        Arc::new(Origin { name: format!("origin{n}"), cname, a, aaaa: Vec::new(), probe_port: None, probe_check: None })
+        Arc::new(Origin {
+            name: format!("origin{n}"),
+            cname,
+            a,
+            aaaa: Vec::new(),
+            probe_port: None,
+            probe_check: None,
+            platform: Platform::Plain,
+        })
     });
     let origins: Vec<_> = origins.collect();
     let steers = (0..dice.between(1, 4)).map(|n| {
@@ -779,8 +797,8 @@ fn random_config(dice: &mut Dice) -> Config {
         };
         let name = Name::absolute(&format!("name{n}.{ZONE}")).expect("a name");
         let hosts = vec![name.to_host()];
-        let leave_degraded = dice.one_in(2);
-        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, hosts, form, leave_degraded })
+        let (leave_degraded, strict) = (dice.one_in(2), dice.one_in(3));
+        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, strict, hosts, form, leave_degraded })
     });
     let steers = steers.collect();
     Config {

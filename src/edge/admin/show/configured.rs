@@ -26,6 +26,7 @@ impl Sight<'_> {
                 Failback::Manual => "manual: waits for `failoverd failback`".to_owned(),
             },
             leave_degraded: steer.leave_degraded,
+            strict: steer.strict,
             hosts: steer.hosts.clone(),
             ladder: steer
                 .rungs
@@ -40,6 +41,7 @@ impl Sight<'_> {
                             name: origin.name.clone(),
                             cname: origin.cname.as_ref().map(|name| name.to_host()),
                             addresses: origin.addresses().collect(),
+                            platform: origin.platform,
                         })
                         .collect(),
                     check: rung.check.as_ref().map(|checks| budget::in_words(self.config, checks)),
@@ -70,6 +72,7 @@ fn configured_check(check: &Check) -> view::ConfiguredCheck {
         },
         port: check.port,
         every_ms: whole_millis(check.every),
+        standby_every_ms: whole_millis(check.standby_every),
         timeout_ms: whole_millis(check.timeout),
         fall: check.fall,
         rise: check.rise,
