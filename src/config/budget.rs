@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Ask, Check, CheckId, Config, Form, OriginId, Rung, Steer, SteerId, duration};
+use super::{Check, CheckId, Config, Form, OriginId, Rung, Steer, SteerId, duration};
 use crate::dns::Name;
 
 /// From decision to answer: building and swapping a snapshot.
@@ -75,6 +75,10 @@ pub fn budget(config: &Config, steer: SteerId) -> Budget {
 }
 
 fn confirmation(check: &Check) -> Duration {
+    if check.ask.is_awaited() {
+        // Each of the missed heartbeats is waited for.
+        return check.every.saturating_mul(check.fall.saturating_sub(1));
+    }
     check.confirm.saturating_mul(check.fall.saturating_sub(1)).max(check.blip)
 }
 
@@ -91,6 +95,9 @@ fn check(config: &Config, rung: &Rung, origin: OriginId) -> Option<CheckId> {
 pub fn probes_per_month(config: &Config) -> Vec<(OriginId, u64)> {
     let mut sums: Vec<(OriginId, u64)> = (0u32..).zip(&config.origins).map(|(id, _)| (OriginId(id), 0)).collect();
     for (origin, check, ..) in watched(config) {
+        if config.checks[check.0 as usize].ask.is_awaited() {
+            continue;
+        }
         let every = config.checks[check.0 as usize].every.as_millis().max(1);
         sums[origin.0 as usize].1 += u64::try_from(MONTH.as_millis() / every).unwrap_or(u64::MAX);
     }
@@ -114,8 +121,10 @@ fn watched(config: &Config) -> BTreeSet<Watched<'_>> {
             let Some(check) = check(config, rung, origin) else {
                 continue;
             };
-            let names_host = config.checks[check.0 as usize].ask != Ask::Tcp;
-            for target in targets(config, steer, origin) {
+            let ask = &config.checks[check.0 as usize].ask;
+            let names_host = ask.names_host();
+            let asked = if ask.is_awaited() { vec![None] } else { targets(config, steer, origin) };
+            for target in asked {
                 let hosts = steer.hosts.iter().map(|host| if names_host { host.as_str() } else { "" });
                 watched.extend(hosts.map(|host| (origin, check, target, host)));
             }

@@ -227,6 +227,11 @@ impl Controller {
     pub fn handle(&mut self, event: Event, now: Now, fx: &mut Effects) {
         match event {
             Event::Observed(seen) => self.observed(seen, now, fx),
+            Event::Called(call) => {
+                if let Some(id) = self.watches.iter().position(|state| state.is_called_by(&call)).map(watch_id) {
+                    self.observed(call.observed(id, self.schedule.epoch(id)), now, fx);
+                }
+            }
             Event::Canary { started, passed } => {
                 self.sight.canary(passed, started, now.moment);
                 self.weigh_doubt(now, fx);
@@ -497,7 +502,7 @@ impl Controller {
         let state = &self.watches[id.0 as usize];
         let what = journal::What::Verdict {
             origin: state.origin_name.to_string(),
-            target: format!("{}:{}", state.watch.target, state.watch.port),
+            target: state.watch.place(),
             host: state.watch.host.to_string(),
             from: turns::class_word(before).to_owned(),
             to: turns::class_word(after).to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
 use crate::probe::watch::{Plan, Watch};
-use crate::probe::{LocalFault, Observation, Outcome, WatchId};
+use crate::probe::{Call, LocalFault, Observation, Outcome, Target, WatchId};
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Moment, Now};
 use crate::verdict::{Class, Thresholds, Verdict};
@@ -67,6 +67,12 @@ impl WatchState {
             self.recent.pop_back();
             self.recent.push_back(sign(&released.outcome));
         }
+    }
+
+    /// Is it this watch that a call is about?
+    pub(crate) fn is_called_by(&self, call: &Call) -> bool {
+        let Call { origin, check, .. } = call;
+        matches!(&self.watch.target, Target::Origin(name) if name == origin) && self.check.name == **check
     }
 
     pub(crate) fn class(&self) -> Class {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::config::{Ask, Check, CheckId, Config, Form, Origin, OriginId};
+use crate::config::{Ask, Check, CheckId, Config, Form, Origin, OriginId, Web};
 use crate::probe::{Target, WatchId};
 
 /// One origin's address or host name, asked by one check for one host.
@@ -14,7 +14,7 @@ pub struct Watch {
     pub target: Target,
     pub port: u16,
     pub check: CheckId,
-    /// SNI and Host; empty for a `tcp` check, which names no host.
+    /// SNI and Host; empty for a check that names no host.
     pub host: Arc<str>,
 }
 
@@ -25,18 +25,11 @@ pub struct Key {
     target: Target,
     port: u16,
     host: Arc<str>,
-    kind: Kind,
-    path: String,
-    headers: Vec<(String, String)>,
+    kind: &'static str,
+    /// All that this kind is told of what to ask, each piece with what it is.
+    asked: Vec<(String, String)>,
     expect: Vec<String>,
     ca: Option<Arc<str>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-enum Kind {
-    Https,
-    Http,
-    Tcp,
 }
 
 /// All watches of a configuration, and where each is used.
@@ -56,6 +49,14 @@ pub struct Seat {
 }
 
 impl Watch {
+    /// Where it asks, for people: with its port, if it has one.
+    pub fn place(&self) -> String {
+        match self.port {
+            0 => self.target.to_string(),
+            port => format!("{}:{port}", self.target),
+        }
+    }
+
     /// The identity of this watch across reloads.
     ///
     /// # Panics
@@ -68,18 +69,26 @@ impl Watch {
 impl Key {
     /// What `watch` asks by `check`, which is its own.
     pub fn new(watch: &Watch, check: &Check) -> Self {
-        let (kind, path, headers) = match &check.ask {
-            Ask::Https { path, headers } => (Kind::Https, path.clone(), headers.clone()),
-            Ask::Http { path, headers } => (Kind::Http, path.clone(), headers.clone()),
-            Ask::Tcp => (Kind::Tcp, String::new(), Vec::new()),
+        let piece = |what: &str, piece: &str| (what.to_owned(), piece.to_owned());
+        let asked = match &check.ask {
+            Ask::Https(web) | Ask::Http(web) => {
+                let Web { method, path, headers, send, http2 } = web;
+                let version = if *http2 { "2" } else { "1.1" };
+                let line = [piece(method, path), piece("HTTP", version), piece("", send)];
+                line.into_iter().chain(headers.iter().cloned()).collect()
+            }
+            Ask::Dns(question) => vec![piece("", &question.to_string())],
+            Ask::Exec(command) => command.iter().map(|word| piece("", word)).collect(),
+            // The check's name is in the path that is called.
+            Ask::Heartbeat(secret) => vec![piece(&check.name, &secret.0)],
+            Ask::Tcp | Ask::Tls | Ask::Icmp => Vec::new(),
         };
         Self {
             target: watch.target.clone(),
             port: watch.port,
             host: Arc::clone(&watch.host),
-            kind,
-            path,
-            headers,
+            kind: check.ask.word(),
+            asked,
             expect: check.expect.iter().map(|expression| expression.text.clone()).collect(),
             ca: check.ca.clone(),
         }
@@ -163,19 +172,19 @@ fn targets(origin: &Origin, form: Form) -> Vec<Target> {
     }
 }
 
-/// One watch per host, or one for a check that names none.
+/// One watch per host, or one for a check that names none. All targets of an origin that calls us share one.
 fn watches(config: &Config, origin: OriginId, target: &Target, check: CheckId, hosts: &[Arc<str>]) -> Vec<Watch> {
     let asked = &config.checks[check.0 as usize];
-    let port = config.origins[origin.0 as usize].probe_port.unwrap_or(asked.port);
+    let at = &config.origins[origin.0 as usize];
+    let port = if asked.ask.has_port() { at.probe_port.unwrap_or(asked.port) } else { 0 };
+    let target = if asked.ask.is_awaited() { Target::Origin(at.name.as_str().into()) } else { target.clone() };
     let watch = |host: &Arc<str>| Watch { origin, target: target.clone(), port, check, host: Arc::clone(host) };
-    match asked.ask {
-        Ask::Tcp => vec![watch(&Arc::from(""))],
-        Ask::Https { .. } | Ask::Http { .. } => {
-            let mut watches: Vec<Watch> = hosts.iter().map(watch).collect();
-            watches.dedup();
-            watches
-        }
+    if !asked.ask.names_host() {
+        return vec![watch(&Arc::from(""))];
     }
+    let mut watches: Vec<Watch> = hosts.iter().map(watch).collect();
+    watches.dedup();
+    watches
 }
 
 #[cfg(test)]
@@ -242,7 +251,7 @@ mod tests {
         let shown = |(target, ids): &(Target, Vec<WatchId>)| {
             let watches = ids.iter().map(|id| {
                 let watch = &plan.watches[id.0 as usize];
-                assert_eq!(watch.target, *target);
+                assert!(watch.target == *target || watch.target == Target::Origin("beat".into()));
                 format!("{}:{}:{}", watch.check.0, watch.port, watch.host)
             });
             format!("{target} [{}]", watches.collect::<Vec<_>>().join(" "))
@@ -291,8 +300,24 @@ mod tests {
         assert!(with(&|check| check.name = "renamed".into()));
         assert!(!with(&|check| check.port = 444));
         assert!(!with(&|check| check.ca = Some("PEM".into())));
-        assert!(!with(&|check| check.ask = Ask::Https { path: "/other".into(), headers: vec![] }));
-        assert!(!with(&|check| check.ask = Ask::Http { path: "/".into(), headers: vec![] }));
+        let web = |change: &dyn Fn(&mut Web)| {
+            let mut web = Web::get("/");
+            change(&mut web);
+            web
+        };
+        for asked in [
+            Ask::Https(Web::get("/other")),
+            Ask::Https(web(&|web| web.method = "HEAD".into())),
+            Ask::Https(web(&|web| web.send = "{}".into())),
+            Ask::Https(web(&|web| web.http2 = true)),
+            Ask::Https(web(&|web| web.headers = vec![("X".into(), "1".into())])),
+            Ask::Http(Web::get("/")),
+            Ask::Tls,
+            Ask::Icmp,
+            Ask::Exec(vec!["/bin/true".into()]),
+        ] {
+            assert!(!with(&|check| check.ask = asked.clone()), "{asked:?}");
+        }
         assert!(!with(&|check| check.expect.push(crate::config::expect::Expression::parse("status == 200").unwrap())));
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failoverd::config::{
-    self, Ask, CheckId, Failback, Form, Listen, OriginId, Place, Read, Resolvers, SteerId, ZoneId, budget,
+    self, Ask, CheckId, Failback, Form, Listen, OriginId, Place, Read, Resolvers, SteerId, Web, ZoneId, budget,
 };
 use failoverd::dns::Name;
 use failoverd::zone::Files;
@@ -192,7 +192,7 @@ fn checks_take_their_own_values_then_the_defaults_then_the_tables() {
     let [site, own, port] = &config.checks[..] else { panic!("three checks") };
     assert_eq!((site.every, site.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
     assert_eq!((site.fall, site.rise, site.port), (2, 3, 443));
-    assert_eq!(site.ask, Ask::Https { path: "/healthz".into(), headers: vec![("X-Probe".into(), "t0ken".into())] });
+    assert_eq!(site.ask, Ask::Https(Web { headers: vec![("X-Probe".into(), "t0ken".into())], ..Web::get("/healthz") }));
     assert_eq!((site.expect.len(), site.warn.len()), (3, 1));
     // `every` below the default of `timeout` caps it; `rise` follows a larger `fall`.
     assert_eq!(

@@ -28,6 +28,7 @@ fn key(number: u32) -> Key {
 
 /// The defaults of the contract.
 const USUAL: Timing = Timing {
+    awaited: false,
     every: Duration::from_secs(5),
     timeout: Duration::from_secs(2),
     fall: 3,
@@ -467,6 +468,7 @@ fn timings() -> impl Strategy<Value = Timing> {
     (1000u64..20_000, 1u32..5, 50u64..1500, 0u64..2000).prop_flat_map(|(every, fall, confirm, blip)| {
         (100..every.min(5000)).prop_map(move |timeout| Timing {
             every: ms(every),
+            awaited: false,
             timeout: ms(timeout),
             fall,
             confirm: ms(confirm),

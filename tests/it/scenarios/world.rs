@@ -189,6 +189,7 @@ impl World {
         let origin = self.config.origins.iter().find(|origin| match &request.target {
             Target::Address(address) => origin.addresses().any(|own| own == *address),
             Target::Hostname(name) => origin.cname.as_ref() == Some(name),
+            Target::Origin(name) => *origin.name == **name,
         });
         let health = self.health[&origin.expect("a watch has an origin").name];
         let timeout = request.check.timeout;

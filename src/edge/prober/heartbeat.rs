@@ -1,0 +1,272 @@
+//! Origins that call us: the listener they call, and what they said last.
+//!
+//! ```text
+//!   /heartbeat/ORIGIN/CHECK    with `Authorization: Bearer SECRET`
+//!   /beat/SECRET/ORIGIN        for who can only fetch a URL; ORIGIN may be left out where the check asks one only
+//! ```
+//!
+//! GET, HEAD and POST are the same, and what comes with them is not read. `?status=fail` reports a failure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use ring::digest;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::config::{Ask, Config};
+use crate::edge::admin::gate::{bearer, same, sha256};
+use crate::edge::{clock, http};
+use crate::probe::watch::plan;
+use crate::probe::{Beat, Call, Target, TroubleKind};
+use crate::time::Moment;
+
+/// Calls of one origin for one check closer together than this are refused: the shortest `every`.
+const APART: Duration = Duration::from_millis(100);
+/// Connections open at once; callers come and go.
+const CONNECTIONS: usize = 256;
+/// Distance of the tries to listen.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// What origins said last. Cheap to clone.
+#[derive(Clone, Default)]
+pub(in crate::edge) struct Beats(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    listens: AtomicBool,
+    /// By origin and check.
+    last: Mutex<BTreeMap<(Arc<str>, Arc<str>), Last>>,
+}
+
+#[derive(Clone, Copy)]
+struct Last {
+    at: Moment,
+    failed: bool,
+}
+
+impl Beats {
+    /// Can origins call?
+    pub(in crate::edge) fn listens(&self) -> bool {
+        self.0.listens.load(Ordering::Relaxed)
+    }
+
+    /// The last call of `origin` for `check`.
+    ///
+    /// # Errors
+    /// [`TroubleKind::Deaf`] while nothing listens.
+    pub(super) fn last(&self, origin: &str, check: &str, now: Moment) -> Result<Option<Beat>, TroubleKind> {
+        if !self.listens() {
+            return Err(TroubleKind::Deaf);
+        }
+        let known = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = known.get(&(Arc::from(origin), Arc::from(check)));
+        Ok(last.map(|last| Beat { age: now.since(last.at), failed: last.failed }))
+    }
+
+    /// As if somebody listened.
+    #[cfg(test)]
+    pub(super) fn hear(&self) {
+        self.0.listens.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a call. False if it comes too soon after the one before, and says nothing new.
+    pub(super) fn note(&self, call: &Call) -> bool {
+        let mut known = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (Arc::clone(&call.origin), Arc::clone(&call.check));
+        let next = Last { at: call.at, failed: call.failed };
+        match known.get(&key) {
+            Some(last) if call.at.since(last.at) < APART => false,
+            _ => {
+                known.insert(key, next);
+                true
+            }
+        }
+    }
+}
+
+/// Who is told of calls.
+pub(in crate::edge) type Tell = Arc<dyn Fn(Call) + Send + Sync>;
+
+/// Where origins call: the address, and the socket if it could be had at the start.
+pub(in crate::edge) struct Door {
+    address: SocketAddr,
+    bound: Option<TcpListener>,
+}
+
+impl Door {
+    /// Binds `address`. Where it cannot be had it is tried again while the door is kept.
+    pub(in crate::edge) fn open(address: SocketAddr) -> Self {
+        let bound = bind(address).inspect_err(|error| {
+            tracing::error!(%error, "cannot listen for heartbeats on {address}; it is tried again");
+        });
+        Self { address, bound: bound.ok() }
+    }
+
+    /// Where it is; a port that was drawn stands where 0 was asked for.
+    pub(in crate::edge) fn address(&self) -> SocketAddr {
+        self.bound.as_ref().and_then(|bound| bound.local_addr().ok()).unwrap_or(self.address)
+    }
+
+    /// Takes calls for as long as this is awaited.
+    pub(in crate::edge) async fn keep(self, beats: Beats, configs: watch::Receiver<Arc<Config>>, tell: Tell) {
+        let Self { address, mut bound } = self;
+        loop {
+            let listener = bound.take().or_else(|| bind(address).ok());
+            if let Some(listener) = listener.and_then(|bound| tokio::net::TcpListener::from_std(bound).ok()) {
+                beats.0.listens.store(true, Ordering::Relaxed);
+                let desk = Desk {
+                    beats: beats.clone(),
+                    configs: configs.clone(),
+                    tell: Arc::clone(&tell),
+                    known: Arc::default(),
+                };
+                http::serve_at_most(CONNECTIONS, listener, routes(desk)).await;
+                beats.0.listens.store(false, Ordering::Relaxed);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn routes(desk: Desk) -> Router {
+    Router::new()
+        .route("/heartbeat/{origin}/{check}", get(by_header).post(by_header))
+        .route("/beat/{secret}", get(by_path_alone).post(by_path_alone))
+        .route("/beat/{secret}/{origin}", get(by_path).post(by_path))
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, "heartbeats are /heartbeat/ORIGIN/CHECK or /beat/SECRET/ORIGIN\n")
+        })
+        .with_state(desk)
+}
+
+/// Where calls are answered.
+#[derive(Clone)]
+struct Desk {
+    beats: Beats,
+    configs: watch::Receiver<Arc<Config>>,
+    tell: Tell,
+    known: Arc<Mutex<Option<Arc<Known>>>>,
+}
+
+/// Who may call, under one configuration.
+struct Known {
+    config: Arc<Config>,
+    checks: Vec<Expected>,
+}
+
+/// One check that waits for calls.
+struct Expected {
+    check: Arc<str>,
+    secret: digest::Digest,
+    origins: BTreeSet<Arc<str>>,
+}
+
+impl Known {
+    fn of(config: &Arc<Config>) -> Self {
+        let mut origins: BTreeMap<u32, BTreeSet<Arc<str>>> = BTreeMap::new();
+        for watch in plan(config).watches {
+            if let Target::Origin(name) = watch.target {
+                origins.entry(watch.check.0).or_default().insert(name);
+            }
+        }
+        let expected = (0u32..).zip(&config.checks).filter_map(|(id, check)| match &check.ask {
+            Ask::Heartbeat(secret) => Some(Expected {
+                check: check.name.as_str().into(),
+                secret: sha256(&secret.0),
+                origins: origins.remove(&id).unwrap_or_default(),
+            }),
+            _ => None,
+        });
+        Self { checks: expected.collect(), config: Arc::clone(config) }
+    }
+
+    /// The check this secret is of. All are compared, so that the time tells nothing.
+    fn with_secret(&self, given: &str) -> Option<&Expected> {
+        let given = sha256(given);
+        self.checks
+            .iter()
+            .fold(None, |found, one| if same(one.secret.as_ref(), given.as_ref()) { Some(one) } else { found })
+    }
+}
+
+async fn by_header(
+    State(desk): State<Desk>,
+    Path((origin, check)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    desk.answer(given.unwrap_or_default(), Some(&check), Some(&origin), query.as_deref())
+}
+
+async fn by_path(
+    State(desk): State<Desk>,
+    Path((secret, origin)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    desk.answer(&secret, None, Some(&origin), query.as_deref())
+}
+
+async fn by_path_alone(State(desk): State<Desk>, Path(secret): Path<String>, RawQuery(query): RawQuery) -> Response {
+    desk.answer(&secret, None, None, query.as_deref())
+}
+
+impl Desk {
+    fn known(&self) -> Arc<Known> {
+        let config = Arc::clone(&self.configs.borrow());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some(known) if Arc::ptr_eq(&known.config, &config) => Arc::clone(known),
+            _ => Arc::clone(known.insert(Arc::new(Known::of(&config)))),
+        }
+    }
+
+    /// Takes a call: of whom, and what it says.
+    fn answer(&self, secret: &str, check: Option<&str>, origin: Option<&str>, query: Option<&str>) -> Response {
+        let known = self.known();
+        let expected = known.with_secret(secret).filter(|one| check.is_none_or(|check| *one.check == *check));
+        let Some(expected) = expected else {
+            return (StatusCode::UNAUTHORIZED, "no heartbeat check has this secret\n").into_response();
+        };
+        let origin = match origin {
+            Some(origin) => expected.origins.get(origin),
+            None => expected.origins.first().filter(|_| expected.origins.len() == 1),
+        };
+        let Some(origin) = origin else {
+            let names = expected.origins.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+            let said = format!("name an origin that is watched by check {}: {names}\n", expected.check);
+            return (StatusCode::NOT_FOUND, said).into_response();
+        };
+        let failed = match status(query) {
+            None | Some("ok") => false,
+            Some("fail") => true,
+            Some(_) => return (StatusCode::BAD_REQUEST, "status is `ok` or `fail`\n").into_response(),
+        };
+        let call = Call { origin: Arc::clone(origin), check: Arc::clone(&expected.check), at: clock::moment(), failed };
+        if !self.beats.note(&call) {
+            return (StatusCode::TOO_MANY_REQUESTS, "one call in 100 ms is enough\n").into_response();
+        }
+        (self.tell)(call);
+        (StatusCode::OK, "heard\n").into_response()
+    }
+}
+
+/// The value of `status` in a query.
+fn status(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix("status="))
+}
