@@ -235,6 +235,56 @@ mod tests {
     }
 
     #[test]
+    fn what_our_own_host_forbids_or_lacks_is_not_the_origins() {
+        for (kind, fault) in [
+            (TroubleKind::PingForbidden, LocalFault::PingForbidden),
+            (TroubleKind::NoProcess, LocalFault::NoProcess),
+            (TroubleKind::Program("/x: gone".into()), LocalFault::Program("/x: gone".into())),
+            (TroubleKind::Deaf, LocalFault::Deaf),
+        ] {
+            let judged = judge(&check(&[], &[]), &troubled(Phase::Answer, kind), NOW);
+            assert_eq!(judged.outcome, Outcome::Inconclusive(fault));
+        }
+        let refused = judge(&check(&[], &[]), &troubled(Phase::Answer, TroubleKind::Refused), NOW);
+        assert_eq!(refused.outcome, Outcome::Failed(Cause::ConnectRefused), "of a datagram");
+    }
+
+    #[test]
+    fn each_way_has_what_it_expects_where_nothing_else_is_said_of_it() {
+        let exit = |code| Facts { exit: Some(code), body: b"{\"n\": 1}".to_vec(), ..Facts::default() };
+        let exec = |expect: &[&str]| Check { ask: Ask::Exec(vec!["/x".into()]), ..check(expect, &[]) };
+        assert_eq!(judge(&exec(&[]), &exit(0), NOW).outcome, Outcome::Passed);
+        assert_eq!(judge(&exec(&["json '/n' == 1"]), &exit(0), NOW).outcome, Outcome::Passed);
+        let failed =
+            Outcome::Failed(Cause::Unexpected { expression: "exit == 0".into(), seen: "exit 1, '{\"n\": 1}'".into() });
+        assert_eq!(judge(&exec(&["json '/n' == 1"]), &exit(1), NOW).outcome, failed);
+        assert_eq!(judge(&exec(&["exit < 2"]), &exit(1), NOW).outcome, Outcome::Passed);
+        assert_eq!(
+            judge(&Check { ask: Ask::Icmp, ..check(&[], &[]) }, &Facts::default(), NOW).outcome,
+            Outcome::Passed
+        );
+    }
+
+    #[test]
+    fn an_origin_that_calls_may_be_late_by_the_timeout() {
+        let secret = crate::config::Secret("0123456789abcdef".into());
+        let beat = Check { ask: Ask::Heartbeat(secret), ..check(&[], &[]) };
+        let of = |seconds, failed| {
+            let beat = Some(Beat { age: Duration::from_secs(seconds), failed });
+            Facts { beat, ..Facts::default() }
+        };
+        for (facts, outcome) in [
+            (of(7, false), Outcome::Passed),
+            (of(8, false), Outcome::Failed(Cause::Silent(Some(8)))),
+            (of(7, true), Outcome::Failed(Cause::Reported)),
+            (of(8, true), Outcome::Failed(Cause::Silent(Some(8)))),
+            (Facts::default(), Outcome::Failed(Cause::Silent(None))),
+        ] {
+            assert_eq!(judge(&beat, &facts, NOW).outcome, outcome);
+        }
+    }
+
+    #[test]
     fn only_the_first_64_kib_of_a_body_count() {
         let mut body = "x".repeat(BODY_MAX);
         body.push_str("late");

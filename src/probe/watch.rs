@@ -251,7 +251,7 @@ mod tests {
         let shown = |(target, ids): &(Target, Vec<WatchId>)| {
             let watches = ids.iter().map(|id| {
                 let watch = &plan.watches[id.0 as usize];
-                assert!(watch.target == *target || watch.target == Target::Origin("beat".into()));
+                assert!(watch.target == *target || matches!(watch.target, Target::Origin(_)));
                 format!("{}:{}:{}", watch.check.0, watch.port, watch.host)
             });
             format!("{target} [{}]", watches.collect::<Vec<_>>().join(" "))
@@ -276,6 +276,19 @@ mod tests {
         let cdn = SteerId(1);
         assert_eq!(seat(&plan, cdn, 0, 0), ["cdn.example.net [0:443:cdn.example.com]"], "served as CNAME");
         assert_eq!(seat(&plan, cdn, 1, 0), ["pages.example.net [0:443:cdn.example.com]"]);
+    }
+
+    #[test]
+    fn an_origin_that_calls_has_one_watch_whatever_its_addresses_hosts_and_port() {
+        let mut config = config();
+        let secret = crate::config::Secret("0123456789abcdef".into());
+        config.checks[0] = Arc::new(Check { ask: crate::config::Ask::Heartbeat(secret), ..fixture::check("beat") });
+        let with_beats = plan(&config);
+        assert_eq!(seat(&with_beats, SteerId(0), 0, 0), ["192.0.2.1 [0:0:]", "2001:db8::1 [0:0:]"]);
+        assert_eq!(seat(&with_beats, SteerId(0), 1, 0), ["192.0.2.2 [0:0:]"], "no port, though the origin has one");
+        assert_eq!(with_beats.watches.len(), 1 + 1 + 1 + 2, "eu, us, ap by tcp, and two by host name");
+        let keys: std::collections::BTreeSet<Key> = with_beats.watches.iter().map(|watch| watch.key(&config)).collect();
+        assert_eq!(keys.len(), with_beats.watches.len(), "each origin has its own");
     }
 
     #[test]

@@ -63,6 +63,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/lexicon.md",
         "docs/life-of-a-query.md",
         "docs/life-of-a-probe.md",
+        "docs/checks.md",
         "docs/protocol.md",
         "docs/contributing.md",
     ] {

@@ -287,7 +287,7 @@ pub(crate) fn get(server: SocketAddr, path: &str) -> Option<(u16, String)> {
     get_with(server, path, "")
 }
 
-fn get_with(server: SocketAddr, path: &str, headers: &str) -> Option<(u16, String)> {
+pub(crate) fn get_with(server: SocketAddr, path: &str, headers: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(1)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {server}\r\n{headers}connection: close\r\n\r\n").ok()?;

@@ -270,3 +270,110 @@ impl Desk {
 fn status(query: Option<&str>) -> Option<&str> {
     query?.split('&').find_map(|pair| pair.strip_prefix("status="))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Check, CheckId, OriginId, Place, Rung, Secret, Steer};
+    use crate::probe::fixture;
+
+    const ALPHA: &str = "alpha-secret-0123";
+    const BETA: &str = "beta-secret-01234";
+
+    /// Check `alpha` watches `eu` and `us`, check `beta` watches `cron` alone.
+    fn config() -> Arc<Config> {
+        let mut config = fixture::config();
+        let beat = |name: &str, secret: &str| {
+            Arc::new(Check { ask: Ask::Heartbeat(Secret(secret.to_owned())), ..fixture::check(name) })
+        };
+        config.checks = vec![beat("alpha", ALPHA), beat("beta", BETA)];
+        config.origins = ["eu", "us", "cron"].map(|name| Arc::new(fixture::origin(name))).into();
+        for (origin, last) in config.origins.iter_mut().zip(1..) {
+            Arc::make_mut(origin).a = vec![[192, 0, 2, last].into(), [192, 0, 2, last + 100].into()];
+        }
+        let rung = |place, origins: &[u32], check| Rung {
+            place,
+            origins: origins.iter().map(|&id| OriginId(id)).collect(),
+            check: Some(CheckId(check)),
+        };
+        let rungs = vec![rung(Place::Primary, &[0, 1], 0), rung(Place::Backup(1), &[2], 1)];
+        config.steers = vec![Arc::new(Steer { rungs, ..fixture::steer("www.example.com") })];
+        Arc::new(config)
+    }
+
+    /// What each request is answered, and what is told of it.
+    #[tokio::test]
+    async fn who_has_the_secret_speaks_for_an_origin_of_its_check_and_for_no_other() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (_keep, configs) = watch::channel(config());
+        let door = Door::open(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let base = format!("http://{}", door.address());
+        let told: Arc<Mutex<Vec<(String, String, bool)>>> = Arc::default();
+        let telling = Arc::clone(&told);
+        let tell: Tell = Arc::new(move |call: Call| {
+            let call = (call.origin.to_string(), call.check.to_string(), call.failed);
+            telling.lock().unwrap().push(call);
+        });
+        let beats = Beats::default();
+        assert!(!beats.listens());
+        let asking = async {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            for (path, secret, status, call) in [
+                ("/heartbeat/eu/alpha", Some(ALPHA), 200, Some(("eu", "alpha", false))),
+                ("/heartbeat/us/alpha?status=fail", Some(ALPHA), 200, Some(("us", "alpha", true))),
+                ("/heartbeat/us/alpha?status=fail", Some(ALPHA), 429, None),
+                ("/heartbeat/cron/alpha", Some(ALPHA), 404, None),
+                ("/heartbeat/eu/alpha", Some(BETA), 401, None),
+                ("/heartbeat/eu/alpha", Some("alpha-secret-012"), 401, None),
+                ("/heartbeat/eu/alpha", None, 401, None),
+                ("/heartbeat/eu/gamma", Some(ALPHA), 401, None),
+                ("/beat/beta-secret-01234?a=1&status=ok", None, 200, Some(("cron", "beta", false))),
+                ("/beat/beta-secret-01234/cron?status=maybe", None, 400, None),
+                ("/beat/alpha-secret-0123", None, 404, None),
+                ("/beat/nothing", None, 401, None),
+                ("/beat/", None, 404, None),
+                ("/", Some(ALPHA), 404, None),
+            ] {
+                let mut request = client.post(format!("{base}{path}")).body("not read");
+                if let Some(secret) = secret {
+                    request = request.bearer_auth(secret);
+                }
+                assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{path} with {secret:?}");
+                let call = call.map(|(origin, check, failed)| (origin.to_owned(), check.to_owned(), failed));
+                assert_eq!(told.lock().unwrap().pop(), call, "{path}");
+            }
+            // What is only fetched counts too, once the last call is a while ago.
+            tokio::time::sleep(APART).await;
+            let fetched = client.get(format!("{base}/beat/{ALPHA}/us")).send().await.unwrap();
+            assert_eq!((fetched.status().as_u16(), fetched.text().await.unwrap().as_str()), (200, "heard\n"));
+            let last = beats.last("us", "alpha", clock::moment()).unwrap().unwrap();
+            assert!(!last.failed && last.age < Duration::from_secs(20));
+            assert_eq!(beats.last("cron", "alpha", clock::moment()), Ok(None));
+        };
+        tokio::select! {
+            () = door.keep(beats.clone(), configs, tell) => unreachable!("kept until dropped"),
+            () = asking => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_leaves_us_deaf_until_it_is_free() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let door = Door::open(address);
+        let (_keep, configs) = watch::channel(config());
+        let beats = Beats::default();
+        let tell: Tell = Arc::new(|_| {});
+        let mut keeping = Box::pin(door.keep(beats.clone(), configs, tell));
+        let mut taken = Some(taken);
+        let began = clock::moment();
+        while !beats.listens() {
+            let step = tokio::time::timeout(Duration::from_millis(10), keeping.as_mut());
+            assert!(step.await.is_err());
+            if taken.take().is_some() {
+                assert_eq!(beats.last("eu", "alpha", began), Err(TroubleKind::Deaf));
+            }
+            assert!(clock::moment().since(began) < Duration::from_secs(30), "it is never free");
+        }
+    }
+}
