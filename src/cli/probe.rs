@@ -1,9 +1,7 @@
 //! `failoverd probe [ORIGIN]`: asks the daemon to probe now, beside its schedule. Moves nothing.
 
-use std::fmt::Write as _;
-
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::explain::outcome_style;
+use crate::cli::explain::{asked, outcome_style};
 use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line};
 use crate::cli::node::Node;
 use crate::cli::out;
@@ -90,14 +88,7 @@ pub fn trace(seen: &[Probed], look: Look) -> String {
             out.push('\n');
         }
         let probe = &one.probe;
-        let mut place = format!(" at {}", one.target);
-        if one.port > 0 {
-            let _ = write!(place, " port {}", one.port);
-        }
-        let _ = write!(place, ", check {}", one.check);
-        if !one.host.is_empty() {
-            let _ = write!(place, ", as {}", one.host);
-        }
+        let place = asked(&one.target, one.port, &one.check, &one.host);
         line(&mut out, Text::of(&one.origin, BOLD).and(place, PLAIN));
         let mut table = Table::new(&["", ""]).indented(2);
         let mut fact = |name: &str, told: Text| table.row(vec![Text::of(name, DIM), told]);

@@ -79,8 +79,8 @@ impl Key {
             }
             Ask::Dns(question) => vec![piece("", &question.to_string())],
             Ask::Exec(command) => command.iter().map(|word| piece("", word)).collect(),
-            // The check's name is in the path that is called.
-            Ask::Heartbeat(secret) => vec![piece(&check.name, &secret.0)],
+            // The check's name is in the path that is called; a new secret is not another origin.
+            Ask::Heartbeat(_) => vec![piece("", &check.name)],
             Ask::Tcp | Ask::Tls | Ask::Icmp => Vec::new(),
         };
         Self {
@@ -282,7 +282,7 @@ mod tests {
     fn an_origin_that_calls_has_one_watch_whatever_its_addresses_hosts_and_port() {
         let mut config = config();
         let secret = crate::config::Secret("0123456789abcdef".into());
-        config.checks[0] = Arc::new(Check { ask: crate::config::Ask::Heartbeat(secret), ..fixture::check("beat") });
+        config.checks[0] = Arc::new(Check { ask: Ask::Heartbeat(secret), ..fixture::check("beat") });
         let with_beats = plan(&config);
         assert_eq!(seat(&with_beats, SteerId(0), 0, 0), ["192.0.2.1 [0:0:]", "2001:db8::1 [0:0:]"]);
         assert_eq!(seat(&with_beats, SteerId(0), 1, 0), ["192.0.2.2 [0:0:]"], "no port, though the origin has one");

@@ -87,3 +87,50 @@ fn an_origin_that_calls_is_served_and_one_that_stops_is_left() {
     let traced = daemon.say(&["probe", "eu", "--trace"]);
     assert!(traced.contains("eu at eu, check way"), "{traced}");
 }
+
+/// A check by a program, which ends with the daemon and leaves nobody behind.
+#[test]
+fn a_program_decides_and_ends_with_the_daemon() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let (verdict, pids) = (scratch.path().join("verdict"), scratch.path().join("pids"));
+    let script = format!(
+        "read word < {}; case $word in hang) sleep 1000 & echo $! >> {}; wait;; esac; exit $word",
+        verdict.display(),
+        pids.display()
+    );
+    let say = |word: &str| std::fs::write(&verdict, format!("{word}\n")).expect("a file");
+    say("0");
+    let (mut daemon, _backup) = prepared(&format!("exec = [\"/bin/sh\", \"-c\", '{script}']"), "");
+    "exec = true\n".clone_into(&mut daemon.server);
+    launch(&mut daemon);
+    daemon.wait_address(NAME, PRIMARY.into(), SOON);
+    say("3");
+    daemon.wait_address(NAME, BACKUP.into(), SOON);
+    say("0");
+    daemon.wait_address(NAME, PRIMARY.into(), SOON);
+    say("hang");
+    daemon.wait_address(NAME, BACKUP.into(), SOON);
+    let children = || {
+        let text = std::fs::read_to_string(&pids).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.parse::<u32>().ok()).collect::<Vec<_>>();
+        lines
+    };
+    // Killed by its timeout, or by the stop: none of them sleeps on.
+    wait("a program that hangs", SOON, || children().iter().any(|&pid| sleeps(pid)).then_some(()));
+    daemon.stop();
+    wait("the end of all programs", SOON, || (!children().iter().any(|&pid| sleeps(pid))).then_some(()));
+}
+
+/// Is this still the `sleep` of the script above?
+fn sleeps(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.starts_with("Name:\tsleep") && !status.contains("State:\tZ")
+}
+
+#[test]
+fn a_program_is_not_run_unless_the_server_says_so() {
+    let (mut daemon, _backup) = prepared("exec = [\"/bin/true\"]", "");
+    daemon.launch();
+    assert!(!daemon.wait_end().success());
+    assert!(daemon.log().contains("set `exec = true` in [server] to allow them"), "{}", daemon.log());
+}

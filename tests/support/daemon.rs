@@ -45,6 +45,8 @@ pub(crate) struct Daemon {
     pub(crate) state: PathBuf,
     /// More entries of `listen`.
     pub(crate) listen: Vec<String>,
+    /// More lines of `[server]`.
+    pub(crate) server: String,
     resolvers: Vec<SocketAddr>,
     body: String,
     child: Option<Child>,
@@ -65,6 +67,7 @@ impl Daemon {
             environment: Vec::new(),
             state,
             listen: Vec::new(),
+            server: String::new(),
             resolvers: resolvers.to_vec(),
             body: body.to_owned(),
             child: None,
@@ -103,11 +106,12 @@ impl Daemon {
             [self.dns.to_string()].iter().chain(&self.listen).map(|one| format!("\"{one}\"")).collect();
         let text = format!(
             "contract = 1\n\n[server]\nname = \"test\"\nlisten = [{}]\nworkers = 1\nstate = \"{}\"\nresolvers = \
-             [{}]\n\n[admin]\nlisten = \"{}\"\nops_listen = \"{}\"\n\n[zone.\"example.test\"]\nfile = \
+             [{}]\n{}\n[admin]\nlisten = \"{}\"\nops_listen = \"{}\"\n\n[zone.\"example.test\"]\nfile = \
              \"example.test.zone\"\n\n{}",
             listen.join(", "),
             self.state.display(),
             resolvers.join(", "),
+            self.server,
             self.admin,
             self.ops,
             self.body

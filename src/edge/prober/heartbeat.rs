@@ -343,7 +343,7 @@ mod tests {
                 assert_eq!(told.lock().unwrap().pop(), call, "{path}");
             }
             // What is only fetched counts too, once the last call is a while ago.
-            tokio::time::sleep(APART).await;
+            sleep(APART).await;
             let fetched = client.get(format!("{base}/beat/{ALPHA}/us")).send().await.unwrap();
             assert_eq!((fetched.status().as_u16(), fetched.text().await.unwrap().as_str()), (200, "heard\n"));
             let last = beats.last("us", "alpha", clock::moment()).unwrap().unwrap();

@@ -550,6 +550,7 @@ proptest! {
 
 const AWAITED: Timing =
     Timing { awaited: true, every: Duration::from_secs(60), timeout: Duration::from_secs(2), ..USUAL };
+const NEVER: [u64; 0] = [];
 const SILENT: Outcome = Outcome::Failed(Cause::Silent(None));
 
 /// A schedule with one watch whose origin calls us, made at minute 1, and looked after once a second.
@@ -568,7 +569,7 @@ fn looks(schedule: &mut Schedule, seconds: std::ops::Range<u64>) -> Vec<u64> {
 fn an_origin_that_calls_in_time_is_never_looked_at() {
     let mut schedule = awaiting();
     for minute in 1..10 {
-        assert_eq!(looks(&mut schedule, minute * 60..minute * 60 + 60), [], "minute {minute}");
+        assert_eq!(looks(&mut schedule, minute * 60..minute * 60 + 60), NEVER, "minute {minute}");
         // A second late each time, which is allowed.
         let now = at(minute * 60_000 + 60_999);
         let called = saw(&schedule, Purpose::Scheduled, now, now, Outcome::Passed);
@@ -581,7 +582,7 @@ fn an_origin_that_calls_in_time_is_never_looked_at() {
 fn each_missed_call_is_one_look_and_nothing_confirms_it() {
     let mut schedule = awaiting();
     let now = at(70_000);
-    assert_eq!(looks(&mut schedule, 60..71), []);
+    assert_eq!(looks(&mut schedule, 60..71), NEVER);
     let called = saw(&schedule, Purpose::Scheduled, now, now, Outcome::Passed);
     schedule.observed(&called, Class::Up, now);
     for missed in [132, 192, 252] {
@@ -600,27 +601,27 @@ fn each_missed_call_is_one_look_and_nothing_confirms_it() {
 #[test]
 fn calls_missed_while_we_were_away_are_not_held_against_the_origin() {
     let mut schedule = awaiting();
-    assert_eq!(looks(&mut schedule, 60..100), []);
+    assert_eq!(looks(&mut schedule, 60..100), NEVER);
     // The machine sleeps for an hour, or for a few seconds that end just before the call is overdue.
-    assert_eq!(looks(&mut schedule, 3700..3762), []);
+    assert_eq!(looks(&mut schedule, 3700..3762), NEVER);
     assert_eq!(looks(&mut schedule, 3762..3763), [3762], "a call should have come since");
     let mut schedule = awaiting();
-    assert_eq!(looks(&mut schedule, 60..115), []);
-    assert_eq!(looks(&mut schedule, 121..183), []);
+    assert_eq!(looks(&mut schedule, 60..115), NEVER);
+    assert_eq!(looks(&mut schedule, 121..183), NEVER);
 }
 
 #[test]
 fn an_origin_that_calls_is_no_witness() {
     let mut schedule = awaiting();
     schedule.witness(WatchId(0), at(60_001));
-    assert_eq!(looks(&mut schedule, 61..122), []);
+    assert_eq!(looks(&mut schedule, 61..122), NEVER);
 }
 
 #[test]
 fn the_clock_of_an_origin_that_calls_begins_anew_with_another_interval() {
     let mut schedule = awaiting();
     let longer = Timing { every: ms(120_000), ..AWAITED };
-    assert_eq!(looks(&mut schedule, 60..121), []);
+    assert_eq!(looks(&mut schedule, 60..121), NEVER);
     schedule.arrange(&[(key(1), longer)], at(121_000));
     assert_eq!(looks(&mut schedule, 121..244), [243]);
     schedule.arrange(&[(key(1), longer)], at(244_000));

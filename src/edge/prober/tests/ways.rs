@@ -85,7 +85,7 @@ async fn secured(shown: &Shown, protocols: &[&[u8]]) -> u16 {
                 let said = format!("{} {} {:?}", request.method(), request.uri(), request.version());
                 let body = request.into_body().collect().await?.to_bytes();
                 let said = [said.as_bytes(), b" ", &body].concat();
-                Ok::<_, hyper::Error>(hyper::Response::new(Full::from(Bytes::from(said))))
+                Ok::<_, hyper::Error>(hyper::Response::new(Full::<Bytes>::from(said)))
             });
             let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             let _ = builder.serve_connection(TokioIo::new(stream), answer).await;
