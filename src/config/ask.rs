@@ -449,6 +449,16 @@ fn beat(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Secret {
     let Some((value, at)) = fields.raw("heartbeat") else {
         return none;
     };
+    match value {
+        // A secret in the wrong place is one all the same.
+        DeValue::String(_) => reading.found.mask(at),
+        DeValue::Table(table) => {
+            let places =
+                table.values().filter(|value| value.get_ref().is_str()).map(|value| At::new(at.file, value.span()));
+            places.for_each(|place| reading.found.mask(place));
+        }
+        _ => {}
+    }
     if !matches!(value, DeValue::Table(_)) {
         let right = "{ secret_file = \"beat.token\" }".to_owned();
         reading.mistyped("heartbeat", value, at, "a table with the file of its secret", Some(right));

@@ -80,6 +80,7 @@ pub(crate) fn check(reading: &mut Reading<'_>, block: &Block<'_>) -> CheckSpec {
         None => ask.usual().into_iter().filter_map(|(_, text)| Expression::parse(text).ok()).collect(),
     };
     let warn = expressions(reading, &fields, "warn", &ask).unwrap_or_default();
+    let ca = if ask.sees_certificate() { roots(reading, &fields) } else { None };
     CheckSpec {
         name: block.name.clone(),
         ask_at: ask_at(&fields),
@@ -88,7 +89,7 @@ pub(crate) fn check(reading: &mut Reading<'_>, block: &Block<'_>) -> CheckSpec {
         times: times(reading, &fields),
         expect,
         warn,
-        ca: roots(reading, &fields),
+        ca,
     }
 }
 

@@ -25,11 +25,25 @@ pub struct Key {
     target: Target,
     port: u16,
     host: Arc<str>,
-    kind: &'static str,
-    /// All that this kind is told of what to ask, each piece with what it is.
-    asked: Vec<(String, String)>,
+    kind: Kind,
+    /// What is asked for, in the words of the kind.
+    path: String,
+    /// What is said with it.
+    headers: Vec<(String, String)>,
     expect: Vec<String>,
     ca: Option<Arc<str>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum Kind {
+    Https,
+    Http,
+    Tcp,
+    Tls,
+    Dns,
+    Icmp,
+    Exec,
+    Heartbeat,
 }
 
 /// All watches of a configuration, and where each is used.
@@ -69,26 +83,25 @@ impl Watch {
 impl Key {
     /// What `watch` asks by `check`, which is its own.
     pub fn new(watch: &Watch, check: &Check) -> Self {
-        let piece = |what: &str, piece: &str| (what.to_owned(), piece.to_owned());
-        let asked = match &check.ask {
-            Ask::Https(web) | Ask::Http(web) => {
-                let Web { method, path, headers, send, http2 } = web;
-                let version = if *http2 { "2" } else { "1.1" };
-                let line = [piece(method, path), piece("HTTP", version), piece("", send)];
-                line.into_iter().chain(headers.iter().cloned()).collect()
-            }
-            Ask::Dns(question) => vec![piece("", &question.to_string())],
-            Ask::Exec(command) => command.iter().map(|word| piece("", word)).collect(),
+        let (kind, path, headers) = match &check.ask {
+            Ask::Https(web) => (Kind::Https, web.path.clone(), said(web)),
+            Ask::Http(web) => (Kind::Http, web.path.clone(), said(web)),
+            Ask::Tcp => (Kind::Tcp, String::new(), Vec::new()),
+            Ask::Tls => (Kind::Tls, String::new(), Vec::new()),
+            Ask::Dns(question) => (Kind::Dns, question.to_string(), Vec::new()),
+            Ask::Icmp => (Kind::Icmp, String::new(), Vec::new()),
+            // No word of a command holds a NUL.
+            Ask::Exec(command) => (Kind::Exec, command.join("\0"), Vec::new()),
             // The check's name is in the path that is called; a new secret is not another origin.
-            Ask::Heartbeat(_) => vec![piece("", &check.name)],
-            Ask::Tcp | Ask::Tls | Ask::Icmp => Vec::new(),
+            Ask::Heartbeat(_) => (Kind::Heartbeat, check.name.clone(), Vec::new()),
         };
         Self {
             target: watch.target.clone(),
             port: watch.port,
             host: Arc::clone(&watch.host),
-            kind: check.ask.word(),
-            asked,
+            kind,
+            path,
+            headers,
             expect: check.expect.iter().map(|expression| expression.text.clone()).collect(),
             ca: check.ca.clone(),
         }
@@ -100,6 +113,23 @@ impl Key {
         self.hash(&mut fnv);
         mix(fnv.0)
     }
+}
+
+/// What a request says beside its path; what is usual is left out. No header's name begins with a colon.
+fn said(web: &Web) -> Vec<(String, String)> {
+    let Web { method, path: _, headers, send, http2 } = web;
+    let mut said = headers.clone();
+    let mut add = |name: &str, value: &str| said.push((name.to_owned(), value.to_owned()));
+    if method != "GET" {
+        add(":method", method);
+    }
+    if !send.is_empty() {
+        add(":send", send);
+    }
+    if *http2 {
+        add(":version", "2");
+    }
+    said
 }
 
 /// FNV-1a.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::daemon::{BACKUP, PRIMARY};
 use crate::support::daemon::{Daemon, FAST, get, get_with};
 use crate::support::origin::Origin;
+use crate::support::resolver::Resolver;
 use crate::support::{free_port, wait};
 
 const NAME: &str = "www.example.test";
@@ -16,14 +17,14 @@ const SOON: Duration = Duration::from_secs(15);
 const SECRET: &str = "0123456789abcdef";
 
 /// A daemon whose primary is asked by `check`, with its backup asked over HTTP. `more` are further tables.
-fn prepared(check: &str, more: &str) -> (Daemon, Origin) {
-    let port = free_port();
+fn prepared(check: &str, more: &str) -> (Daemon, (Origin, Resolver)) {
+    let (port, resolver) = (free_port(), Resolver::start());
     let body = format!(
         "{more}[defaults]\ncheck = {{ {FAST} }}\n\n[check.way]\n{check}\n\n[check.site]\nhttp = \"/\"\nport = {port}\n\n\
          [origin.eu]\na = [\"{PRIMARY}\"]\nprobe = {{ check = \"way\" }}\n\n[origin.us]\na = [\"{BACKUP}\"]\n\n\
          [steer.\"{NAME}\"]\nprimary = \"eu\"\nbackup = \"us\"\ncheck = \"site\"\nttl = \"5s\"\nfailback = \"auto\"\n"
     );
-    (Daemon::prepare(&body, &[]), Origin::start(BACKUP, port))
+    (Daemon::prepare(&body, &[resolver.address]), (Origin::start(BACKUP, port), resolver))
 }
 
 fn launch(daemon: &mut Daemon) {
@@ -49,7 +50,7 @@ impl Drop for Ending<'_> {
 fn an_origin_that_calls_is_served_and_one_that_stops_is_left() {
     let door = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let listen = format!("[heartbeat]\nlisten = \"{door}\"\n\n");
-    let (mut daemon, _backup) = prepared("heartbeat = { secret_file = \"beat.token\" }", &listen);
+    let (mut daemon, _world) = prepared("heartbeat = { secret_file = \"beat.token\" }", &listen);
     daemon.write("beat.token", SECRET);
     launch(&mut daemon);
     let state = AtomicU8::new(WELL);
@@ -100,7 +101,7 @@ fn a_program_decides_and_ends_with_the_daemon() {
     );
     let say = |word: &str| std::fs::write(&verdict, format!("{word}\n")).expect("a file");
     say("0");
-    let (mut daemon, _backup) = prepared(&format!("exec = [\"/bin/sh\", \"-c\", '{script}']"), "");
+    let (mut daemon, _world) = prepared(&format!("exec = [\"/bin/sh\", \"-c\", '{script}']"), "");
     "exec = true\n".clone_into(&mut daemon.server);
     launch(&mut daemon);
     daemon.wait_address(NAME, PRIMARY.into(), SOON);
@@ -129,7 +130,7 @@ fn sleeps(pid: u32) -> bool {
 
 #[test]
 fn a_program_is_not_run_unless_the_server_says_so() {
-    let (mut daemon, _backup) = prepared("exec = [\"/bin/true\"]", "");
+    let (mut daemon, _world) = prepared("exec = [\"/bin/true\"]", "");
     daemon.launch();
     assert!(!daemon.wait_end().success());
     assert!(daemon.log().contains("set `exec = true` in [server] to allow them"), "{}", daemon.log());

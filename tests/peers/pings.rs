@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::network::on_an_island;
 use crate::support::daemon::{Daemon, FAST};
+use crate::support::resolver::Resolver;
 use crate::support::wait;
 
 const V4: Ipv4Addr = Ipv4Addr::new(198, 18, 77, 1);
@@ -21,13 +22,14 @@ fn a_ping_is_answered_where_the_kernel_lets_us() {
     let v6: IpAddr = V6.parse().expect("an address");
     on_an_island(&[V4.into(), v6], || {
         fs::write(GROUPS, "0 2147483647").expect("to be root");
+        let resolver = Resolver::start();
         let daemon = Daemon::start(
             &format!(
                 "[defaults]\ncheck = {{ {FAST} }}\n\n[check.ping]\nicmp = true\n\n[origin.here]\na = [\"{V4}\"]\naaaa = \
                  [\"{V6}\"]\n\n[origin.gone]\na = [\"{NOBODY}\"]\n\n[steer.\"www.example.test\"]\nprimary = \"gone\"\n\
                  backup = \"here\"\ncheck = \"ping\"\nttl = \"5s\"\n"
             ),
-            &[],
+            &[resolver.address],
         );
         daemon.wait_address("www.example.test", V4.into(), SOON);
         let outcomes = || {
