@@ -116,11 +116,12 @@ fn configured_check(out: &mut String, check: &ConfiguredCheck) {
         millis if millis > check.every_ms => format!(" ({} as a standby)", span(millis)),
         _ => String::new(),
     };
+    let port = if check.port > 0 { format!(" on port {}", check.port) } else { String::new() };
     let text = format!(
-        "check {}: {} on port {}, every {}{standby}, timeout {}, fall {}, rise {}, confirm {}, blip {}",
+        "check {}: {}{}, every {}{standby}, timeout {}, fall {}, rise {}, confirm {}, blip {}",
         check.name,
         check.ask,
-        check.port,
+        port,
         span(check.every_ms),
         span(check.timeout_ms),
         check.fall,
@@ -137,12 +138,19 @@ fn configured_check(out: &mut String, check: &ConfiguredCheck) {
     }
 }
 
+/// ` at 192.0.2.1 port 443, check site, as www.example.com`: port and host where there are any.
+pub(super) fn asked(target: &str, port: u16, check: &str, host: &str) -> String {
+    let port = if port > 0 { format!(" port {port}") } else { String::new() };
+    let host = if host.is_empty() { String::new() } else { format!(", as {host}") };
+    format!(" at {target}{port}, check {check}{host}")
+}
+
 fn probes(out: &mut String, told: &Explain, look: Look) {
     if told.watches.is_empty() {
         line(out, Text::of("nothing is asked: no rung has a check", DIM));
     }
     for watch in &told.watches {
-        let place = format!(" at {} port {}, check {}, as {}", watch.target, watch.port, watch.check, watch.host);
+        let place = asked(&watch.target, watch.port, &watch.check, &watch.host);
         line(out, Text::of(&watch.origin, BOLD).and(place, PLAIN));
         match &watch.last {
             None => line(out, Text::of("  not probed yet", DIM)),

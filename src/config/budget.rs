@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Ask, Check, CheckId, Checks, Config, Form, OriginId, Place, Rung, Steer, SteerId, Window, duration};
+use super::{Check, CheckId, Checks, Config, Form, OriginId, Place, Rung, Steer, SteerId, Window, duration};
 use crate::dns::Name;
 
 /// From decision to answer: building and swapping a snapshot.
@@ -132,6 +132,10 @@ pub fn in_words(config: &Config, checks: &Checks) -> String {
 }
 
 fn confirmation(check: &Check) -> Duration {
+    if check.ask.is_awaited() {
+        // Each of the missed heartbeats is waited for.
+        return check.every.saturating_mul(check.fall.saturating_sub(1));
+    }
     check.confirm.saturating_mul(check.fall.saturating_sub(1)).max(check.blip)
 }
 
@@ -149,6 +153,9 @@ pub fn probes_per_month(config: &Config) -> Vec<(OriginId, u64)> {
     let mut sums: Vec<(OriginId, u64)> = (0u32..).zip(&config.origins).map(|(id, _)| (OriginId(id), 0)).collect();
     for ((origin, check, ..), is_first) in watched(config) {
         let check = &config.checks[check.0 as usize];
+        if check.ask.is_awaited() {
+            continue;
+        }
         let every = if is_first { check.every } else { check.standby_every }.as_millis().max(1);
         sums[origin.0 as usize].1 += u64::try_from(MONTH.as_millis() / every).unwrap_or(u64::MAX);
     }
@@ -170,8 +177,10 @@ fn watched(config: &Config) -> BTreeMap<Watched<'_>, bool> {
         for (&origin, rung) in steer.rungs.iter().flat_map(|rung| rung.origins.iter().map(move |origin| (origin, rung)))
         {
             for &check in checks(config, rung, origin).map_or(&[][..], |checks| &checks.of) {
-                let names_host = config.checks[check.0 as usize].ask != Ask::Tcp;
-                for target in targets(config, steer, origin) {
+                let ask = &config.checks[check.0 as usize].ask;
+                let names_host = ask.names_host();
+                let asked = if ask.is_awaited() { vec![None] } else { targets(config, steer, origin) };
+                for target in asked {
                     let hosts = steer.hosts.iter().map(|host| if names_host { host.as_str() } else { "" });
                     for host in hosts {
                         *watched.entry((origin, check, target, host)).or_default() |= rung.place == Place::Primary;

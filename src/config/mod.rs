@@ -5,6 +5,7 @@
 
 mod against; //   steered names against the zones' static data
 mod answering; // how queries are answered
+mod ask; //       the ways to ask
 pub mod bounds; // every key: type, default, bounds, reason
 pub mod budget; // the worst case of a failover; requests of the probes
 mod combination; // several checks that speak together
@@ -39,6 +40,7 @@ use crate::zone::Files;
 use crate::zone::load::Zone;
 
 pub use answering::{Answering, Cookies};
+pub use ask::{Ask, Asking, Question, Web};
 pub use encrypted::{Encrypted, EncryptedListen, Scheme, Tls};
 pub use errors::Errors;
 pub use platform::Platform;
@@ -171,6 +173,8 @@ pub struct Server {
     pub answering: Arc<Answering>,
     /// Encrypted transports.
     pub encrypted: Encrypted,
+    /// What checks need of this node.
+    pub asking: Asking,
 }
 
 /// One address of `[server] listen` without encryption.
@@ -253,7 +257,8 @@ pub struct ZoneFile {
 pub struct Check {
     pub name: String,
     pub ask: Ask,
-    /// Port asked; an origin's `probe.port` goes first. 0 only if every origin asked with this check has one.
+    /// Port asked; an origin's `probe.port` goes first. 0 if every origin asked with this check has one, or none is
+    /// needed.
     pub port: u16,
     pub every: Duration,
     /// The same while no name waits for the origin: its rung comes after the one served. At least `every`.
@@ -277,14 +282,6 @@ pub struct Check {
     pub window: Option<Window>,
     /// One that holds makes what is up degraded.
     pub degraded: Vec<Rule>,
-}
-
-/// What a check sends.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ask {
-    Https { path: String, headers: Vec<(String, String)> },
-    Http { path: String, headers: Vec<(String, String)> },
-    Tcp,
 }
 
 /// `[origin.NAME]`: where a service lives. Has at least one address or a host name.

@@ -15,8 +15,8 @@ use super::spec::Spec;
 use super::steering::{CheckUse, LadderSpec, LadderUse, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Text, preset, preset_integer, preset_span};
 use super::{
-    Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Platform, Quorum, Rung, Steer, ZoneFile,
-    ZoneId, duration,
+    Ask, Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Platform, Quorum, Rung, Secret,
+    Steer, ZoneFile, ZoneId, duration,
 };
 use crate::dns::Name;
 
@@ -82,7 +82,8 @@ struct Tables<'f> {
 
 /// Builds the configuration. It is worth something only if no error was found.
 pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
-    node::same_port(found, &spec.server, &spec.admin);
+    node::same_port(found, &spec.server, &spec.admin, spec.heartbeat.as_ref());
+    needs_of_checks(found, &spec);
     let mut tables = Tables {
         found,
         zones: Vec::new(),
@@ -192,6 +193,37 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
     (config, places)
 }
 
+/// What checks need beside their own table.
+fn needs_of_checks(found: &mut Findings, spec: &Spec) {
+    let mut secrets: Vec<(&Secret, At)> = Vec::new();
+    for check in &spec.checks {
+        match &check.ask {
+            Ask::Exec(_) if !spec.server.asking.exec => {
+                let what = format!("check {} runs a program, which is not allowed", quoted(&check.name.value));
+                found
+                    .error(check.ask_at, what)
+                    .help("programs run as the user of failoverd: set `exec = true` in [server] to allow them");
+            }
+            Ask::Heartbeat(_) if spec.server.asking.heartbeat.is_none() => {
+                let what = format!("check {} waits for calls, but nothing listens for them", quoted(&check.name.value));
+                let problem = found.error(check.ask_at, what);
+                problem.help("add `[heartbeat]` with `listen = \"0.0.0.0:9154\"`");
+            }
+            _ => {}
+        }
+        let Ask::Heartbeat(secret) = &check.ask else { continue };
+        match secrets.iter().find(|(known, _)| *known == secret) {
+            Some(&(_, first)) if !secret.0.is_empty() => {
+                found
+                    .error(check.ask_at, "two checks have the same secret")
+                    .note(first, "the other")
+                    .help("give each its own: whoever has a secret speaks for its check");
+            }
+            _ => secrets.push((secret, check.ask_at)),
+        }
+    }
+}
+
 impl Tables<'_> {
     fn zones(&mut self, specs: Vec<ZoneSpec>) {
         let mut first: BTreeMap<Name, At> = BTreeMap::new();
@@ -216,7 +248,11 @@ impl Tables<'_> {
         let mut said = BTreeSet::new();
         for spec in specs {
             let name = spec.name.value;
-            let times = self.times(&name, spec.name.at, &spec.times, defaults, &mut said);
+            let mut times = self.times(&name, spec.name.at, &spec.times, defaults, &mut said);
+            if spec.ask.is_awaited() {
+                // Missed heartbeats are an interval apart: nothing confirms them, and none of them is a blip.
+                (times.confirm, times.blip) = (Duration::ZERO, Duration::ZERO);
+            }
             self.has_port.push(spec.port.is_some());
             self.check_ids.insert(name.clone(), CheckId(id(self.checks.len())));
             self.checks.push(Arc::new(Check {
@@ -292,7 +328,7 @@ impl Tables<'_> {
         }
         Check {
             name: name.to_owned(),
-            ask: super::Ask::Tcp,
+            ask: Ask::Tcp,
             port: 0,
             every,
             standby_every: self.standby_every(name, &standby, every),
@@ -520,7 +556,7 @@ impl Tables<'_> {
         }
     }
 
-    /// `tcp = true` takes the port from the origin.
+    /// `tcp = true` and their like take the port from the origin.
     fn ports(&mut self, name: &Name, at: At, rungs: &[Rung]) {
         for rung in rungs {
             for origin in &rung.origins {
@@ -532,7 +568,9 @@ impl Tables<'_> {
                 let Some(id) = asked.iter().find(|id| origin.probe_port.is_none() && !has_port(id)) else {
                     continue;
                 };
+                let kind = self.checks[id.0 as usize].ask.word();
                 let (origin, check) = (origin.name.clone(), self.checks[id.0 as usize].name.clone());
+                let key = if kind == "exec" { "port" } else { kind };
                 let what = format!(
                     "{}: check {} has no port for origin {}",
                     quoted(&name.to_host()),
@@ -540,7 +578,7 @@ impl Tables<'_> {
                     quoted(&origin)
                 );
                 self.found.error(at, what).help(format!(
-                    "set `tcp = PORT` in [check.{check}], or `probe = {{ port = PORT }}` in [origin.{origin}]"
+                    "set `{key} = PORT` in [check.{check}], or `probe = {{ port = PORT }}` in [origin.{origin}]"
                 ));
             }
         }

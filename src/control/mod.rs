@@ -247,6 +247,11 @@ impl Controller {
     pub fn handle(&mut self, event: Event, now: Now, fx: &mut Effects) {
         match event {
             Event::Observed(seen) => self.observed(seen, now, fx),
+            Event::Called(call) => {
+                if let Some(id) = self.watches.iter().position(|state| state.is_called_by(&call)).map(watch_id) {
+                    self.observed(call.observed(id, self.schedule.epoch(id)), now, fx);
+                }
+            }
             Event::Canary { started, passed } => {
                 self.sight.canary(passed, started, now.moment);
                 self.weigh_doubt(now, fx);

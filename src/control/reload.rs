@@ -362,6 +362,7 @@ pub fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[server.tls] https_path", https_path(old) != https_path(new)),
         ("[server] workers", old.server.workers != new.server.workers),
         ("[server] state", old.server.state != new.server.state),
+        ("[heartbeat] listen", old.server.asking.heartbeat != new.server.asking.heartbeat),
         ("[admin] listen", old.admin.listen != new.admin.listen),
         ("[admin] ops_listen", old.admin.ops_listen != new.admin.ops_listen),
         ("[admin.token]", old.admin.tokens != new.admin.tokens),

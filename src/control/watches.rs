@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
 use crate::probe::watch::{Plan, Seat, Watch};
-use crate::probe::{LocalFault, Observation, Outcome, Purpose, WatchId};
+use crate::probe::{Call, LocalFault, Observation, Outcome, Purpose, Target, WatchId};
 use crate::ready::Ready;
 use crate::ready::rehearsal::Scene;
 use crate::ready::standing::Standing;
@@ -92,6 +92,12 @@ impl WatchState {
             self.outcomes.len() - 1
         });
         &mut self.outcomes[at].1
+    }
+
+    /// Is it this watch that a call is about?
+    pub(crate) fn is_called_by(&self, call: &Call) -> bool {
+        let Call { origin, check, .. } = call;
+        matches!(&self.watch.target, Target::Origin(name) if name == origin) && self.check.name == **check
     }
 
     pub(crate) fn class(&self) -> Class {
@@ -221,9 +227,8 @@ pub(crate) fn arrange(
             let check = Arc::clone(&config.checks[watch.check.0 as usize]);
             let origin_name = Arc::clone(&origin_names[watch.origin.0 as usize]);
             let check_name = Arc::clone(&check_names[watch.check.0 as usize]);
-            let endpoint: &mut Arc<str> = endpoints
-                .entry((&watch.target, watch.port))
-                .or_insert_with(|| format!("{}:{}", watch.target, watch.port).into());
+            let endpoint: &mut Arc<str> =
+                endpoints.entry((&watch.target, watch.port)).or_insert_with(|| watch.place().into());
             let endpoint = Arc::clone(endpoint);
             let watch = watch.clone();
             let names = Vec::new();

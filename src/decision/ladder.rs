@@ -436,8 +436,10 @@ fn by_the_rules(
             let unready = || first_up(true).filter(|_| nothing_ready(ladder));
             settled(first_up(false).or_else(unready).unwrap_or(served))
         }
-        Some(served) if let Some(rung) = left_for(ladder, served) => settled(rung),
-        Some(served) => match waiting(ladder, failback, standing, served, now) {
+        Some(served) => match left_for(ladder, served)
+            .map_or_else(|| waiting(ladder, failback, standing, served, now), Waiting::AtOnce)
+        {
+            Waiting::AtOnce(rung) => settled(rung),
             Waiting::Nothing => settled(served),
             // A rung between may be due before the best one is: that one goes on waiting.
             Waiting::Due(better) => match waiting(ladder, failback, standing, better, now) {
@@ -467,6 +469,8 @@ fn by_the_rules(
 
 /// What a failback from a rung that is not dead waits for.
 enum Waiting {
+    /// For nothing: this one is served now.
+    AtOnce(usize),
     /// No better rung is up.
     Nothing,
     /// This one may be served.
@@ -513,9 +517,9 @@ fn is_better(ladder: &[RungView], rung: usize) -> bool {
     ladder[rung].is_well() && (!ladder[rung].is_unready() || nothing_ready(ladder))
 }
 
-/// Whatever is usable would fail.
+/// Whatever is alive would fail.
 fn nothing_ready(ladder: &[RungView]) -> bool {
-    !ladder.iter().any(|rung| rung.class().is_usable() && !rung.is_unready())
+    ladder.iter().all(|rung| rung.is_dead() || rung.is_unready())
 }
 
 /// Why a rung is served that neither an order nor a wait explains.

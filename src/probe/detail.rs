@@ -44,7 +44,9 @@ impl Detail {
 }
 
 fn header<'f>(facts: &'f Facts, name: &str) -> Option<&'f str> {
-    facts.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    let value = facts.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())?;
+    let end = (0..=HEADER_MAX.min(value.len())).rev().find(|&end| value.is_char_boundary(end));
+    value.get(..end.unwrap_or(0))
 }
 
 /// Whose page for unclaimed names this is.

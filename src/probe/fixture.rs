@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Ask, Check, Cli, Config, Failback, Form, Origin, Platform, Resolvers, Server, Steer, ZoneFile, ZoneId,
+    Admin, Ask, Check, Cli, Config, Failback, Form, Origin, Platform, Resolvers, Server, Steer, Web, ZoneFile, ZoneId,
 };
 use crate::dns::Name;
 
@@ -26,6 +26,7 @@ pub(crate) fn config() -> Config {
             doubt_share: 0.5,
             answering: Default::default(),
             encrypted: Default::default(),
+            asking: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().unwrap(),
@@ -45,7 +46,7 @@ pub(crate) fn config() -> Config {
 pub(crate) fn check(name: &str) -> Check {
     Check {
         name: name.into(),
-        ask: Ask::Https { path: "/".into(), headers: vec![] },
+        ask: Ask::Https(Web::get("/")),
         port: 443,
         every: Duration::from_secs(5),
         standby_every: Duration::from_secs(5),

@@ -14,13 +14,17 @@
 //! ```
 //!
 //! They do not wait for each other, and a pass of any probe that started at or after the first calls off the rest.
+//!
+//! An origin that calls us is not asked: its probes only look whether it has called. Each call puts the next look off
+//! to where the call after it is overdue, so a watch whose origin calls in time is never looked at. There is no race,
+//! and no look while we may have been away ourselves.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::config::Check;
 use crate::probe::watch::Key;
-use crate::probe::{Epoch, Observation, Outcome, Purpose, WatchId};
+use crate::probe::{Cause, Epoch, Observation, Outcome, Purpose, WatchId};
 use crate::time::Moment;
 use crate::verdict::Class;
 
@@ -41,6 +45,8 @@ const START_SLACK: Duration = Duration::from_millis(10);
 const UNUSUAL: u32 = 3;
 /// A new measurement's share of that average: one in eight.
 const AVERAGE_OVER: u32 = 8;
+/// Nobody has asked for what is due for this long: the machine slept, or stood still. Who calls us called in vain.
+const AWAY: Duration = Duration::from_secs(5);
 /// Intervals without a conclusive observation after which a verdict is stale.
 const STALE_INTERVALS: u32 = 3;
 
@@ -54,12 +60,14 @@ pub struct Timing {
     pub fall: u32,
     pub confirm: Duration,
     pub blip: Duration,
+    /// The origin calls us.
+    pub awaited: bool,
 }
 
 impl From<&Check> for Timing {
     fn from(check: &Check) -> Self {
         let Check { every, standby_every, timeout, fall, confirm, blip, .. } = *check;
-        Self { every, standby_every, timeout, fall, confirm, blip }
+        Self { every, standby_every, timeout, fall, confirm, blip, awaited: check.ask.is_awaited() }
     }
 }
 
@@ -72,10 +80,16 @@ impl Timing {
     /// Number of confirmations a race has: none if one failure is enough at once.
     pub fn confirmations(&self) -> u32 {
         match self.fall {
+            _ if self.awaited => 0,
             0 | 1 if self.blip.is_zero() => 0,
             0 | 1 => 1,
             fall => fall - 1,
         }
+    }
+
+    /// From a call to where the next one is overdue.
+    fn overdue(&self) -> Duration {
+        self.every.saturating_add(self.timeout)
     }
 
     fn lost(&self) -> Duration {
@@ -102,6 +116,8 @@ pub struct Schedule {
     /// The next deadline of each entry, as it knows it.
     queue: BTreeSet<(Moment, u32)>,
     last_epoch: u64,
+    /// When it was last asked for what is due.
+    asked: Option<Moment>,
 }
 
 #[derive(Clone, Debug)]
@@ -174,8 +190,11 @@ impl Schedule {
                 None => (None, self.fresh(key.clone(), timing, new, now)),
             };
             let pace = entry.every();
+            if timing.awaited && timing != entry.timing {
+                entry.next = now + timing.overdue();
+            }
             entry.timing = timing;
-            if entry.every() < pace {
+            if !timing.awaited && entry.every() < pace {
                 entry.next = entry.next.min(grid(key, entry.every(), now));
             }
             entry.queued = None;
@@ -190,7 +209,10 @@ impl Schedule {
     /// A watch that nobody has asked yet, one of so many.
     fn fresh(&mut self, key: Key, timing: Timing, many: u32, now: Moment) -> Entry {
         self.last_epoch += 1;
-        let next = scattered(&key, timing.every, many, now);
+        let next = match timing.awaited {
+            true => now + timing.overdue(),
+            false => scattered(&key, timing.every, many, now),
+        };
         Entry {
             key,
             timing,
@@ -240,6 +262,9 @@ impl Schedule {
 
     /// What is to be started now. Marks it in flight.
     pub fn due(&mut self, now: Moment) -> Vec<Start> {
+        if self.asked.replace(now).is_some_and(|before| now.since(before) > AWAY) {
+            self.was_away(now);
+        }
         let mut ripe = Vec::new();
         while let Some(&(deadline, index)) = self.queue.first() {
             if deadline > now {
@@ -258,6 +283,17 @@ impl Schedule {
             self.requeue(index);
         }
         starts
+    }
+
+    /// Calls may have come while nobody listened: the clock of each origin that calls us begins anew.
+    fn was_away(&mut self, now: Moment) {
+        for index in 0..self.entries.len() {
+            let entry = &mut self.entries[index];
+            if entry.timing.awaited {
+                entry.next = now + entry.timing.overdue();
+                self.requeue(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
     }
 
     /// A probe came back, with its outcome as [`Trust`](super::trust::Trust) weighed it; `class` is the verdict's
@@ -290,7 +326,8 @@ impl Schedule {
         let Some(entry) = self.entries.get_mut(watch.0 as usize) else {
             return;
         };
-        if entry.last_start.is_none_or(|start| start < since) {
+        // What an origin said to us some time ago proves nothing now.
+        if !entry.timing.awaited && entry.last_start.is_none_or(|start| start < since) {
             entry.wanted = entry.wanted.max(Some(since));
             self.requeue(watch.0);
         }
@@ -301,7 +338,8 @@ impl Schedule {
         let Some(entry) = self.entries.get_mut(watch.0 as usize) else {
             return;
         };
-        if std::mem::replace(&mut entry.is_standby, is_standby) == is_standby {
+        // Who calls us keeps a pace of his own.
+        if entry.timing.awaited || std::mem::replace(&mut entry.is_standby, is_standby) == is_standby {
             return;
         }
         let next = grid(&entry.key, entry.every(), now);
@@ -395,7 +433,10 @@ impl Entry {
             if is_room {
                 self.scheduled = Some(Open { start: now, raced: false });
                 starts.push((Purpose::Scheduled, self.next));
-                self.next = grid(&self.key, self.every(), now);
+                self.next = match self.timing.awaited {
+                    true => now + self.timing.every,
+                    false => grid(&self.key, self.every(), now),
+                };
             } else {
                 self.next = scattered(&self.key, self.every(), many, now);
             }
@@ -457,6 +498,10 @@ impl Entry {
             }
         }
         self.class = class;
+        let has_called = matches!(observation.outcome, Outcome::Passed | Outcome::Failed(Cause::Reported));
+        if self.timing.awaited && has_called {
+            self.next = self.next.max(started + self.timing.overdue());
+        }
         match &observation.outcome {
             Outcome::Passed => {
                 self.conclusive = self.conclusive.max(observation.finished);

@@ -148,7 +148,7 @@ fn checks<'c>(config: &'c Config, rung: &'c Rung, origin: &'c Origin) -> impl It
 fn unseen(config: &Config, steer: &Steer, rung: &Rung, origin: &Origin) -> Option<Finding> {
     let checks: Vec<&Check> = checks(config, rung, origin).collect();
     let (check, host) = (checks.first()?, steer.hosts.first()?);
-    let sees_none = |check: &&Check| matches!(check.ask, Ask::Http { .. } | Ask::Tcp);
+    let sees_none = |check: &&Check| matches!(check.ask, Ask::Http(_) | Ask::Tcp);
     (origin.platform != Platform::Plain && checks.iter().all(sees_none)).then(|| {
         let seen = format!("its certificate for {host} is never seen: check {} asks without TLS", check.name);
         Finding::new(Kind::Unseen, Ready::Warn, seen, "ask it by `https`")

@@ -83,7 +83,7 @@ impl Scene {
             host: host.to_owned(),
             cname: origin.cname.clone(),
             records,
-            is_tls: matches!(check.ask, Ask::Https { .. }),
+            is_tls: matches!(check.ask, Ask::Https(_) | Ask::Tls),
         }
     }
 

@@ -80,7 +80,7 @@ pub fn goes_by<'t>(targets: impl Iterator<Item = (&'t Target, Grade, bool)> + Cl
 fn is_ipv4(target: &Target) -> Option<bool> {
     match target {
         Target::Address(address) => Some(address.is_ipv4()),
-        Target::Hostname(_) => None,
+        Target::Hostname(_) | Target::Origin(_) => None,
     }
 }
 

@@ -321,6 +321,7 @@ fn passed() -> Probe {
             tls_ms: Some(24.0),
             first_byte_ms: Some(1_250.4),
             body_ms: Some(3.0),
+            answer_ms: None,
         },
         total_ms: 1_277.82,
         expect: vec![

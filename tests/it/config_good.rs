@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failoverd::config::{
-    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Platform, Quorum, Read, Resolvers, SteerId,
-    ZoneId, budget,
+    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Platform, Question, Quorum, Read, Resolvers,
+    Secret, SteerId, Web, ZoneId, budget,
 };
-use failoverd::dns::Name;
+use failoverd::dns::{Name, Type};
 use failoverd::zone::Files;
 
 /// Files by path.
@@ -193,7 +193,7 @@ fn checks_take_their_own_values_then_the_defaults_then_the_tables() {
     let [site, own, port] = &config.checks[..] else { panic!("three checks") };
     assert_eq!((site.every, site.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
     assert_eq!((site.fall, site.rise, site.port), (2, 3, 443));
-    assert_eq!(site.ask, Ask::Https { path: "/healthz".into(), headers: vec![("X-Probe".into(), "t0ken".into())] });
+    assert_eq!(site.ask, Ask::Https(Web { headers: vec![("X-Probe".into(), "t0ken".into())], ..Web::get("/healthz") }));
     assert_eq!((site.expect.len(), site.warn.len()), (3, 1));
     // `every` below the default of `timeout` caps it; `rise` follows a larger `fall`.
     assert_eq!(
@@ -203,6 +203,93 @@ fn checks_take_their_own_values_then_the_defaults_then_the_tables() {
     assert_eq!((own.fall, own.rise, own.port), (5, 5, 80));
     assert_eq!(own.expect.iter().map(|e| e.text.as_str()).collect::<Vec<_>>(), ["status in 200..299"]);
     assert_eq!((&port.ask, port.port, port.expect.len()), (&Ask::Tcp, 5432, 0));
+}
+
+#[test]
+fn the_ways_to_ask_are_read() {
+    let text = r#"
+[server]
+exec = true
+[heartbeat]
+listen = "127.0.0.1:9154"
+[zone."example.com"]
+file = "example.com.zone"
+[check.deep]
+https = "/"
+send = "${PROBE_TOKEN}"
+http2 = true
+expect = ["json '/a' == 1"]
+[check.put]
+http = "/x"
+method = "PUT"
+[check.tls]
+tls = 853
+[check.tls-of-origin]
+tls = true
+[check.ns]
+dns = "www.Example.com aaaa"
+[check.soa]
+dns = "."
+port = 5353
+expect = ["rcode == 'REFUSED'"]
+[check.ping]
+icmp = true
+[check.script]
+exec = ["/bin/check", "{address}"]
+[check.script-port]
+exec = ["/bin/check", "{port}"]
+port = 7
+[check.beat]
+heartbeat = { secret_file = "beat.token" }
+every = "30s"
+fall = 4
+[origin.eu]
+a = ["192.0.2.1", "192.0.2.2"]
+probe = { port = 99 }
+[origin.us]
+a = ["192.0.2.3"]
+[steer."www.example.com"]
+primary = { origin = "eu", check = "beat" }
+backup = { origin = "us", check = "ping" }
+[steer."b.example.com"]
+primary = { origin = "eu", check = "tls-of-origin" }
+emergency = { origin = "us", check = "deep" }
+"#;
+    let config = read_files(&[("etc/failoverd.toml", text), ("etc/beat.token", "0123456789abcdef\n")]).config;
+    let asking = config.server.asking;
+    assert_eq!((asking.exec, asking.heartbeat), (true, Some("127.0.0.1:9154".parse().unwrap())));
+    let check = |name: &str| config.checks.iter().find(|check| check.name == name).unwrap();
+    let Ask::Https(deep) = &check("deep").ask else { panic!("https") };
+    assert_eq!((deep.method.as_str(), deep.send.as_str(), deep.http2), ("POST", "t0ken", true));
+    assert_eq!(check("put").ask, Ask::Http(Web { method: "PUT".into(), ..Web::get("/x") }));
+    let question = |text: &str| {
+        let (name, rtype) = text.split_once(' ').unwrap();
+        Ask::Dns(Question { name: Name::absolute(name).unwrap(), rtype: Type::from_mnemonic(rtype).unwrap() })
+    };
+    for (name, ask, port, expect) in [
+        ("tls", Ask::Tls, 853, ""),
+        ("tls-of-origin", Ask::Tls, 0, ""),
+        ("ns", question("www.example.com AAAA"), 53, "rcode == 'NOERROR'"),
+        ("soa", question(". A"), 5353, "rcode == 'REFUSED'"),
+        ("ping", Ask::Icmp, 0, ""),
+        ("script", Ask::Exec(vec!["/bin/check".into(), "{address}".into()]), 0, "exit == 0"),
+        ("script-port", Ask::Exec(vec!["/bin/check".into(), "{port}".into()]), 7, "exit == 0"),
+        ("beat", Ask::Heartbeat(Secret("0123456789abcdef".into())), 0, ""),
+    ] {
+        let check = check(name);
+        let expects = check.expect.iter().map(|expression| expression.text.as_str()).collect::<Vec<_>>().join(", ");
+        assert_eq!((&check.ask, check.port, expects.as_str()), (&ask, port, expect), "{name}");
+    }
+    // Each missed heartbeat is waited for, and none is sent: two probes of a name remain.
+    let beat = budget::budget(&config, SteerId(0));
+    assert_eq!((beat.wait, beat.confirmation, beat.timeout), (secs(30), secs(90), secs(2)));
+    let month = 30 * 86_400 / 5;
+    let probes: Vec<u64> = budget::probes_per_month(&config).into_iter().map(|(_, probes)| probes).collect();
+    assert_eq!(probes, [2 * month, 2 * month], "tls to both addresses; a ping and https");
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 #[test]

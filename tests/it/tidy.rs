@@ -34,14 +34,24 @@ const FOLDERS: &[Folder] = &[
     Folder {
         name: "config",
         stages: &["dns", "zone", "time"],
-        crates: &["annotate_snippets", "base64", "ipnet", "jiff", "regex", "serde", "serde_spanned", "toml"],
+        crates: &[
+            "annotate_snippets",
+            "base64",
+            "ipnet",
+            "jiff",
+            "regex",
+            "serde",
+            "serde_json",
+            "serde_spanned",
+            "toml",
+        ],
         std: &["io", "net", "path"],
     },
     // The schedule asks whether a watch is usable: `verdict::Class`, and the limits it works under.
     Folder {
         name: "probe",
         stages: &["config", "dns", "time", "verdict::Class", "verdict::Thresholds"],
-        crates: &["serde"],
+        crates: &["serde", "serde_json"],
         std: &["net"],
     },
     // What probes saw, what stands in our zones and what the files say, as findings; readiness goes by class.

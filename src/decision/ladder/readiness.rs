@@ -38,7 +38,7 @@ fn oracle(rungs: &[RungView], served: Option<usize>, strict: bool, due: bool) ->
     let all = 0..rungs.len();
     let (emergency, ordinary): (Vec<usize>, Vec<usize>) = all.partition(|&rung| rungs[rung].place == Place::Emergency);
     let emergency = emergency.first().copied();
-    let nothing_ready = !(0..rungs.len()).any(|rung| sound(rung) && origin(rung).class.is_usable());
+    let nothing_ready = !(0..rungs.len()).any(sound);
     let sound_elsewhere = ordinary.iter().copied().chain(emergency).any(sound);
     if let Some(served) = served
         && alive(served)
@@ -163,4 +163,35 @@ fn a_failback_waits_for_readiness_and_a_person_cannot_approve_one_that_would_fai
     assert!(standing.approve(&ready));
     let choice = decide(&ready, Failback::Manual, &mut standing, None, false, false, at(1));
     assert_eq!((choice.rung, choice.why), (0, Why::Preferred));
+}
+
+/// Degraded or not by ready or not: nothing moves to a rung that would fail while another is ready, and what was decided
+/// stays decided.
+#[test]
+fn degraded_by_ready_comes_to_rest() {
+    let mut kinds = Vec::new();
+    for class in Class::ALL {
+        for (degraded, would_fail) in [(false, false), (true, false), (false, true), (true, true)] {
+            if class.is_usable() || !degraded && (class == Untried || !would_fail) {
+                kinds.push(OriginView { class, degraded, drained: false, would_fail });
+            }
+        }
+    }
+    assert_eq!(kinds.len(), 4 + 4 + 2 + 1);
+    let places = [Place::Primary, Place::Backup(1), Place::Emergency];
+    let rung = |place, origin| RungView { place, quorum: Quorum::default(), origins: vec![origin] };
+    for number in 0..kinds.len().pow(3) {
+        let of = |rung: usize| kinds[number / kinds.len().pow(rung as u32) % kinds.len()];
+        let rungs: Vec<RungView> = places.iter().enumerate().map(|(at, &place)| rung(place, of(at))).collect();
+        for served in [None, Some(0), Some(1), Some(2)] {
+            for strict in [false, true] {
+                let mut standing = Standing { served: served.map(|rung| places[rung]), ..Standing::default() };
+                let mut decide = || decide(&rungs, Failback::Auto, &mut standing, None, false, strict, at(1000)).rung;
+                let case = format!("{rungs:?} {served:?} {strict}");
+                let chosen = decide();
+                never_to_one_that_would_fail(&rungs, served, chosen, &case);
+                assert_eq!(decide(), chosen, "{case}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{
     Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Platform, Resolvers, Rung,
-    Server, Steer, SteerId, ZoneFile, ZoneId,
+    Server, Steer, SteerId, Web, ZoneFile, ZoneId,
 };
 use crate::control::{Figures, WatchFigures};
 use crate::decision::order::{OrderId, What};
@@ -68,6 +68,7 @@ pub(crate) fn config() -> Config {
             doubt_share: 0.5,
             answering: Default::default(),
             encrypted: Default::default(),
+            asking: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().unwrap(),
@@ -79,7 +80,7 @@ pub(crate) fn config() -> Config {
         zones: vec![ZoneFile { apex: name("example.com"), file: "example.com.zone".into() }],
         checks: vec![Arc::new(Check {
             name: "site".to_owned(),
-            ask: Ask::Https { path: "/healthz".to_owned(), headers: Vec::new() },
+            ask: Ask::Https(Web::get("/healthz")),
             port: 443,
             every: Duration::from_secs(5),
             standby_every: Duration::from_secs(5),

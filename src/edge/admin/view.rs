@@ -341,6 +341,9 @@ pub struct Phases {
     pub tls_ms: Option<f64>,
     pub first_byte_ms: Option<f64>,
     pub body_ms: Option<f64>,
+    /// The whole of what has no steps: a nameserver's reply, an echo, a program's run.
+    #[serde(default)]
+    pub answer_ms: Option<f64>,
 }
 
 /// One expression of `expect`, and what came of it.

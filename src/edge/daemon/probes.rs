@@ -87,6 +87,12 @@ impl Probes {
         !locked(&self.0.done).is_empty()
     }
 
+    /// What has happened beside what was asked.
+    pub(super) fn tell(&self, event: Event) {
+        locked(&self.0.done).push(event);
+        self.0.back.notify_one();
+    }
+
     /// Does what is asked, for as long as this is awaited.
     pub(super) async fn run(self) {
         let mut running = JoinSet::new();
@@ -125,8 +131,7 @@ impl Probes {
                 return drop(spawn_blocking(move || prober.reload(&resolvers)).await);
             }
         };
-        locked(&self.0.done).push(event);
-        self.0.back.notify_one();
+        self.tell(event);
     }
 }
 

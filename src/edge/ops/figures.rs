@@ -316,6 +316,7 @@ fn phases(row: &WatchFigures) -> Vec<(&'static str, Duration)> {
         ("tls", phases.tls),
         ("first_byte", phases.first_byte),
         ("body", phases.body),
+        ("answer", phases.answer),
     ]
     .into_iter()
     .filter_map(|(phase, took)| Some((phase, took?)))

@@ -1,5 +1,7 @@
 //! Probes against real origins on loopback, each with one fault.
 
+mod ways; // the ways to ask
+
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -15,8 +17,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::config::Check;
 use crate::config::expect::Expression;
+use crate::config::{Check, Web};
 use crate::probe::judge::BODY_MAX;
 use crate::probe::{Cause, Epoch, LocalFault, WatchId};
 
@@ -48,11 +50,11 @@ fn check(ask: Ask, timeout: Duration, ca: Option<&str>) -> Arc<Check> {
 }
 
 fn http() -> Ask {
-    Ask::Http { path: "/healthz?full=1".into(), headers: vec![("X-Probe".into(), "token".into())] }
+    Ask::Http(Web { headers: vec![("X-Probe".into(), "token".into())], ..Web::get("/healthz?full=1") })
 }
 
 fn https() -> Ask {
-    Ask::Https { path: "/".into(), headers: Vec::new() }
+    Ask::Https(Web::get("/"))
 }
 
 fn request(target: Target, port: u16, check: Arc<Check>) -> Request {
@@ -492,7 +494,11 @@ fn some_roots_are_always_trusted() {
 
 /// Runs a test of this file that is ignored otherwise in a process of its own, which it may spoil.
 fn alone(command: &mut Command, test: &str) {
-    let test = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+    alone_in(command, module_path!(), test);
+}
+
+fn alone_in(command: &mut Command, module: &str, test: &str) {
+    let test = format!("{}::{test}", module.split_once("::").unwrap().1);
     let output = command.args(["--ignored", "--exact", &test]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));

@@ -236,6 +236,7 @@ impl World {
         let origin = self.config.origins.iter().find(|origin| match &request.target {
             Target::Address(address) => origin.addresses().any(|own| own == *address),
             Target::Hostname(name) => origin.cname.as_ref() == Some(name),
+            Target::Origin(name) => *origin.name == **name,
         });
         let origin = origin.expect("a watch has an origin").name.clone();
         *self.counts.entry(origin.clone()).or_default() += 1;
@@ -243,7 +244,7 @@ impl World {
         let health = of_check.unwrap_or_else(|| self.health[&(origin.clone(), None)]);
         let resolved = match &request.target {
             Target::Hostname(name) => self.resolves.get(name).cloned().unwrap_or_default(),
-            Target::Address(_) => Vec::new(),
+            Target::Address(_) | Target::Origin(_) => Vec::new(),
         };
         let is_gone =
             matches!(&request.target, Target::Hostname(name) if self.resolves.get(name).is_some_and(Vec::is_empty));

@@ -358,9 +358,10 @@ impl World {
                 .find_map(|origin| (origin.cname.as_ref() == Some(name)).then(|| origin.addresses().next()).flatten())
                 .as_ref()
                 .expect("every simulated host name has an address"),
+            Target::Origin(_) => unreachable!("no simulated origin calls us"),
         };
         let timeout = request.check.timeout;
-        let https = matches!(request.check.ask, Ask::Https { .. });
+        let https = matches!(request.check.ask, Ask::Https(_));
         let quick = Duration::from_millis(self.dice.between(2, 120)).min(timeout);
         let (outcome, after) = if !self.route {
             (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1))
@@ -731,12 +732,8 @@ fn random_config(dice: &mut Dice) -> Config {
     let checks = (0..dice.between(1, 3)).map(|n| {
         let fall = dice.between(1, 4) as u32;
         let every = Duration::from_millis(dice.between(1000, 8000));
-        let path = "/healthz".to_owned();
-        let ask = if dice.one_in(2) {
-            Ask::Https { path, headers: Vec::new() }
-        } else {
-            Ask::Http { path, headers: Vec::new() }
-        };
+        let web = Web::get("/healthz");
+        let ask = if dice.one_in(2) { Ask::Https(web) } else { Ask::Http(web) };
         Arc::new(Check {
             name: format!("check{n}"),
             ask,
@@ -813,6 +810,7 @@ fn random_config(dice: &mut Dice) -> Config {
             doubt_share: 0.5,
             answering: Default::default(),
             encrypted: Default::default(),
+            asking: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().expect("an address"),

@@ -66,9 +66,14 @@ fn configured_check(check: &Check) -> view::ConfiguredCheck {
     view::ConfiguredCheck {
         name: check.name.clone(),
         ask: match &check.ask {
-            Ask::Https { path, .. } => format!("https {path}"),
-            Ask::Http { path, .. } => format!("http {path}"),
-            Ask::Tcp => "tcp".to_owned(),
+            Ask::Https(web) | Ask::Http(web) => {
+                let method = if web.method == "GET" { String::new() } else { format!("{} ", web.method) };
+                format!("{} {method}{}", check.ask.word(), web.path)
+            }
+            Ask::Dns(question) => format!("dns {question}"),
+            // Its arguments may hold secrets.
+            Ask::Exec(command) => format!("exec {}", command.first().map_or("", String::as_str)),
+            Ask::Tcp | Ask::Tls | Ask::Icmp | Ask::Heartbeat(_) => check.ask.word().to_owned(),
         },
         port: check.port,
         every_ms: whole_millis(check.every),

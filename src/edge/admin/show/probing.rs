@@ -126,6 +126,7 @@ fn phases(phases: &Phases) -> view::Phases {
         tls_ms: phases.tls.map(fine_millis),
         first_byte_ms: phases.first_byte.map(fine_millis),
         body_ms: phases.body.map(fine_millis),
+        answer_ms: phases.answer.map(fine_millis),
     }
 }
 
