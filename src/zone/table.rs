@@ -165,6 +165,7 @@ impl Table {
         self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>()
             + self.rows.len() * size_of::<Row>()
             + self.apart.bytes()
+            + self.absence().map_or(0, |absence| absence.wire.len())
             + self.denial().map_or(0, Denial::bytes)
     }
 

@@ -15,7 +15,7 @@ const BITS_PER_NAME: usize = 16;
 pub(super) struct Covers {
     /// Sorted, once [`Covers::ready`].
     hashes: Vec<u64>,
-    /// One bit for each hash, by its top bits; their number is a power of two.
+    /// One bit for each hash: its word by the bits from 32 on, itself by the lowest six. Their number is a power of two.
     bits: Vec<u64>,
     /// The apex owns a DNAME, so that every other name is below it.
     all: bool,

@@ -424,7 +424,8 @@ fn tail(name: &[u8], apex: &[u8]) -> u8 {
     if apex.len() <= OWNER.len() {
         return 0;
     }
-    front_of(name, apex).filter(|&front| name[front..].starts_with(apex)).map_or(0, |front| front as u8 + 1)
+    let front = wire_length(name).ok().and_then(|length| front_of_folded(&name[..length], apex));
+    front.map_or(0, |front| front as u8 + 1)
 }
 
 #[cfg(test)]

@@ -260,6 +260,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_fetched_ahead_is_what_is_found() {
+        let (shard, keys) = shard(200, 9, |index| (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let leads = |(relative, hash): &&(Vec<u8>, u64)| {
+            shard.node_at(*hash).is_some_and(|at| Raw(&shard.bytes()[at..]).relative() == relative)
+        };
+        // But for those that overflow into the next bucket, or share a tag.
+        assert!(keys.iter().filter(leads).count() > 180);
+        assert_eq!(shard.node_at(0), None, "no tag is 1 here");
+    }
+
+    #[test]
     fn data_beyond_512_kib_takes_bigger_units() {
         let (big, keys) = shard(250, 60_000, |index| (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         assert!(big.unit_shift > UNIT_SHIFT);
