@@ -25,7 +25,8 @@ const NAMES_TOLD: usize = 3;
 /// Watches of other rungs that are compared with, at most.
 const COMPARED: usize = 32;
 
-/// What host names served as CNAME resolve to, as the last probe had it.
+/// What host names served as CNAME resolve to, as the probe had it that last found other address families: it is these
+/// that are asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Hostnames(BTreeMap<Name, Vec<IpAddr>>);
 
@@ -133,7 +134,7 @@ impl Controller {
         self.tell(id, now, fx);
     }
 
-    /// Which address families a host name has.
+    /// Takes in what a host name resolved to, if its address families are not what they were.
     fn learn(&mut self, id: WatchId, detail: Option<&Detail>) {
         let Some(detail) = detail.filter(|detail| !detail.resolved.is_empty()) else { return };
         let families = [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|of| detail.resolved.iter().any(of));
