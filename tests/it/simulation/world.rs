@@ -818,6 +818,7 @@ fn random_config(dice: &mut Dice) -> Config {
             tokens: Vec::new(),
         },
         alerts: Vec::new(),
+        velocity: None,
         cli: Cli::default(),
         zones: vec![ZoneFile { apex: Name::absolute(ZONE).expect("a name"), file: "zone".into() }],
         checks,
