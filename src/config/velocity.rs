@@ -136,7 +136,12 @@ fn names(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Names> {
 }
 
 /// Says so where an outage of one origin takes more names with it than may move at once.
-pub(crate) fn weigh(found: &mut Findings, velocity: &Located<Velocity>, steers: &[Arc<Steer>], origins: &[Arc<Origin>]) {
+pub(crate) fn weigh(
+    found: &mut Findings,
+    velocity: &Located<Velocity>,
+    steers: &[Arc<Steer>],
+    origins: &[Arc<Origin>],
+) {
     let mut stands = vec![0usize; origins.len()];
     for origin in steers.iter().filter_map(|steer| steer.rungs.first()).flat_map(|rung| &rung.origins) {
         if let Some(count) = stands.get_mut(origin.0 as usize) {

@@ -116,7 +116,9 @@ pub enum Why {
     Preferred,
     Unproven,
     FailedOver,
-    FailbackWaits { until: Now },
+    FailbackWaits {
+        until: Now,
+    },
     FailbackManual,
     LastResort,
     Degraded,
@@ -127,7 +129,10 @@ pub enum Why {
     Doubt,
     Restored,
     /// The velocity limit has no room for the move to this rung, wanted since then.
-    Waits { to: Place, since: Now },
+    Waits {
+        to: Place,
+        since: Now,
+    },
 }
 
 impl Why {

@@ -216,12 +216,9 @@ impl Crowd {
         match act {
             Act::Pass(seconds) => self.pass(seconds),
             Act::Want(names, to, is_dead) => {
-                let names: BTreeSet<u32> = names.into_iter().collect();
-                let wishes: Vec<Wish> =
-                    names.iter().map(|&name| wish(name, Place::Backup(to), is_dead)).collect();
-                self.wants.extend(wishes.iter().map(|wish| (wish.name.0, *wish)));
-                self.pass(0);
-                let wishes: Vec<Wish> = wishes.iter().filter(|wish| self.wants.contains_key(&wish.name.0)).copied().collect();
+                self.wants.extend(names.iter().map(|&name| (name, wish(name, Place::Backup(to), is_dead))));
+                let names: BTreeSet<u32> = names.into_iter().chain(due(&self.velocity, self.now)).collect();
+                let wishes: Vec<Wish> = names.iter().map(|name| self.wants[name]).collect();
                 self.weigh(&wishes);
             }
             Act::Withdraw(name) => {

@@ -378,9 +378,7 @@ impl World {
             ["release", "origin", origin] => self.order(Asked::Release(Released::Origin(origin.to_owned()))),
             ["release", name] => self.order(Asked::Release(Released::Name(Name::absolute(name).expect("a name")))),
             ["approve", "all"] => self.order(Asked::Approve { name: None }),
-            ["approve", name] => {
-                self.order(Asked::Approve { name: Some(Name::absolute(name).expect("a name")) })
-            }
+            ["approve", name] => self.order(Asked::Approve { name: Some(Name::absolute(name).expect("a name")) }),
             ["who", "waits"] => self.who_waits(),
             ["failback", name] => self.order(Asked::Failback { name: Name::absolute(name).expect("a name") }),
             _ => panic!("the story does not know `{what}`"),
