@@ -10,6 +10,7 @@ mod checkers; //  what Zonemaster and DNSViz say of us
 mod compliance; // flags, versions and options, known, unknown and malformed
 mod connections; // the idle, the slow, the many
 mod crash; //     kill -9, a full disk, a hung disk
+mod cuts; //      networks that fail, with all origins healthy
 mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU
