@@ -266,6 +266,8 @@ pub struct Check {
     pub warn: Vec<Expression>,
     /// Roots to trust instead of the system's, as PEM.
     pub ca: Option<Arc<str>>,
+    /// Hold an idle connection to each address, whose end is a reason to ask at once.
+    pub tripwire: bool,
 }
 
 /// What a check sends.

@@ -26,6 +26,7 @@ pub(crate) struct CheckDefaults {
     pub(crate) rise: Option<Located<u64>>,
     pub(crate) confirm: Option<Located<Duration>>,
     pub(crate) blip: Option<Located<Duration>>,
+    pub(crate) tripwire: Option<bool>,
 }
 
 /// `[check.NAME]`.
@@ -69,6 +70,7 @@ fn times(reading: &mut Reading<'_>, fields: &Fields<'_>) -> CheckDefaults {
         rise: reading.integer(fields, "rise"),
         confirm: reading.span(fields, "confirm"),
         blip: reading.span(fields, "blip"),
+        tripwire: reading.boolean(fields, "tripwire"),
     }
 }
 

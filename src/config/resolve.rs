@@ -296,6 +296,7 @@ impl Tables<'_> {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            tripwire: own.tripwire.or(defaults.tripwire).unwrap_or(true),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::decision::Order;
 use crate::decision::order::What;
 use crate::dns::Name;
 use crate::dns::Serial;
-use crate::probe::{Observation, Request, WatchId};
+use crate::probe::{Observation, Request, WatchId, tripwire};
 use crate::snapshot::{Generation, Refused};
 use crate::time::{Moment, Wall};
 use crate::verdict::Verdict;
@@ -27,6 +27,8 @@ pub struct Ticket(pub u64);
 pub enum Event {
     /// A probe came back.
     Observed(Observation),
+    /// Something became of a tripwire.
+    Wire(tripwire::News),
     /// The canary came back: did the resolvers answer?
     Canary { started: Moment, passed: bool },
     /// A host name served flattened was resolved; `Err` keeps the last good addresses.
@@ -105,6 +107,8 @@ pub enum Span {
 pub struct Effects {
     /// Probes to start now.
     pub probes: Vec<Request>,
+    /// Tripwires to open and to let go of, in this order.
+    pub wires: Vec<tripwire::Order>,
     /// Ask the canary now.
     pub canary: bool,
     /// Host names to resolve now.

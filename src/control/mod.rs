@@ -26,6 +26,7 @@ mod orders; //        what operators asked for
 mod reload; //        another configuration under the same verdicts
 mod turns; //         decisions into zone versions, snapshots and journal entries
 mod watches; //       verdicts and figures
+mod wires; //         connections whose end is a reason to ask
 
 pub use event::*;
 pub use reload::waits_for_restart;
@@ -39,6 +40,7 @@ use crate::decision::Sight;
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
+use crate::probe::tripwire::Tripwires;
 use crate::probe::trust::Trust;
 use crate::probe::{Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
@@ -61,6 +63,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 const DOUBT_SPOKEN: Duration = Duration::from_secs(2);
 /// Neighbours asked when a watch turns suspect, to tell its trouble from ours.
 const WITNESSES: usize = 2;
+/// Other addresses of an origin that are asked when one of them first fails, to either side of it in the plan.
+const SIBLINGS: usize = 16;
 /// How long a reload waits for the reservation of a raised serial before it goes on without.
 const RESERVATION_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -74,6 +78,7 @@ pub struct Controller {
     watches: Vec<WatchState>,
     schedule: Schedule,
     trust: Trust,
+    tripwires: Tripwires,
     sight: Sight,
     flattened: Flattened,
     orders: OrderBook,
@@ -188,6 +193,7 @@ impl Controller {
             watches: Vec::new(),
             schedule: Schedule::new(),
             trust: Trust::default(),
+            tripwires: Tripwires::default(),
             sight: Sight::new(config.server.doubt_share),
             flattened: Flattened::default(),
             orders: OrderBook::restored(restored.orders, restored.next_order),
@@ -227,6 +233,7 @@ impl Controller {
     pub fn handle(&mut self, event: Event, now: Now, fx: &mut Effects) {
         match event {
             Event::Observed(seen) => self.observed(seen, now, fx),
+            Event::Wire(news) => self.wired(news),
             Event::Canary { started, passed } => {
                 self.sight.canary(passed, started, now.moment);
                 self.weigh_doubt(now, fx);
@@ -321,6 +328,7 @@ impl Controller {
         }
         let class = self.count(&seen, now, fx);
         self.schedule.observed(&seen, class, now.moment);
+        self.wire(&seen, class, now, fx);
         for witness in weighed.witnesses {
             self.schedule.witness(witness, weighed.since);
         }
@@ -342,6 +350,9 @@ impl Controller {
             Outcome::Failed(_) if self.sight.counts(seen.started) => {
                 self.sight.failed(epoch, now.moment);
                 self.ask_witnesses(id, now.moment);
+                if before == Class::Up {
+                    self.ask_siblings(id, now.moment);
+                }
                 if after == Class::Down && !self.sight.turns_down(epoch, &origin, now.moment) {
                     return before;
                 }
@@ -383,6 +394,26 @@ impl Controller {
         }
         for id in asked {
             self.schedule.witness(id, since);
+        }
+    }
+
+    /// Asks an origin's other addresses when one of them first fails. They are watched apart, each with a race of its
+    /// own, but mostly die together: a name must not wait for the next probe of each of them.
+    fn ask_siblings(&mut self, failing: WatchId, since: Moment) {
+        let at = failing.0 as usize;
+        let failed = &self.watches[at].watch;
+        let is_near = |state: &&WatchState| state.watch.origin == failed.origin;
+        let before = self.watches[..at].iter().rev().take(SIBLINGS).take_while(is_near).count();
+        let after = self.watches[at..].iter().take(SIBLINGS).take_while(is_near).count();
+        let is_sibling = |&index: &usize| {
+            let state = &self.watches[index];
+            let other = &state.watch;
+            let is_alike = (&other.host, other.check) == (&failed.host, failed.check);
+            is_alike && other.target != failed.target && state.class() == Class::Up
+        };
+        let siblings: Vec<usize> = (at - before..at + after).filter(is_sibling).collect();
+        for index in siblings {
+            self.schedule.witness(watch_id(index), since);
         }
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn check(name: &str) -> Check {
         expect: vec![],
         warn: vec![],
         ca: None,
+        tripwire: true,
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod judge; //    facts of one probe to its outcome
 pub mod schedule; // when each watch is asked next; the confirmation race
+pub mod tripwire; // idle connections whose end is a reason to ask
 pub mod trust; //    certificate failures that may be our own clock or roots
 pub mod watch; //    the watches a configuration needs, and their identity
 
@@ -81,6 +82,8 @@ pub enum Purpose {
     Confirm(u8),
     /// Asked of a neighbour to tell its trouble from ours.
     Witness,
+    /// Its [tripwire] ended.
+    Tripwire,
     /// A person's `failoverd probe`; moves nothing.
     Manual,
 }

@@ -83,6 +83,7 @@ pub(crate) fn config() -> Config {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            tripwire: true,
         })],
         origins: vec![origin("vercel"), origin("netlify"), origin("pages")],
         steers: vec![Arc::new(Steer {

@@ -223,10 +223,11 @@ impl Control {
     }
 
     fn carry_out(&mut self, effects: Effects) {
-        let Effects { probes, canary, resolve, record, reserve, replies, refused: _ } = effects;
+        let Effects { probes, wires, canary, resolve, record, reserve, replies, refused: _ } = effects;
         let probes = probes.into_iter().map(Work::Probe);
         let canary = canary.then_some(Work::Canary);
-        self.probes.ask(probes.chain(canary).chain(resolve.into_iter().map(Work::Resolve)));
+        let wires = wires.into_iter().map(Work::Wire);
+        self.probes.ask(probes.chain(canary).chain(resolve.into_iter().map(Work::Resolve)).chain(wires));
         for entry in record {
             headline::log(&entry);
             self.storage.push(entry);

@@ -4,7 +4,9 @@
 //! thread costs as much as a tenth of a probe. What may gather is bounded by the controller, which has one scheduled
 //! probe of a watch in flight, its confirmations and a witness; and by the number of people who may ask at once.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +14,14 @@ use std::task::Poll;
 use std::thread;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 
 use crate::config::Resolvers;
 use crate::control::Event;
 use crate::dns::Name;
 use crate::edge::clock;
 use crate::edge::prober::Prober;
+use crate::probe::tripwire::{self, News, What, Wire};
 use crate::probe::{LocalFault, Observation, Outcome, Phases, Request};
 
 /// Probes of one person's call under way at once.
@@ -27,6 +30,7 @@ const MANUAL: usize = 16;
 /// Something to ask the world.
 pub(super) enum Work {
     Probe(Request),
+    Wire(tripwire::Order),
     /// Do the resolvers answer?
     Canary,
     Resolve(Name),
@@ -85,12 +89,19 @@ impl Probes {
     /// Does what is asked, for as long as this is awaited.
     pub(super) async fn run(self) {
         let mut running = JoinSet::new();
+        let mut wires = Wires::default();
         loop {
             tokio::select! {
                 () = self.0.begin.notified() => {
                     let asked = std::mem::take(&mut *locked(&self.0.asked));
                     for work in asked {
-                        running.spawn(self.clone().do_one(work));
+                        match work {
+                            Work::Wire(tripwire::Order::Open(wire)) => {
+                                wires.open(wire, running.spawn(self.clone().hold(wire)));
+                            }
+                            Work::Wire(tripwire::Order::Close(wire)) => wires.close(wire),
+                            work => drop(running.spawn(self.clone().do_one(work))),
+                        }
                     }
                 }
                 // One that broke down has been reported by the panic itself.
@@ -101,9 +112,22 @@ impl Probes {
         }
     }
 
+    /// Holds a wire until it ends.
+    async fn hold(self, wire: Wire) {
+        let tell = |what| self.tell(Event::Wire(News { wire, at: clock::moment(), what }));
+        let what = self.0.prober.hold(wire.to, || tell(What::Held)).await;
+        tell(what);
+    }
+
+    fn tell(&self, event: Event) {
+        locked(&self.0.done).push(event);
+        self.0.back.notify_one();
+    }
+
     async fn do_one(self, work: Work) {
         let prober = &self.0.prober;
         let event = match work {
+            Work::Wire(_) => return,
             Work::Probe(request) => Event::Observed(guarded(prober, request).await),
             Work::Canary => {
                 let started = clock::moment();
@@ -120,8 +144,26 @@ impl Probes {
                 return drop(spawn_blocking(move || prober.reload(&resolvers)).await);
             }
         };
-        locked(&self.0.done).push(event);
-        self.0.back.notify_one();
+        self.tell(event);
+    }
+}
+
+/// The wires that are held, or were.
+#[derive(Default)]
+struct Wires(BTreeMap<SocketAddr, (Wire, AbortHandle)>);
+
+impl Wires {
+    fn open(&mut self, wire: Wire, task: AbortHandle) {
+        if self.0.len() >= tripwire::MOST {
+            self.0.retain(|_, (_, task)| !task.is_finished());
+        }
+        self.0.insert(wire.to, (wire, task));
+    }
+
+    fn close(&mut self, wire: Wire) {
+        if let Some((_, task)) = self.0.remove(&wire.to) {
+            task.abort();
+        }
     }
 }
 

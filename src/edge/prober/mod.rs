@@ -13,6 +13,7 @@ mod race;
 mod resolve;
 mod tcp;
 mod tls;
+mod tripwire;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
 use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
+use crate::probe::tripwire::What;
 use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind};
 use crate::time::Moment;
 
@@ -50,6 +52,7 @@ struct Inner {
     anchors: tls::Anchors,
     names: resolve::Names,
     connections: Semaphore,
+    wires: tripwire::Wires,
     starts: Starts,
 }
 
@@ -68,6 +71,7 @@ impl Prober {
             anchors: tls::Anchors::load(),
             names: resolve::Names::new(resolvers),
             connections: Semaphore::new(descriptors::probes()),
+            wires: tripwire::Wires::new(),
             starts: Starts::default(),
         }))
     }
@@ -107,6 +111,11 @@ impl Prober {
     /// Do the resolvers answer? At most 2 s.
     pub async fn canary(&self) -> bool {
         self.0.names.canary().await
+    }
+
+    /// Opens an idle connection, says so to `held`, and holds it until it ends.
+    pub async fn hold(&self, to: SocketAddr, held: impl FnOnce()) -> What {
+        self.0.wires.hold(to, held).await
     }
 
     /// Carries out one probe. Waiting for our own turn is no part of it, and lasts no longer than the probe may.

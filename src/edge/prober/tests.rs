@@ -41,6 +41,7 @@ fn check(ask: Ask, timeout: Duration, ca: Option<&str>) -> Arc<Check> {
         expect: Vec::new(),
         warn: Vec::new(),
         ca: ca.map(Arc::from),
+        tripwire: true,
     })
 }
 

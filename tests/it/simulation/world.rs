@@ -679,6 +679,7 @@ fn random_config(dice: &mut Dice) -> Config {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            tripwire: true,
         })
     });
     let checks: Vec<_> = checks.collect();

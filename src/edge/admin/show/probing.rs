@@ -62,6 +62,7 @@ impl Sight<'_> {
                 Purpose::Scheduled => "scheduled".to_owned(),
                 Purpose::Confirm(number) => format!("confirmation {number}"),
                 Purpose::Witness => "witness".to_owned(),
+                Purpose::Tripwire => "tripwire".to_owned(),
                 Purpose::Manual => "manual".to_owned(),
             },
             started: words::timestamp(Wall::from_millis(began)),
