@@ -12,7 +12,7 @@ pub mod watch; //    the watches a configuration needs, and their identity
 pub(crate) mod fixture;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -311,6 +311,8 @@ pub struct Certificate {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Facts {
     pub phases: Phases,
+    /// Our end of the connection.
+    pub local: Option<SocketAddr>,
     /// Where and how it ended, if before the end of the body.
     pub trouble: Option<Trouble>,
     pub certificate: Option<Arc<Certificate>>,

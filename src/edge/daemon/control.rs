@@ -200,6 +200,7 @@ impl Control {
                 batch.push(Event::Inspect { ticket });
             }
             Call::Probe { requests, reply } => self.probes.ask([Work::Manual { requests, reply }]),
+            Call::Race { requests, reply } => self.probes.ask([Work::Race { requests, reply }]),
             Call::Reloading { under_way } => {
                 self.reload = Some(Reload { under_way, ticket: None });
                 self.notifier.reloading();

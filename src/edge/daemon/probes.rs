@@ -20,9 +20,9 @@ use crate::config::Resolvers;
 use crate::control::Event;
 use crate::dns::Name;
 use crate::edge::clock;
-use crate::edge::prober::Prober;
+use crate::edge::prober::{Prober, Raced};
 use crate::probe::tripwire::{self, News, What, Wire};
-use crate::probe::{LocalFault, Observation, Outcome, Phases, Request};
+use crate::probe::{LocalFault, Observation, Outcome, Phases, Request, WatchId};
 
 /// Probes of one person's call under way at once.
 const MANUAL: usize = 16;
@@ -38,6 +38,11 @@ pub(super) enum Work {
     Manual {
         requests: Vec<Request>,
         reply: oneshot::Sender<Vec<Observation>>,
+    },
+    /// The same with the races that failures start.
+    Race {
+        requests: Vec<Request>,
+        reply: oneshot::Sender<Vec<(WatchId, Raced)>>,
     },
     /// The system's roots and these resolvers are to be read again.
     Reload(Resolvers),
@@ -100,7 +105,9 @@ impl Probes {
                                 wires.open(wire, running.spawn(self.clone().hold(wire)));
                             }
                             Work::Wire(tripwire::Order::Close(wire)) => wires.close(wire),
-                            work => drop(running.spawn(self.clone().do_one(work))),
+                            work => {
+                                running.spawn(self.clone().do_one(work));
+                            }
                         }
                     }
                 }
@@ -127,6 +134,7 @@ impl Probes {
     async fn do_one(self, work: Work) {
         let prober = &self.0.prober;
         let event = match work {
+            // Held and let go of by the loop.
             Work::Wire(_) => return,
             Work::Probe(request) => Event::Observed(guarded(prober, request).await),
             Work::Canary => {
@@ -137,7 +145,16 @@ impl Probes {
                 let outcome = prober.resolve(&hostname).await;
                 Event::Resolved { hostname, outcome }
             }
-            Work::Manual { requests, reply } => return probe_all(prober, requests, reply).await,
+            Work::Manual { requests, reply } => {
+                let one = |prober: Prober, request: Request| async move { guarded(&prober, request).await };
+                return all(prober, requests, reply, one).await;
+            }
+            Work::Race { requests, reply } => {
+                let one = |prober: Prober, request: Request| async move {
+                    (request.watch, prober.race_out(request).await)
+                };
+                return all(prober, requests, reply, one).await;
+            }
             Work::Reload(resolvers) => {
                 let prober = prober.clone();
                 // It reads files.
@@ -207,15 +224,22 @@ async fn contained<T>(work: impl Future<Output = T>) -> thread::Result<T> {
 }
 
 /// Some at a time, so that a person's question never crowds out the schedule.
-async fn probe_all(prober: &Prober, requests: Vec<Request>, reply: oneshot::Sender<Vec<Observation>>) {
+async fn all<T, F>(
+    prober: &Prober,
+    requests: Vec<Request>,
+    reply: oneshot::Sender<Vec<T>>,
+    one: impl Fn(Prober, Request) -> F,
+) where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
     let mut seen = Vec::new();
     let mut under_way = JoinSet::new();
     for request in requests {
         if under_way.len() >= MANUAL {
             seen.extend(under_way.join_next().await.and_then(Result::ok));
         }
-        let prober = prober.clone();
-        under_way.spawn(async move { guarded(&prober, request).await });
+        under_way.spawn(one(prober.clone(), request));
     }
     while let Some(one) = under_way.join_next().await {
         seen.extend(one.ok());

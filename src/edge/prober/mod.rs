@@ -13,6 +13,7 @@ mod race;
 mod resolve;
 mod tcp;
 mod tls;
+mod trace;
 mod tripwire;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::time::Moment;
 use race::{RUNNERS, Race};
 pub(super) use resolve::system_servers;
 pub use tls::Roots;
+pub use trace::{Raced, Runner};
 
 /// A probe that starts later than this after its due moment is late: the host, or our share of it, is too small.
 const LATE: Duration = Duration::from_millis(100);
@@ -98,6 +100,7 @@ impl Prober {
         [("on-time", on_time), ("late", late)]
             .map(|(when, count)| ("probe_starts", when, count.load(Ordering::Relaxed)))
             .into_iter()
+            .chain([("tripwires", "", self.0.wires.count())])
     }
 
     /// Current addresses of a host name, sorted.
@@ -120,6 +123,11 @@ impl Prober {
 
     /// Carries out one probe. Waiting for our own turn is no part of it, and lasts no longer than the probe may.
     pub async fn probe(&self, request: Request) -> Observation {
+        self.probe_from(request).await.0
+    }
+
+    /// The same, and our end of its connection.
+    async fn probe_from(&self, request: Request) -> (Observation, Option<SocketAddr>) {
         let limit = request.check.timeout;
         let asked = clock::moment();
         let (addresses, is_named) = match &request.target {
@@ -128,7 +136,10 @@ impl Prober {
         };
         let resolving = clock::moment().since(asked);
         let phases = Phases { resolve: is_named.then_some(resolving), ..Phases::default() };
-        let field = addresses.map(|addresses| race::field(&addresses));
+        let field = addresses.map(|addresses| match request.purpose {
+            Purpose::Confirm(number) => race::other_family_first(race::field(&addresses), number),
+            _ => race::field(&addresses),
+        });
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
         let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
         let started = clock::moment() - resolving;
@@ -140,7 +151,8 @@ impl Prober {
             (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
             (Ok(field), Ok(_)) => self.race(&request, field, phases).await,
         };
-        Observation {
+        let local = attempt.facts.local;
+        let seen = Observation {
             watch: request.watch,
             epoch: request.epoch,
             purpose: request.purpose,
@@ -152,7 +164,8 @@ impl Prober {
             warnings: attempt.judged.warnings,
             certificate: attempt.facts.certificate,
             status: attempt.facts.status,
-        }
+        };
+        (seen, local)
     }
 
     /// Passes when one of the addresses does, else fails as the first one.
@@ -214,7 +227,7 @@ impl Inner {
         deadline: Moment,
         facts: &mut Facts,
     ) -> Result<(), Trouble> {
-        let Facts { phases, certificate, status, body, .. } = facts;
+        let Facts { phases, local, certificate, status, body, .. } = facts;
         let to = SocketAddr::new(address, request.port);
         let (path, headers, is_tls) = match &request.check.ask {
             Ask::Tcp => (None, &[][..], false),
@@ -222,6 +235,7 @@ impl Inner {
             Ask::Https { path, headers } => (Some(path), &headers[..], true),
         };
         let stream = step(Phase::Connect, deadline, &mut phases.connect, tcp::connect(to)).await?;
+        *local = stream.local_addr().ok();
         if !is_tls {
             tcp::close_at_once(&stream);
         }

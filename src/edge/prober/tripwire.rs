@@ -36,6 +36,11 @@ impl Wires {
         Self { openings: Semaphore::new(OPENINGS), held: Semaphore::new(descriptors::wires()) }
     }
 
+    /// How many there are, those being opened too.
+    pub(super) fn count(&self) -> u64 {
+        descriptors::wires().saturating_sub(self.held.available_permits()) as u64
+    }
+
     /// Opens a connection to `to`, says so to `held`, and holds it until it ends.
     pub(super) async fn hold(&self, to: SocketAddr, held: impl FnOnce()) -> What {
         let Ok(_descriptor) = self.held.try_acquire() else { return What::Unfit };
