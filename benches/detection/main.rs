@@ -89,7 +89,9 @@ fn run(arguments: &Arguments) -> io::Result<()> {
                     })
                 })
                 .collect();
-            running.into_iter().map(|lane| lane.join().unwrap_or_else(|_| Err(io::Error::other("a lane broke"))))
+            running
+                .into_iter()
+                .map(|lane| lane.join().unwrap_or_else(|_| Err(io::Error::other("a lane broke"))))
                 .collect::<io::Result<Vec<_>>>()
         })?;
         measured.sort_by_key(|(death, _)| *death);

@@ -12,8 +12,7 @@ use clap::ValueEnum;
 use crate::origin::{Authority, Death, HOST, PORT};
 
 const ZONE: &str = "example.test";
-const RECORDS: &str =
-    "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 1209600 5\n@ NS ns1\nns1 A 127.0.0.1\n";
+const RECORDS: &str = "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 1209600 5\n@ NS ns1\nns1 A 127.0.0.1\n";
 
 /// Who is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -163,9 +162,8 @@ fn gdnsd(place: &Path, dns: SocketAddr, primary: Ipv4Addr, backup: Ipv4Addr) -> 
 }
 
 fn pdns(place: &Path, dns: SocketAddr, primary: Ipv4Addr, backup: Ipv4Addr) -> io::Result<Command> {
-    let record = format!(
-        "www 1 IN LUA A \"ifurlup('http://{HOST}/', {{{{'{primary}'}}, {{'{backup}'}}}}, {{timeout=1}})\"\n"
-    );
+    let record =
+        format!("www 1 IN LUA A \"ifurlup('http://{HOST}/', {{{{'{primary}'}}, {{'{backup}'}}}}, {{timeout=1}})\"\n");
     fs::write(place.join("zone"), format!("$ORIGIN {ZONE}.\n{RECORDS}{record}"))?;
     let zone = place.join("zone");
     fs::write(place.join("zones.conf"), format!("zone \"{ZONE}\" {{ type native; file \"{}\"; }};\n", zone.display()))?;

@@ -245,9 +245,8 @@ impl Handle {
         let origins = steered.flat_map(|state| &*state.rungs).flat_map(|rung| &rung.origins);
         let of_name: BTreeSet<WatchId> = origins.flat_map(|origin| origin.watches.iter().copied()).collect();
         let watches = snapshot.status.watches.iter();
-        let wanted = watches.filter(|watch| {
-            wanted.is_none_or(|wanted| *watch.origin_name == *wanted || of_name.contains(&watch.id))
-        });
+        let wanted = watches
+            .filter(|watch| wanted.is_none_or(|wanted| *watch.origin_name == *wanted || of_name.contains(&watch.id)));
         let requests = wanted.filter_map(|watch| {
             Some(Request {
                 watch: watch.id,

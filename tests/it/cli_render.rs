@@ -17,8 +17,8 @@ use failoverd::dns::Name;
 use failoverd::dns::Serial;
 use failoverd::edge::admin::view::{
     Answer, Certificate, Configured, ConfiguredCheck, ConfiguredOrigin, ConfiguredRung, Done, Doubt, Event,
-    Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Race, Rung, Runner, Serving, Status,
-    Steered, Watch, Zone,
+    Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Race, Rung, Runner, Serving,
+    Status, Steered, Watch, Zone,
 };
 use failoverd::snapshot::{Generation, Refused};
 use failoverd::time::Wall;

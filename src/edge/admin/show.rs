@@ -14,7 +14,6 @@ use crate::decision::order::What;
 use crate::decision::{Data, Decision, Order, Reason};
 use crate::edge::admin::{view, words};
 use crate::edge::handle::Readiness;
-use crate::edge::prober::Raced;
 use crate::probe::{Cause, Observation, WatchId};
 use crate::snapshot::Snapshot;
 use crate::snapshot::status::{OriginStatus, RungStatus, SteerStatus, WatchStatus};
@@ -117,21 +116,6 @@ impl Sight<'_> {
             probe: self.probe(watch, seen),
             race: None,
         })
-    }
-
-    /// The same with the race that came of it; `None` also if it broke down before its first probe came back.
-    #[must_use]
-    pub fn raced(&self, id: WatchId, raced: &Raced) -> Option<view::Probed> {
-        let watch = self.watch_status(id)?;
-        let probed = self.probed(id, raced.first()?)?;
-        let runners = raced.runners.iter().map(|runner| view::Runner {
-            offset_ms: fine_millis(runner.offset),
-            source_port: runner.local.map(|local| local.port()),
-            probe: self.probe(watch, &runner.seen),
-        });
-        let race =
-            view::Race { runners: runners.collect(), class: raced.class, after_ms: fine_millis(raced.after) };
-        Some(view::Probed { race: Some(race), ..probed })
     }
 
     /// Whole seconds since `moment`.

@@ -150,9 +150,8 @@ impl Probes {
                 return all(prober, requests, reply, one).await;
             }
             Work::Race { requests, reply } => {
-                let one = |prober: Prober, request: Request| async move {
-                    (request.watch, prober.race_out(request).await)
-                };
+                let one =
+                    |prober: Prober, request: Request| async move { (request.watch, prober.race_out(request).await) };
                 return all(prober, requests, reply, one).await;
             }
             Work::Reload(resolvers) => {

@@ -57,7 +57,8 @@ impl Prober {
             let is_over = decided.is_some() && verdict.class() != Class::Suspect;
             for start in schedule.due(clock::moment()).into_iter().filter(|_| !is_over) {
                 let (prober, epoch) = (self.clone(), schedule.epoch(WATCH));
-                let request = Request { watch: WATCH, epoch, purpose: start.purpose, due: start.due, ..request.clone() };
+                let request =
+                    Request { watch: WATCH, epoch, purpose: start.purpose, due: start.due, ..request.clone() };
                 running.spawn(async move { prober.probe_from(request).await });
             }
             // All that is to come belongs to the ordinary schedule.

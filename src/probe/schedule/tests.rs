@@ -564,7 +564,11 @@ proptest! {
 #[test]
 fn the_end_of_a_tripwire_asks_at_once_and_its_failure_starts_the_race() {
     let (mut schedule, first) = started(USUAL);
-    schedule.observed(&saw(&schedule, Purpose::Scheduled, first, first + ms(3), Outcome::Passed), Class::Up, first + ms(3));
+    schedule.observed(
+        &saw(&schedule, Purpose::Scheduled, first, first + ms(3), Outcome::Passed),
+        Class::Up,
+        first + ms(3),
+    );
     let ended = first + ms(10);
     schedule.tripped(WatchId(0), ended);
     assert_eq!(due(&mut schedule, ended), [(WatchId(0), Purpose::Tripwire)]);
@@ -578,11 +582,19 @@ fn the_end_of_a_tripwire_asks_at_once_and_its_failure_starts_the_race() {
 #[test]
 fn the_end_of_a_tripwire_alone_moves_nothing() {
     let (mut schedule, first) = started(USUAL);
-    schedule.observed(&saw(&schedule, Purpose::Scheduled, first, first + ms(3), Outcome::Passed), Class::Up, first + ms(3));
+    schedule.observed(
+        &saw(&schedule, Purpose::Scheduled, first, first + ms(3), Outcome::Passed),
+        Class::Up,
+        first + ms(3),
+    );
     let (next, ended) = (schedule.next_of(WatchId(0)), first + ms(10));
     schedule.tripped(WatchId(0), ended);
     due(&mut schedule, ended);
-    schedule.observed(&saw(&schedule, Purpose::Tripwire, ended, ended + ms(1), Outcome::Passed), Class::Up, ended + ms(1));
+    schedule.observed(
+        &saw(&schedule, Purpose::Tripwire, ended, ended + ms(1), Outcome::Passed),
+        Class::Up,
+        ended + ms(1),
+    );
     assert_eq!(schedule.next_deadline(), next, "all goes on as before");
     // One that a probe has answered already is not asked about.
     schedule.tripped(WatchId(0), ended);

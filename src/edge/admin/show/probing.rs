@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Sight, cause, since, whole_millis};
 use crate::config::CheckId;
 use crate::edge::admin::{view, words};
+use crate::edge::prober::Raced;
 use crate::probe::{Cause, Observation, Outcome, Phases, Purpose, WatchId};
 use crate::snapshot::status::WatchStatus;
 use crate::time::Wall;
@@ -35,6 +36,21 @@ impl Sight<'_> {
             probes: figures.map_or(0, |row| row.probes),
             failures: figures.map_or(0, |row| row.failures),
         })
+    }
+
+    /// A race run just now, beside its watch; `None` if a reload took the watch away meanwhile, or the probe it
+    /// began with broke down.
+    #[must_use]
+    pub fn raced(&self, id: WatchId, raced: &Raced) -> Option<view::Probed> {
+        let watch = self.watch_status(id)?;
+        let probed = self.probed(id, raced.first()?)?;
+        let runners = raced.runners.iter().map(|runner| view::Runner {
+            offset_ms: fine_millis(runner.offset),
+            source_port: runner.local.map(|local| local.port()),
+            probe: self.probe(watch, &runner.seen),
+        });
+        let race = view::Race { runners: runners.collect(), class: raced.class, after_ms: fine_millis(raced.after) };
+        Some(view::Probed { race: Some(race), ..probed })
     }
 
     fn progress(&self, check: CheckId, verdict: &Verdict) -> Option<String> {
