@@ -98,7 +98,14 @@ mod tests {
     async fn held_by<F: Future<Output = ()>>(origin: impl FnOnce(TcpStream) -> F) -> (What, bool) {
         let (listener, address) = listener().await;
         let (wires, was_held) = (Wires::new(), Cell::new(false));
-        let origin = async { origin(listener.accept().await.unwrap().0).await };
+        let origin = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            // One that is reset before it was noticed to be open could not be opened.
+            while !was_held.get() {
+                tokio::task::yield_now().await;
+            }
+            origin(stream).await;
+        };
         let (what, ()) = tokio::join!(wires.hold(address, || was_held.set(true)), origin);
         (what, was_held.get())
     }
