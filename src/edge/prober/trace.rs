@@ -80,7 +80,7 @@ impl Prober {
                     schedule.observed(&seen, verdict.class(), now.moment);
                     done.push((seen, local));
                 }
-                () = sleep(nap), if !(is_over && !running.is_empty()) => {}
+                () = sleep(nap), if !is_over || running.is_empty() => {}
             }
         }
         done.sort_by_key(|(seen, _)| seen.started);

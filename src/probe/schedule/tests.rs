@@ -643,7 +643,7 @@ fn one_percent_of_loss_moves_nothing() {
         draw = draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (draw ^ (draw >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % 100 == 0
+        (mixed ^ (mixed >> 31)).is_multiple_of(100)
     };
     let limits = Thresholds { fall: USUAL.fall, rise: 3, blip: USUAL.blip };
     let mut schedule = Schedule::new();
