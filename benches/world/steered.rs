@@ -170,6 +170,7 @@ impl Steered {
             warnings: Vec::new(),
             certificate: None,
             status: None,
+            detail: None,
         })
     }
 

@@ -368,7 +368,8 @@ fn negative<'s>(
     } else if let Some(node) = table.apex_node()
         && let Some(records) = node.records(Type::SOA)
     {
-        let apex = apex_spot(&records, table, owner, out);
+        let at = if is_named { owner.at } else { NO_APEX.at };
+        let apex = ApexSpot { at, length: table.apex_wire().len() };
         let signatures = signatures(node, Type::SOA, signed);
         let written = out.put(Section::Authority, &records, signatures.as_ref(), owner, apex)?;
         let minimum = records.wire.last_chunk().map_or(0, |&minimum| u32::from_be_bytes(minimum));

@@ -1,13 +1,15 @@
 //! `failoverd events`: the journal, one line an entry; of several nodes, the first.
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::look::{BAD, BOLD, DIM, GOOD, PLAIN, Text, WARN, line, rung_style};
+use crate::cli::look::{BAD, BOLD, DIM, GOOD, PLAIN, Text, WARN, line, ready_style, rung_style};
 use crate::cli::node::Node;
 use crate::cli::out;
-use crate::control::journal::{Ending, Served, Turn, What};
+use crate::control::journal::{Ending, Rehearsed, Served, Turn, What};
 use crate::decision::order::{self, Order};
+use crate::dns::Name;
 use crate::edge::admin::view::{Event, EventsAsked};
 use crate::edge::admin::words;
+use crate::verdict::Class;
 
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub(super) struct Args {
@@ -68,13 +70,14 @@ fn told(event: &Event) -> (&'static str, anstyle::Style, Vec<Text>) {
         What::Turned(turn) => ("turn", BOLD, turned(turn)),
         What::Verdict { origin, target, host, from, to, why } => {
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            let style = match to.as_str() {
-                "up" => GOOD,
-                "down" => BAD,
-                _ => WARN,
+            let style = match to.class {
+                _ if to.degraded => WARN,
+                Class::Up => GOOD,
+                Class::Down => BAD,
+                Class::Suspect | Class::Untried => WARN,
             };
-            let about = Text::of(origin, BOLD).and(format!(" at {target} as {host}: {from} → "), PLAIN);
-            ("verdict", PLAIN, vec![about.and(to, style).and(why, PLAIN)])
+            let about = Text::of(origin, BOLD).and(format!(" at {target} as {host}: {} → ", from.word()), PLAIN);
+            ("verdict", PLAIN, vec![about.and(to.word(), style).and(why, PLAIN)])
         }
         What::Ordered(order) => {
             let until = match order.until {
@@ -116,8 +119,25 @@ fn told(event: &Event) -> (&'static str, anstyle::Style, Vec<Text>) {
         What::DoubtEnded { seconds } => {
             ("doubt", GOOD, one(format!("our own sight is good again, after {}", words::seconds(*seconds))))
         }
+        What::Rehearsed(rehearsed) => rehearsal(rehearsed),
         What::SnapshotRefused(refused) => ("refused", BAD, one(format!("a snapshot was not published: {refused}"))),
     }
+}
+
+fn rehearsal(rehearsed: &Rehearsed) -> (&'static str, anstyle::Style, Vec<Text>) {
+    let style = ready_style(rehearsed.to);
+    let place = rehearsed.place.map_or_else(|| "standby".to_owned(), |place| place.to_string());
+    let mut names: Vec<String> = rehearsed.names.iter().map(Name::to_host).collect();
+    if rehearsed.others > 0 {
+        names.push(format!("{} more", rehearsed.others));
+    }
+    let first = Text::from(format!("{place} {} for {}: ", rehearsed.origin, names.join(", ")));
+    let mut lines = vec![Text::joined([first, Text::of(rehearsed.to.word(), style)], "")];
+    for finding in &rehearsed.findings {
+        lines.push(Text::of(&finding.seen, ready_style(finding.level)));
+        lines.extend((!finding.advice.is_empty()).then(|| Text::of(format!("→ {}", finding.advice), PLAIN)));
+    }
+    ("ready", style, lines)
 }
 
 fn turned(turn: &Turn) -> Vec<Text> {
@@ -125,7 +145,7 @@ fn turned(turn: &Turn) -> Vec<Text> {
         let place = served.place.to_string();
         Text::of(&place, rung_style(&place)).and(format!(" {}", served.origins.join(", ")), PLAIN)
     };
-    let from = turn.from.as_ref().map_or(Text::from("nothing"), served);
+    let from = turn.from.as_deref().map_or(Text::from("nothing"), served);
     let reason = format!(": {}", words::reason(&turn.reason));
     let name = Text::of(turn.name.to_host(), BOLD).and("  ", PLAIN);
     let first = Text::joined([name, from, Text::of(" → ", DIM), served(&turn.to), reason.into()], "");

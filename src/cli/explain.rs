@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, rung_style};
+use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, ready_style, rung_style};
 use crate::cli::node::Node;
 use crate::cli::{out, probe};
-use crate::config::Form;
+use crate::config::{Form, Platform};
 use crate::edge::admin::view::{
     Answer, ConfiguredCheck, ConfiguredOrigin, Explain, Former, Order, Outcome, Serving, Watch,
 };
@@ -70,8 +70,9 @@ fn config(out: &mut String, told: &Explain, look: Look) {
     let mut ladder = Table::new(&["", "", "", ""]);
     for rung in &config.ladder {
         for (index, origin) in rung.origins.iter().enumerate() {
+            let quorum = rung.quorum.as_ref().map(|quorum| format!(", {quorum}")).unwrap_or_default();
             let check = match &rung.check {
-                Some(check) => format!("check {check}").into(),
+                Some(check) => format!("check {check}{quorum}").into(),
                 None => Text::of("unasked: served without a check", DIM),
             };
             ladder.row(vec![
@@ -92,20 +93,35 @@ fn config(out: &mut String, told: &Explain, look: Look) {
     };
     line(out, format!("served {form}, ttl {}s, asked as {}", config.ttl, config.hosts.join(", ")).into());
     line(out, format!("failback {}", config.failback).into());
+    if config.leave_degraded {
+        line(out, "a degraded rung is left for one that is up and not degraded".into());
+    }
+    if config.strict {
+        line(out, "strict: a rung that would fail its visitors counts as dead while any other lives".into());
+    }
 }
 
 fn lives_at(origin: &ConfiguredOrigin) -> String {
     let addresses = origin.addresses.iter().map(ToString::to_string);
-    origin.cname.iter().cloned().chain(addresses).collect::<Vec<_>>().join(", ")
+    let all = origin.cname.iter().cloned().chain(addresses).collect::<Vec<_>>().join(", ");
+    match origin.platform {
+        Platform::Plain => all,
+        platform => format!("{all} on {}", platform.name()),
+    }
 }
 
 fn configured_check(out: &mut String, check: &ConfiguredCheck) {
     let span = |millis| words::span(std::time::Duration::from_millis(millis));
+    let standby = match check.standby_every_ms {
+        millis if millis > check.every_ms => format!(" ({} as a standby)", span(millis)),
+        _ => String::new(),
+    };
+    let port = if check.port > 0 { format!(" on port {}", check.port) } else { String::new() };
     let text = format!(
-        "check {}: {} on port {}, every {}, timeout {}, fall {}, rise {}, confirm {}, blip {}",
+        "check {}: {}{}, every {}{standby}, timeout {}, fall {}, rise {}, confirm {}, blip {}",
         check.name,
         check.ask,
-        check.port,
+        port,
         span(check.every_ms),
         span(check.timeout_ms),
         check.fall,
@@ -113,12 +129,20 @@ fn configured_check(out: &mut String, check: &ConfiguredCheck) {
         span(check.confirm_ms),
         span(check.blip_ms)
     );
-    line(out, text.into());
-    for (word, expressions) in [("expect", &check.expect), ("warn", &check.warn)] {
+    let window = check.window.as_ref().map(|window| format!(", window {window}")).unwrap_or_default();
+    line(out, format!("{text}{window}").into());
+    for (word, expressions) in [("expect", &check.expect), ("warn", &check.warn), ("degraded", &check.degraded)] {
         if !expressions.is_empty() {
             line(out, format!("  {word} {}", expressions.join(", ")).into());
         }
     }
+}
+
+/// ` at 192.0.2.1 port 443, check site, as www.example.com`: port and host where there are any.
+pub(super) fn asked(target: &str, port: u16, check: &str, host: &str) -> String {
+    let port = if port > 0 { format!(" port {port}") } else { String::new() };
+    let host = if host.is_empty() { String::new() } else { format!(", as {host}") };
+    format!(" at {target}{port}, check {check}{host}")
 }
 
 fn probes(out: &mut String, told: &Explain, look: Look) {
@@ -126,7 +150,7 @@ fn probes(out: &mut String, told: &Explain, look: Look) {
         line(out, Text::of("nothing is asked: no rung has a check", DIM));
     }
     for watch in &told.watches {
-        let place = format!(" at {} port {}, check {}, as {}", watch.target, watch.port, watch.check, watch.host);
+        let place = asked(&watch.target, watch.port, &watch.check, &watch.host);
         line(out, Text::of(&watch.origin, BOLD).and(place, PLAIN));
         match &watch.last {
             None => line(out, Text::of("  not probed yet", DIM)),
@@ -175,7 +199,8 @@ fn history(watch: &Watch) -> Text {
 }
 
 fn verdicts(out: &mut String, told: &Explain, look: Look) {
-    let mut table = Table::new(&["", "", "", "", ""]);
+    let mut table = Table::new(&["", "", "", "", "", ""]);
+    let several = told.config.checks.len() > 1;
     for watch in &told.watches {
         let since = match (watch.since, watch.since_seconds) {
             (Some(at), Some(seconds)) => format!("since {} ({})", words::clock(at, told.now), words::seconds(seconds)),
@@ -184,6 +209,7 @@ fn verdicts(out: &mut String, told: &Explain, look: Look) {
         let mut said: Vec<Text> = Vec::new();
         said.extend(watch.cause.as_deref().map(Text::from));
         said.extend(watch.progress.as_deref().map(Text::from));
+        said.extend(watch.degraded.as_ref().map(|rule| Text::of(format!("degraded: {rule}"), WARN)));
         if watch.stale {
             said.push(Text::of("stale: no conclusive probe for three intervals, the class is kept", WARN));
         }
@@ -193,6 +219,7 @@ fn verdicts(out: &mut String, told: &Explain, look: Look) {
         table.row(vec![
             Text::of(&watch.origin, BOLD),
             watch.target.as_str().into(),
+            if several { Text::from(watch.check.as_str()) } else { Text::default() },
             look.class(watch.class),
             since.into(),
             Text::joined(said, "; "),
@@ -202,12 +229,35 @@ fn verdicts(out: &mut String, told: &Explain, look: Look) {
         line(out, Text::of("nothing is asked, so nothing is known", DIM));
     }
     table.without_empty().write(out, beside(look));
+    rehearsed(out, told, look);
     let drained = told.steered.rungs.iter().flat_map(|rung| &rung.origins).filter(|origin| origin.drained);
     let mut names: Vec<&str> = drained.map(|origin| origin.name.as_str()).collect();
     names.dedup();
     for name in names {
         line(out, Text::of(format!("{name} is drained by an order, whatever its probes say"), WARN));
     }
+}
+
+/// Would each of them serve its visitors?
+fn rehearsed(out: &mut String, told: &Explain, look: Look) {
+    let mut table = Table::new(&["", "", "", ""]);
+    for (rung, origin) in told.steered.rungs.iter().flat_map(|rung| rung.origins.iter().map(move |one| (rung, one))) {
+        let mut lines = vec![Text::default()];
+        for finding in &origin.findings {
+            lines.push(finding.seen.as_str().into());
+            lines.extend((!finding.advice.is_empty()).then(|| Text::of(format!("→ {}", finding.advice), DIM)));
+        }
+        for (index, said) in lines.iter().skip(usize::from(lines.len() > 1)).enumerate() {
+            let first = |text: Text| if index == 0 { text } else { Text::default() };
+            table.row(vec![
+                first(Text::of(&origin.name, BOLD)),
+                first(rung.rung.as_str().into()),
+                first(Text::of(origin.ready.word(), ready_style(origin.ready))),
+                said.clone(),
+            ]);
+        }
+    }
+    table.write(out, beside(look));
 }
 
 fn decision(out: &mut String, told: &Explain) {
@@ -262,7 +312,10 @@ fn waits_for(told: &Explain, serving: &Serving) -> Option<String> {
             None => format!("{} to stay up", before()),
         },
         "failback-manual" => format!("a person: failoverd failback {}", told.steered.name),
-        "last-resort" | "all-dead" => "any other rung to be up again; then it is served at once".to_owned(),
+        "degraded" => format!("{} to be up and not degraded; then failback {}", before(), told.config.failback),
+        "last-resort" | "all-dead" | "too-few" | "panic" => {
+            "any other rung to be up again; then it is served at once".to_owned()
+        }
         "held" => format!("the order to end, or: failoverd release {}", told.steered.name),
         "doubt" => "a probe or a canary that passes".to_owned(),
         "unproven" | "restored" => "the first probes to come back".to_owned(),

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::edge::admin::view::Origin;
+use crate::ready::Ready;
 use crate::verdict::Class;
 
 pub const PLAIN: Style = Style::new();
@@ -53,6 +54,7 @@ impl Look {
     pub fn origin(self, origin: &Origin, unchecked: bool) -> Text {
         let (glyph, word, style) = match (origin.drained, origin.class) {
             (true, _) => ("⊘", "drained", WARN),
+            (_, Class::Up) if origin.degraded.is_some() => ("◒", "degraded", WARN),
             (_, Class::Up) => ("●", "up", GOOD),
             (_, Class::Suspect) => ("◐", "suspect", WARN),
             (_, Class::Untried) if unchecked => ("○", "unasked", DIM),
@@ -86,6 +88,17 @@ pub fn rung_style(rung: &str) -> Style {
         "primary" => GOOD,
         "emergency" => BAD,
         _ => WARN,
+    }
+}
+
+/// The colour of readiness.
+#[must_use]
+pub fn ready_style(ready: Ready) -> Style {
+    match ready {
+        Ready::Ready => GOOD,
+        Ready::Unknown => DIM,
+        Ready::Warn => WARN,
+        Ready::WouldFail => BAD,
     }
 }
 

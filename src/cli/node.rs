@@ -31,6 +31,7 @@ pub(super) struct Node {
 /// # Errors
 /// If an address is no URL.
 pub(super) fn nodes(door: &Door) -> Result<Vec<Node>, Failure> {
+    let bases = door.bases.iter().map(|text| base(text)).collect::<Result<Vec<_>, _>>()?;
     let http = Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -41,17 +42,15 @@ pub(super) fn nodes(door: &Door) -> Result<Vec<Node>, Failure> {
         .map_err(|error| {
             Failure::new(Exit::Trouble, format!("cannot prepare an HTTP client: {}", innermost(&error)))
         })?;
-    door.bases
-        .iter()
-        .map(|text| {
-            let base = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            let base = base.ok_or_else(|| {
-                Failure::new(Exit::Usage, format!("`{text}` is no address of a daemon"))
-                    .help("write it as http://127.0.0.1:8053")
-            })?;
-            Ok(Node { base, http: http.clone(), door: door.clone() })
-        })
-        .collect()
+    Ok(bases.into_iter().map(|base| Node { base, http: http.clone(), door: door.clone() }).collect())
+}
+
+fn base(text: &str) -> Result<Url, Failure> {
+    let base = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    base.ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("`{text}` is no address of a daemon"))
+            .help("write it as http://127.0.0.1:8053")
+    })
 }
 
 impl Node {

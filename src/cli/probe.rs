@@ -1,7 +1,7 @@
 //! `failoverd probe [ORIGIN|NAME]`: asks the daemon to probe now, beside its schedule. Moves nothing.
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::explain::outcome_style;
+use crate::cli::explain::{asked, outcome_style};
 use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line};
 use crate::cli::node::Node;
 use crate::cli::out;
@@ -50,6 +50,7 @@ pub fn render(seen: &[Probed], look: Look) -> String {
         "TLS",
         "FIRST BYTE",
         "BODY",
+        "ANSWER",
         "TOTAL",
         "SEEN",
     ]);
@@ -58,7 +59,7 @@ pub fn render(seen: &[Probed], look: Look) -> String {
         let time = |took: Option<f64>| Text::from(took.map(words::millis).unwrap_or_default());
         table.row(vec![
             Text::of(&one.origin, BOLD),
-            format!("{}:{}", bracketed(&one.target), one.port).into(),
+            place(&one.target, one.port).into(),
             one.host.as_str().into(),
             Text::of(word(probe.outcome, look), outcome_style(probe.outcome)),
             time(probe.phases.resolve_ms),
@@ -66,6 +67,7 @@ pub fn render(seen: &[Probed], look: Look) -> String {
             time(probe.phases.tls_ms),
             time(probe.phases.first_byte_ms),
             time(probe.phases.body_ms),
+            time(probe.phases.answer_ms),
             time(Some(probe.total_ms)),
             seen_of(probe),
         ]);
@@ -86,7 +88,7 @@ pub fn trace(seen: &[Probed], look: Look) -> String {
             out.push('\n');
         }
         let probe = &one.probe;
-        let place = format!(" at {} port {}, check {}, as {}", one.target, one.port, one.check, one.host);
+        let place = asked(&one.target, one.port, &one.check, &one.host);
         line(&mut out, Text::of(&one.origin, BOLD).and(place, PLAIN));
         let mut table = Table::new(&["", ""]).indented(2);
         let mut fact = |name: &str, told: Text| table.row(vec![Text::of(name, DIM), told]);
@@ -121,6 +123,9 @@ pub fn trace(seen: &[Probed], look: Look) -> String {
         table.write(&mut out, look);
         if let Some(race) = &one.race {
             run(&mut out, race, look);
+        }
+        if let Some(why) = &one.no_race {
+            line(&mut out, Text::of(format!("  no race: {why}"), DIM));
         }
     }
     out
@@ -164,6 +169,7 @@ pub(super) fn phases(probe: &Probe) -> String {
         ("tls", phases.tls_ms),
         ("first byte", phases.first_byte_ms),
         ("body", phases.body_ms),
+        ("answer", phases.answer_ms),
     ]
     .into_iter()
     .filter_map(|(phase, took)| Some(format!("{phase} {}", words::millis(took?))))
@@ -214,7 +220,11 @@ fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-/// An IPv6 address before a port.
-fn bracketed(target: &str) -> String {
-    if target.contains(':') { format!("[{target}]") } else { target.to_owned() }
+/// A target with its port, if it has one.
+fn place(target: &str, port: u16) -> String {
+    match port {
+        0 => target.to_owned(),
+        _ if target.contains(':') => format!("[{target}]:{port}"),
+        _ => format!("{target}:{port}"),
+    }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, rung_style};
+use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, ready_style, rung_style};
 use crate::cli::node::{self, Node};
 use crate::cli::out;
 use crate::edge::admin::view::{Order, Rung, Serving, Status, Steered};
 use crate::edge::admin::words;
+use crate::ready::{Finding, Ready};
+use crate::verdict::Class;
 
 /// Between two pictures of `--watch`.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -144,9 +146,47 @@ fn one(out: &mut String, status: &Status, look: Look) {
             whys(out, &status.names);
         }
     }
+    rehearsals(out, status, look);
     if !status.orders.is_empty() {
         out.push('\n');
         orders(&status.orders).write(out, look);
+    }
+}
+
+/// What is not ready, a line each with what to do below it; that all standbys are ready, in one.
+fn rehearsals(out: &mut String, status: &Status, look: Look) {
+    let origins = status.names.iter().flat_map(|name| {
+        let rungs = name.rungs.iter().flat_map(|rung| rung.origins.iter().map(move |origin| (rung, origin)));
+        rungs.map(move |(rung, origin)| (name, rung, origin))
+    });
+    let mut table = Table::new(&["NAME", "RUNG", "ORIGIN", "READY", "WHY"]);
+    let (mut standbys, mut ready, mut shown) = (0, 0, false);
+    for (name, rung, origin) in origins {
+        standbys += usize::from(!rung.served);
+        ready += usize::from(!rung.served && origin.ready == Ready::Ready);
+        if origin.ready <= Ready::Unknown {
+            continue;
+        }
+        shown = true;
+        let nothing = [Finding::of_nothing(origin.ready)];
+        let findings = if origin.findings.is_empty() { &nothing[..] } else { &origin.findings };
+        for (index, finding) in findings.iter().enumerate() {
+            let first = |text: Text| if index == 0 { text } else { Text::default() };
+            table.row(vec![
+                first(Text::of(&name.name, BOLD)),
+                first(rung.rung.as_str().into()),
+                first(origin.name.as_str().into()),
+                Text::of(finding.level.word(), ready_style(finding.level)),
+                finding.told().into(),
+            ]);
+        }
+    }
+    if shown {
+        out.push('\n');
+        table.write(out, look);
+    } else if standbys > 0 && ready == standbys {
+        out.push('\n');
+        line(out, Text::of("every standby is ready", DIM));
     }
 }
 
@@ -210,10 +250,12 @@ fn serving(serving: Option<&Serving>) -> Text {
 }
 
 fn rung(rung: &Rung, look: Look) -> Text {
-    Text::joined(
+    let origins = Text::joined(
         rung.origins.iter().map(|origin| look.origin(origin, rung.unchecked)),
         if look.glyphs { " " } else { ", " },
-    )
+    );
+    let is_short = rung.class == Class::Down && rung.origins.iter().any(|one| one.class.is_usable() && !one.drained);
+    if is_short { origins.and(format!(" ({} needed)", rung.needs), BAD) } else { origins }
 }
 
 /// What deserves a colour beyond its words: what is far from well.
@@ -223,7 +265,7 @@ fn why(serving: Option<&Serving>) -> Text {
         Some(serving) => {
             let style = match serving.why.as_str() {
                 "preferred" => DIM,
-                "all-dead" | "last-resort" | "doubt" => BAD,
+                "all-dead" | "too-few" | "panic" | "last-resort" | "doubt" => BAD,
                 _ => PLAIN,
             };
             Text::of(&serving.because, style)

@@ -5,8 +5,10 @@
 
 mod against; //   steered names against the zones' static data
 mod answering; // how queries are answered
+mod ask; //       the ways to ask
 pub mod bounds; // every key: type, default, bounds, reason
 pub mod budget; // the worst case of a failover; requests of the probes
+mod combination; // several checks that speak together
 pub mod duration; // "1m30s"
 mod encrypted; // tls:// https:// quic:// [server.tls]
 mod errors; //    file, line, caret, what would be right
@@ -14,6 +16,7 @@ pub mod expect; // expressions of `expect` and `warn`
 mod include; //   the files
 mod names; //     names as people write them
 mod node; //      [server] [admin] [alert] [cli]
+mod platform; //  what is known of where origins live
 mod probing; //   [check] [origin]
 mod rate_limit; // [server.rate_limit]
 mod resolve; //   references become ids; rules between tables
@@ -22,6 +25,7 @@ mod spec; //      what the files say, table by table
 mod steering; //  [zone] [ladder] [steer]
 mod streams; //   [server.tcp]
 mod value; //     one table's values, by the rows of bounds
+pub mod window; // thresholds over a number of observations
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -36,10 +40,13 @@ use crate::zone::Files;
 use crate::zone::load::Zone;
 
 pub use answering::{Answering, Cookies};
+pub use ask::{Ask, Asking, Question, Web};
 pub use encrypted::{Encrypted, EncryptedListen, Scheme, Tls};
 pub use errors::Errors;
+pub use platform::Platform;
 pub use rate_limit::RateLimit;
 pub use streams::Streams;
+pub use window::{Bad, Limit, Rule, Window};
 
 use errors::Findings;
 use resolve::Places;
@@ -166,6 +173,8 @@ pub struct Server {
     pub answering: Arc<Answering>,
     /// Encrypted transports.
     pub encrypted: Encrypted,
+    /// What checks need of this node.
+    pub asking: Asking,
 }
 
 /// One address of `[server] listen` without encryption.
@@ -248,9 +257,12 @@ pub struct ZoneFile {
 pub struct Check {
     pub name: String,
     pub ask: Ask,
-    /// Port asked; an origin's `probe.port` goes first. 0 only if every origin asked with this check has one.
+    /// Port asked; an origin's `probe.port` goes first. 0 if every origin asked with this check has one, or none is
+    /// needed.
     pub port: u16,
     pub every: Duration,
+    /// The same while no name waits for the origin: its rung comes after the one served. At least `every`.
+    pub standby_every: Duration,
     pub timeout: Duration,
     /// Consecutive failures until down.
     pub fall: u32,
@@ -268,14 +280,10 @@ pub struct Check {
     pub ca: Option<Arc<str>>,
     /// Hold an idle connection to each address, whose end is a reason to ask at once.
     pub tripwire: bool,
-}
-
-/// What a check sends.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ask {
-    Https { path: String, headers: Vec<(String, String)> },
-    Http { path: String, headers: Vec<(String, String)> },
-    Tcp,
+    /// So many failed of so many is down too.
+    pub window: Option<Window>,
+    /// One that holds makes what is up degraded.
+    pub degraded: Vec<Rule>,
 }
 
 /// `[origin.NAME]`: where a service lives. Has at least one address or a host name.
@@ -286,7 +294,9 @@ pub struct Origin {
     pub a: Vec<Ipv4Addr>,
     pub aaaa: Vec<Ipv6Addr>,
     pub probe_port: Option<u16>,
-    pub probe_check: Option<CheckId>,
+    pub probe_check: Option<Checks>,
+    /// What it lives on, as the file says or as its host name tells.
+    pub platform: Platform,
 }
 
 impl Origin {
@@ -308,10 +318,14 @@ pub struct Steer {
     /// TTL of every record of the name, in seconds, 5 or more.
     pub ttl: u32,
     pub failback: Failback,
+    /// A rung that would fail its visitors counts as dead while any other lives.
+    pub strict: bool,
     /// SNI and Host of probes; each is probed. Never empty.
     pub hosts: Vec<String>,
     /// How the name is served: as CNAME if every rung can be and nothing else stands at the name, else by address.
     pub form: Form,
+    /// A degraded rung is left for one that is up and not degraded.
+    pub leave_degraded: bool,
 }
 
 /// How the answers of a steered name look, the same for every rung.
@@ -332,7 +346,54 @@ pub struct Rung {
     pub origins: Vec<OriginId>,
     /// The check of this rung, for origins without a `probe_check`; `None` only on an emergency that has none: it is
     /// served unasked.
-    pub check: Option<CheckId>,
+    pub check: Option<Checks>,
+    /// How many of its origins have to be usable.
+    pub quorum: Quorum,
+}
+
+/// Which checks speak for an origin, and how many of them have to pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checks {
+    /// 1 to their number.
+    pub need: usize,
+    /// In the order of the file. Never empty.
+    pub of: Vec<CheckId>,
+}
+
+/// One check alone.
+impl From<CheckId> for Checks {
+    fn from(check: CheckId) -> Self {
+        Self { need: 1, of: vec![check] }
+    }
+}
+
+/// How many origins of a rung of equals have to be usable, lest the few be overrun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quorum {
+    /// With fewer the rung is dead for failover. 1 and more.
+    pub min_up: usize,
+    /// With a smaller share, in percent, the rung is dead for failover; and where nothing better is left, all of its
+    /// origins are served.
+    pub panic: Option<u8>,
+}
+
+/// One origin is enough.
+impl Default for Quorum {
+    fn default() -> Self {
+        Self { min_up: 1, panic: None }
+    }
+}
+
+impl Quorum {
+    /// How many of so many undrained origins have to be usable.
+    pub fn needs(self, undrained: usize) -> usize {
+        self.min_up.max(self.calm_from(undrained)).max(1)
+    }
+
+    /// From how many usable ones of so many undrained there is no panic.
+    pub fn calm_from(self, undrained: usize) -> usize {
+        self.panic.map_or(0, |share| (undrained * usize::from(share)).div_ceil(100))
+    }
 }
 
 /// Where a rung stands on its ladder.

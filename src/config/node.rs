@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::answering;
 use super::bounds::{RESOLVERS_MAX, Section, section};
 use super::encrypted::{self, Encrypted, EncryptedListen, Scheme};
-use super::errors::{At, Findings, quoted};
+use super::errors::{At, Findings, Located, quoted};
 use super::secret;
 use super::spec::Block;
 use super::value::{Fields, Reading, Text, preset, preset_span};
-use super::{Admin, Alert, Cli, Listen, Resolvers, Secret, Server, Token};
+use super::{Admin, Alert, Asking, Cli, Listen, Resolvers, Secret, Server, Token};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -44,6 +44,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
         doubt_share: preset(of, "doubt_share").parse().unwrap_or(0.5),
         answering: Arc::default(),
         encrypted: Encrypted::default(),
+        asking: Asking::default(),
     };
     let Some(fields) = fields else {
         server.answering = Arc::new(answering::read(reading, None, &server.name));
@@ -81,6 +82,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
     }
     server.watch = reading.boolean(&fields, "watch").unwrap_or(server.watch);
     server.doubt_share = reading.number(&fields, "doubt_share").unwrap_or(server.doubt_share);
+    server.asking.exec = reading.boolean(&fields, "exec").unwrap_or(false);
     server.answering = Arc::new(answering::read(reading, Some(&fields), &server.name));
     server
 }
@@ -307,7 +309,12 @@ pub(crate) fn admin<'b, 't: 'b>(
 fn token(reading: &mut Reading<'_>, block: &Block<'_>) -> Option<Token> {
     let fields = reading.open(section("admin.token"), block.at, block.table);
     let path = required(reading, &fields, "secret_file", "\"alice.token\"")?;
-    let secret = reading.file(&path)?.trim().to_owned();
+    Some(Token { actor: block.name.value.clone(), secret: secret_in(reading, &path)? })
+}
+
+/// The one word that a file holds.
+pub(crate) fn secret_in(reading: &mut Reading<'_>, path: &Text) -> Option<Secret> {
+    let secret = reading.file(path)?.trim().to_owned();
     if secret.len() < secret::TOKEN_MIN || secret.chars().any(|c| c.is_whitespace() || c.is_control()) {
         let what = format!(
             "{} does not hold a token: one word of {} characters and more",
@@ -317,7 +324,7 @@ fn token(reading: &mut Reading<'_>, block: &Block<'_>) -> Option<Token> {
         reading.found.error(path.at, what).help("`openssl rand -hex 32` makes a good one");
         return None;
     }
-    Some(Token { actor: block.name.value.clone(), secret: Secret(secret) })
+    Some(Secret(secret))
 }
 
 /// A string that must be there.
@@ -409,21 +416,48 @@ fn web_address(reading: &mut Reading<'_>, text: &Text, path: bool) -> Option<()>
     None
 }
 
+/// `[heartbeat]`: where origins call us.
+pub(crate) fn heartbeat(reading: &mut Reading<'_>, block: Option<&Block<'_>>) -> Option<Located<SocketAddr>> {
+    let fields = open(reading, section("heartbeat"), block)?;
+    let text = required(reading, &fields, "listen", "\"0.0.0.0:9154\"")?;
+    let address = address(reading, &text, &text.value, None)?;
+    Some(Located { value: address, at: text.at })
+}
+
 /// Where two of our own listeners would take the same TCP port.
-pub(crate) fn same_port(found: &mut Findings, server: &Server, spec: &AdminSpec) {
-    let addresses = [("listen", spec.admin.listen), ("ops_listen", spec.admin.ops_listen)];
-    for ((name, address), place) in addresses.into_iter().zip(spec.places) {
+pub(crate) fn same_port(
+    found: &mut Findings,
+    server: &Server,
+    spec: &AdminSpec,
+    heartbeat: Option<&Located<SocketAddr>>,
+) {
+    let [listen, ops_listen] = spec.places;
+    let mut addresses = vec![
+        ("`listen` of [admin]", spec.admin.listen, listen),
+        ("`ops_listen` of [admin]", spec.admin.ops_listen, ops_listen),
+    ];
+    if let Some(beats) = heartbeat {
+        let clash = addresses.iter().find(|(_, address, _)| meets(*address, beats.value));
+        if let Some((name, ..)) = clash {
+            let what = format!("{}, `listen` of [heartbeat], is also {name}", beats.value);
+            found.error(beats.at, what).help("give them different ports");
+        }
+        addresses.push(("`listen` of [heartbeat]", beats.value, Some(beats.at)));
+    }
+    for (name, address, place) in addresses {
         let plain = server.listen.iter().filter(|listen| listen.tcp).map(|listen| listen.address);
         let encrypted = server.encrypted.listen.iter().filter(|listen| !listen.scheme.is_udp());
-        let clash = plain.chain(encrypted.map(|listen| listen.address)).any(|listen| {
-            let (ours, theirs) = (listen.ip(), address.ip());
-            let everywhere = ours.is_unspecified() || theirs.is_unspecified();
-            let meets = ours == theirs || everywhere && ours.is_ipv4() == theirs.is_ipv4();
-            meets && listen.port() == address.port() && address.port() != 0
-        });
-        if clash {
-            let what = format!("{address}, `{name}` of [admin], is also an address of [server] `listen`");
+        if plain.chain(encrypted.map(|listen| listen.address)).any(|listen| meets(listen, address)) {
+            let what = format!("{address}, {name}, is also an address of [server] `listen`");
             found.error(place, what).help("give them different ports");
         }
     }
+}
+
+/// Would both take the same port?
+fn meets(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ours, theirs) = (one.ip(), other.ip());
+    let everywhere = ours.is_unspecified() || theirs.is_unspecified();
+    let meets = ours == theirs || everywhere && ours.is_ipv4() == theirs.is_ipv4();
+    meets && one.port() == other.port() && one.port() != 0
 }

@@ -4,29 +4,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
-use super::bounds::{Kind, section};
+use super::bounds::section;
+use super::combination::{self, ChecksSpec};
 use super::errors::{At, Located, quoted};
 use super::spec::Block;
-use super::value::{Fields, Reading, Text, in_order, within};
-use super::{Ask, names};
-use crate::config::expect::{Expression, Subject};
+use super::value::{Fields, Reading, Text, within};
+use super::{Ask, Platform, Rule, Window, ask, names, platform};
+use crate::config::expect::{Expression, ExpressionError, Subject};
 use crate::dns::Name;
-
-/// Headers the prober sets itself.
-const OWN_HEADERS: [&str; 4] = ["host", "connection", "content-length", "transfer-encoding"];
 
 /// The keys that `[check.NAME]` and `[defaults.check]` share, where set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckDefaults {
     pub(crate) every: Option<Located<Duration>>,
+    pub(crate) standby_every: Option<Located<Duration>>,
     pub(crate) timeout: Option<Located<Duration>>,
     pub(crate) fall: Option<Located<u64>>,
     pub(crate) rise: Option<Located<u64>>,
     pub(crate) confirm: Option<Located<Duration>>,
     pub(crate) blip: Option<Located<Duration>>,
     pub(crate) tripwire: Option<bool>,
+    /// The inner one is `None` for `window = false`.
+    pub(crate) window: Option<Option<Window>>,
+    pub(crate) degraded: Option<Vec<Rule>>,
 }
 
 /// `[check.NAME]`.
@@ -34,7 +36,9 @@ pub(crate) struct CheckDefaults {
 pub(crate) struct CheckSpec {
     pub(crate) name: Located<String>,
     pub(crate) ask: Ask,
-    /// `None` only for `tcp = true` without `port`.
+    /// Where it says so.
+    pub(crate) ask_at: At,
+    /// `None` where the check needs one and names none.
     pub(crate) port: Option<u16>,
     pub(crate) times: CheckDefaults,
     pub(crate) expect: Vec<Expression>,
@@ -50,7 +54,9 @@ pub(crate) struct OriginSpec {
     pub(crate) a: Vec<Ipv4Addr>,
     pub(crate) aaaa: Vec<Ipv6Addr>,
     pub(crate) probe_port: Option<u16>,
-    pub(crate) probe_check: Option<Text>,
+    pub(crate) probe_check: Option<ChecksSpec>,
+    /// `None`: as its host name tells.
+    pub(crate) platform: Option<Platform>,
 }
 
 /// `[defaults.check]`.
@@ -65,212 +71,41 @@ pub(crate) fn defaults(reading: &mut Reading<'_>, block: Option<&Block<'_>>) -> 
 fn times(reading: &mut Reading<'_>, fields: &Fields<'_>) -> CheckDefaults {
     CheckDefaults {
         every: reading.span(fields, "every"),
+        standby_every: reading.span(fields, "standby_every"),
         timeout: reading.span(fields, "timeout"),
         fall: reading.integer(fields, "fall"),
         rise: reading.integer(fields, "rise"),
         confirm: reading.span(fields, "confirm"),
         blip: reading.span(fields, "blip"),
         tripwire: reading.boolean(fields, "tripwire"),
+        window: window(reading, fields),
+        degraded: rules(reading, fields),
     }
 }
 
-/// `[check.NAME]`. One that is wrong still has its name, so that those who refer to it are not called wrong too.
-pub(crate) fn check(reading: &mut Reading<'_>, block: &Block<'_>) -> CheckSpec {
-    let fields = reading.open(section("check"), block.at, block.table);
-    let kinds: Vec<&str> = ["https", "http", "tcp"].into_iter().filter(|kind| fields.has(kind)).collect();
-    let reserved = fields.section.rows.iter().any(|row| row.kind == Kind::Reserved && fields.has(row.key));
-    match kinds[..] {
-        [_] => {}
-        [] if reserved => {}
-        [] => {
-            let what = format!("check {} does not say what to ask", quoted(&block.name.value));
-            reading.found.error(block.at, what).help("add one of `https = \"/\"`, `http = \"/\"`, `tcp = 443`");
+fn window(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Option<Window>> {
+    match fields.raw("window") {
+        Some((DeValue::Boolean(false), _)) => return Some(None),
+        Some((value @ DeValue::Integer(failed), at)) => {
+            let right = format!("\"{} of 10\"", failed.as_str());
+            reading.mistyped("window", value, at, "`\"6 of 10\"`, or false", Some(right));
+            return None;
         }
-        [first, second, ..] => {
-            let what = format!("check {} has both `{first}` and `{second}`", quoted(&block.name.value));
-            reading
-                .found
-                .error(fields.at_of(second), what)
-                .note(fields.at_of(first), "the first")
-                .help("keep one of them, or make two checks");
-        }
+        _ => {}
     }
-    let kind = kinds.first().copied().unwrap_or("https");
-    let port = reading.integer(&fields, "port").and_then(|port| u16::try_from(port.value).ok());
-    let (ask, port) = match kind {
-        "tcp" => (Ask::Tcp, tcp_port(reading, &fields, port)),
-        _ => {
-            let path = path(reading, &fields, kind);
-            let headers = headers(reading, &fields);
-            if kind == "https" {
-                (Ask::Https { path, headers }, port.or(Some(443)))
-            } else {
-                (Ask::Http { path, headers }, port.or(Some(80)))
-            }
-        }
-    };
-    for key in ["headers", "ca_file"] {
-        let useless = if key == "headers" { kind == "tcp" } else { kind != "https" };
-        if useless && fields.has(key) {
-            let what = format!("`{key}` means nothing for `{kind}`");
-            reading.found.error(fields.at_of(key), what).help(if key == "headers" {
-                "remove it, or use `https` or `http`"
-            } else {
-                "remove it, or use `https`"
-            });
-        }
-    }
-    let by_default = if kind == "tcp" { "" } else { "status in 200..299" };
-    let expect = match expressions(reading, &fields, "expect", kind) {
-        Some(expect) => expect,
-        None => Expression::parse(by_default).into_iter().collect(),
-    };
-    let warn = expressions(reading, &fields, "warn", kind).unwrap_or_default();
-    CheckSpec {
-        name: block.name.clone(),
-        ask,
-        port,
-        times: times(reading, &fields),
-        expect,
-        warn,
-        ca: roots(reading, &fields),
-    }
+    let text = reading.text(fields, "window")?;
+    parsed(reading, &text, Window::parse(&text.value)).map(Some)
 }
 
-fn tcp_port(reading: &mut Reading<'_>, fields: &Fields<'_>, port: Option<u16>) -> Option<u16> {
-    let (value, at) = fields.raw("tcp")?;
-    match value {
-        DeValue::Boolean(true) => return port,
-        DeValue::Integer(number) => {
-            let number =
-                u16::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok().filter(|&port| port > 0);
-            if number.is_none() {
-                reading.found.error(at, "`tcp` must be a port between 1 and 65535");
-            } else if fields.has("port") {
-                reading
-                    .found
-                    .error(fields.at_of("port"), "the port is given twice, by `tcp` and by `port`")
-                    .note(at, "here too")
-                    .help("keep `tcp = …` and remove `port`");
-            }
-            return number.or(Some(1));
-        }
-        DeValue::Boolean(false) => {
-            reading.found.error(at, "`tcp = false` asks nothing").help("write the port, like `tcp = 443`");
-        }
-        _ => {
-            let unquoted = value
-                .as_str()
-                .map(|text| text.rsplit(':').next().unwrap_or(text).to_owned())
-                .filter(|port| port.parse::<u16>().is_ok());
-            reading.mistyped("tcp", value, at, "a port, or true", unquoted);
-        }
-    }
-    Some(1)
+fn rules(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Vec<Rule>> {
+    let texts = reading.texts(fields, "degraded")?;
+    Some(texts.into_iter().filter_map(|text| parsed(reading, &text, Rule::parse(&text.value))).collect())
 }
 
-fn path(reading: &mut Reading<'_>, fields: &Fields<'_>, kind: &str) -> String {
-    let Some(text) = reading.text(fields, kind) else {
-        return "/".to_owned();
-    };
-    let value = text.value.as_str();
-    if let Some((_, rest)) = value.split_once("://") {
-        let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
-        reading.found.error(text.at, format!("`{kind}` takes a path, not a URL")).help(format!(
-            "write `{kind} = \"{path}\"`; the address is the origin's, the host name is the steered name's `host`"
-        ));
-    } else if !value.starts_with('/') {
-        reading
-            .found
-            .error(text.at, "the path does not start with `/`")
-            .help(format!("write `{kind} = \"/{}\"`", value.replace(' ', "%20")));
-    } else if let Some(bad) = value.find(|c: char| !c.is_ascii_graphic() || c == '#') {
-        let raw = reading.found.text_at(text.at).to_owned();
-        let end = bad + value[bad..].chars().next().map_or(0, char::len_utf8);
-        let at = within(&raw, text.at, value, bad..end);
-        reading
-            .found
-            .error(at, "a path holds no spaces, no `#` and only ASCII")
-            .help("escape it, like `%20` for a space");
-    }
-    text.value
-}
-
-fn headers(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Vec<(String, String)> {
-    let Some((value, at)) = fields.raw("headers") else {
-        return Vec::new();
-    };
-    let DeValue::Table(table) = value else {
-        reading.mistyped("headers", value, at, "a table", Some("{ X-Name = \"value\" }".to_owned()));
-        return Vec::new();
-    };
-    if let Some(Kind::Map { max }) = fields.section.row("headers").map(|row| row.kind)
-        && table.len() > max
-    {
-        reading.found.error(at, format!("{} headers, {max} are allowed", table.len()));
-        return Vec::new();
-    }
-    in_order(table)
-        .into_iter()
-        .filter_map(|(name, span, _)| header(reading, table, name, At::new(at.file, span)))
-        .collect()
-}
-
-fn header(reading: &mut Reading<'_>, table: &DeTable<'_>, name: &str, at: At) -> Option<(String, String)> {
-    let value = table.get(name)?;
-    let place = At::new(at.file, value.span());
-    let is_token =
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-    if !is_token {
-        reading.found.error(at, format!("{} is no header name", quoted(name))).help("letters, digits and `-`");
-        return None;
-    }
-    if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-        let problem = reading.found.error(at, format!("the header {} is set by the prober", quoted(name)));
-        if name.eq_ignore_ascii_case("host") {
-            problem.help("set `host = \"…\"` of the steered name: it is SNI and Host together");
-        } else {
-            problem.help("remove it");
-        }
-        return None;
-    }
-    let DeValue::String(text) = value.get_ref() else {
-        let right = format!("\"{}\"", reading.found.text_at(place));
-        reading.mistyped(name, value.get_ref(), place, "a string", Some(right));
-        return None;
-    };
-    let text = reading.expand(text, place)?;
-    if text.value.chars().any(|c| c.is_control() && c != '\t') {
-        reading
-            .found
-            .error(place, format!("the value of header {} holds a control character", quoted(name)))
-            .help("a line break at its end? remove it");
-        return None;
-    }
-    Some((name.to_owned(), text.value))
-}
-
-fn expressions(reading: &mut Reading<'_>, fields: &Fields<'_>, key: &str, kind: &str) -> Option<Vec<Expression>> {
-    let texts = reading.texts(fields, key)?;
-    Some(texts.into_iter().filter_map(|text| expression(reading, text, kind)).collect())
-}
-
-fn expression(reading: &mut Reading<'_>, text: Text, kind: &str) -> Option<Expression> {
-    match Expression::parse(&text.value) {
-        Ok(expression) => {
-            let unseen = match (kind, expression.subject()) {
-                ("tcp", Subject::Status) => Some("a tcp check sees no `status`"),
-                ("tcp", Subject::Body) => Some("a tcp check sees no `body`"),
-                ("tcp", Subject::CertDays) => Some("a tcp check sees no certificate"),
-                ("http", Subject::CertDays) => Some("an http check sees no certificate"),
-                _ => None,
-            };
-            if let Some(what) = unseen {
-                reading.found.error(text.at, what).help("use `https`, or remove the expression");
-                return None;
-            }
-            Some(expression)
-        }
+/// What a text says; an error with its caret inside the string if it says nothing.
+fn parsed<T>(reading: &mut Reading<'_>, text: &Text, said: Result<T, ExpressionError>) -> Option<T> {
+    match said {
+        Ok(said) => Some(said),
         Err(fault) => {
             let raw = reading.found.text_at(text.at).to_owned();
             let at = if text.env.is_some() { text.at } else { within(&raw, text.at, &text.value, fault.at) };
@@ -281,6 +116,72 @@ fn expression(reading: &mut Reading<'_>, text: Text, kind: &str) -> Option<Expre
             None
         }
     }
+}
+
+/// `[check.NAME]`. One that is wrong still has its name, so that those who refer to it are not called wrong too.
+pub(crate) fn check(reading: &mut Reading<'_>, block: &Block<'_>) -> CheckSpec {
+    let fields = reading.open(section("check"), block.at, block.table);
+    let (ask, port) = ask::ask(reading, &fields, &block.name.value);
+    let expect = match expressions(reading, &fields, "expect", &ask) {
+        Some(expect) => expect,
+        None => ask.usual().into_iter().filter_map(|(_, text)| Expression::parse(text).ok()).collect(),
+    };
+    let warn = expressions(reading, &fields, "warn", &ask).unwrap_or_default();
+    let ca = if ask.sees_certificate() { roots(reading, &fields) } else { None };
+    CheckSpec {
+        name: block.name.clone(),
+        ask_at: ask_at(&fields),
+        ask,
+        port,
+        times: times(reading, &fields),
+        expect,
+        warn,
+        ca,
+    }
+}
+
+fn ask_at(fields: &Fields<'_>) -> At {
+    ask::KINDS.into_iter().find(|kind| fields.has(kind)).map_or(fields.at, |kind| fields.at_of(kind))
+}
+
+fn expressions(reading: &mut Reading<'_>, fields: &Fields<'_>, key: &str, ask: &Ask) -> Option<Vec<Expression>> {
+    let texts = reading.texts(fields, key)?;
+    Some(texts.into_iter().filter_map(|text| expression(reading, text, ask)).collect())
+}
+
+fn expression(reading: &mut Reading<'_>, text: Text, ask: &Ask) -> Option<Expression> {
+    match Expression::parse(&text.value) {
+        Ok(expression) if ask.sees(expression.subject()) => Some(expression),
+        Ok(expression) => {
+            let (kind, what, better) = unseen(ask, expression.subject());
+            reading
+                .found
+                .error(text.at, format!("{kind} check sees {what}"))
+                .help(format!("use {better}, or remove the expression"));
+            None
+        }
+        Err(fault) => parsed(reading, &text, Err(fault)),
+    }
+}
+
+/// What a check does not see, in words: its kind with an article, what it lacks, and the kind that has it.
+fn unseen(ask: &Ask, subject: Subject) -> (String, &'static str, &'static str) {
+    let word = ask.word();
+    let article = if word.starts_with(['h', 'i', 'e']) && word != "heartbeat" { "an" } else { "a" };
+    let (what, better) = match subject {
+        Subject::Status => ("no `status`", "`https`"),
+        Subject::Header => ("no `header`", "`https`"),
+        Subject::Body => ("no `body`", "`https`"),
+        Subject::Json => ("no `json`", "`https`"),
+        Subject::Time => ("no `time`", "`https`"),
+        Subject::CertDays => ("no certificate", "`https`"),
+        Subject::Exit => ("no `exit`", "`exec`"),
+        Subject::Rcode => ("no `rcode`", "`dns`"),
+        Subject::Authority => ("no `aa`", "`dns`"),
+        Subject::Answer => ("no `answer`", "`dns`"),
+        Subject::Serial | Subject::SerialAge => ("no serial", "`dns`"),
+    };
+    (format!("{article} {word}"), what, better)
 }
 
 fn roots(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Arc<str>> {
@@ -324,12 +225,13 @@ pub(crate) fn origin(reading: &mut Reading<'_>, block: &Block<'_>) -> OriginSpec
         aaaa: aaaa.iter().filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None }).collect(),
         probe_port: None,
         probe_check: None,
+        platform: platform::read(reading, &fields),
     };
     if let Some((value, at)) = fields.raw("probe")
         && let Some(probe) = reading.inline(section("origin.probe"), "probe", value, at)
     {
         spec.probe_port = reading.integer(&probe, "port").and_then(|port| u16::try_from(port.value).ok());
-        spec.probe_check = reading.text(&probe, "check");
+        spec.probe_check = combination::checks(reading, &probe);
     }
     spec
 }

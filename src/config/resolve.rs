@@ -1,18 +1,23 @@
 //! From what the files say to what they mean: references become ids, every rule between tables is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::bounds::{WATCHES_MAX, section};
 use super::budget;
+use super::combination::ChecksSpec;
 use super::errors::{At, Findings, Located, listed, nearest, quoted};
 use super::node;
 use super::probing::{CheckDefaults, CheckSpec, OriginSpec};
 use super::spec::Spec;
 use super::steering::{CheckUse, LadderSpec, LadderUse, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Text, preset, preset_integer, preset_span};
-use super::{Check, CheckId, Config, Failback, Form, Origin, OriginId, Place, Rung, Steer, ZoneFile, ZoneId, duration};
+use super::{
+    Ask, Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Platform, Quorum, Rung, Secret,
+    Steer, ZoneFile, ZoneId, duration,
+};
 use crate::dns::Name;
 
 /// What a positive answer is made of: the header, the end of the question, OPT, and records that point at the name
@@ -47,12 +52,13 @@ struct ResolvedRung {
     place: Place,
     origins: Vec<OriginId>,
     check: ResolvedCheck,
+    quorum: Quorum,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum ResolvedCheck {
     Inherit,
-    Is(CheckId),
+    Is(Checks),
     Off,
     /// Wrong, and already said.
     Broken,
@@ -76,7 +82,8 @@ struct Tables<'f> {
 
 /// Builds the configuration. It is worth something only if no error was found.
 pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
-    node::same_port(found, &spec.server, &spec.admin);
+    node::same_port(found, &spec.server, &spec.admin, spec.heartbeat.as_ref());
+    needs_of_checks(found, &spec);
     let mut tables = Tables {
         found,
         zones: Vec::new(),
@@ -102,7 +109,7 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
         .map(|ladder| (ladder.name.value.clone(), (tables.ladder(ladder), ladder.name.at)))
         .collect();
     let mut used_ladders = BTreeSet::new();
-    let default_check = spec.steer_defaults.check.as_ref().map(|check| tables.check_named(check));
+    let default_check = spec.steer_defaults.check.as_ref().map(|check| tables.checks_named(check.as_ref()?));
     let mut steers: Vec<Arc<Steer>> = Vec::with_capacity(spec.steers.len());
     let mut first: BTreeMap<Name, At> = BTreeMap::new();
     for steer in spec.steers {
@@ -140,7 +147,7 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
             },
         };
         let at = steer.name.at;
-        if let Some(steer) = tables.steer(steer, ladder, &spec.steer_defaults, default_check) {
+        if let Some(steer) = tables.steer(steer, ladder, &spec.steer_defaults, default_check.clone()) {
             tables.places.steers.push(at);
             steers.push(Arc::new(steer));
         }
@@ -186,6 +193,37 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
     (config, places)
 }
 
+/// What checks need beside their own table.
+fn needs_of_checks(found: &mut Findings, spec: &Spec) {
+    let mut secrets: Vec<(&Secret, At)> = Vec::new();
+    for check in &spec.checks {
+        match &check.ask {
+            Ask::Exec(_) if !spec.server.asking.exec => {
+                let what = format!("check {} runs a program, which is not allowed", quoted(&check.name.value));
+                found
+                    .error(check.ask_at, what)
+                    .help("programs run as the user of failoverd: set `exec = true` in [server] to allow them");
+            }
+            Ask::Heartbeat(_) if spec.server.asking.heartbeat.is_none() => {
+                let what = format!("check {} waits for calls, but nothing listens for them", quoted(&check.name.value));
+                let problem = found.error(check.ask_at, what);
+                problem.help("add `[heartbeat]` with `listen = \"0.0.0.0:9154\"`");
+            }
+            _ => {}
+        }
+        let Ask::Heartbeat(secret) = &check.ask else { continue };
+        match secrets.iter().find(|(known, _)| *known == secret) {
+            Some(&(_, first)) if !secret.0.is_empty() => {
+                found
+                    .error(check.ask_at, "two checks have the same secret")
+                    .note(first, "the other")
+                    .help("give each its own: whoever has a secret speaks for its check");
+            }
+            _ => secrets.push((secret, check.ask_at)),
+        }
+    }
+}
+
 impl Tables<'_> {
     fn zones(&mut self, specs: Vec<ZoneSpec>) {
         let mut first: BTreeMap<Name, At> = BTreeMap::new();
@@ -210,7 +248,11 @@ impl Tables<'_> {
         let mut said = BTreeSet::new();
         for spec in specs {
             let name = spec.name.value;
-            let times = self.times(&name, spec.name.at, &spec.times, defaults, &mut said);
+            let mut times = self.times(&name, spec.name.at, &spec.times, defaults, &mut said);
+            if spec.ask.is_awaited() {
+                // Missed heartbeats are an interval apart: nothing confirms them, and none of them is a blip.
+                (times.confirm, times.blip) = (Duration::ZERO, Duration::ZERO);
+            }
             self.has_port.push(spec.port.is_some());
             self.check_ids.insert(name.clone(), CheckId(id(self.checks.len())));
             self.checks.push(Arc::new(Check {
@@ -241,6 +283,7 @@ impl Tables<'_> {
         let every = span(&own.every, &defaults.every);
         let every_at = every.as_ref().map_or(at, |every| every.at);
         let every = every.map_or(preset_span(of, "every"), |every| every.value);
+        let standby = span(&own.standby_every, &defaults.standby_every);
         let mut capped = |key: &str, set: Option<Located<Duration>>| -> Duration {
             let Some(set) = set else {
                 return preset_span(of, key).min(every);
@@ -285,9 +328,10 @@ impl Tables<'_> {
         }
         Check {
             name: name.to_owned(),
-            ask: super::Ask::Tcp,
+            ask: Ask::Tcp,
             port: 0,
             every,
+            standby_every: self.standby_every(name, &standby, every),
             timeout,
             fall: u32::try_from(fall).unwrap_or(u32::MAX),
             rise: u32::try_from(rise).unwrap_or(u32::MAX),
@@ -297,16 +341,37 @@ impl Tables<'_> {
             warn: Vec::new(),
             ca: None,
             tripwire: own.tripwire.or(defaults.tripwire).unwrap_or(true),
+            window: own.window.or(defaults.window).flatten(),
+            degraded: own.degraded.clone().or_else(|| defaults.degraded.clone()).unwrap_or_default(),
         }
+    }
+
+    /// How often a standby is asked: where nothing is set, as often as the others.
+    fn standby_every(&mut self, check: &str, set: &Option<Located<Duration>>, every: Duration) -> Duration {
+        let Some(set) = set else { return every };
+        if set.value < every {
+            let (short, long) = (duration::show(set.value), duration::show(every));
+            let what =
+                format!("`standby_every` of {short} is shorter than `every` of {long}, in check {}", quoted(check));
+            self.found
+                .warning(set.at, what)
+                .help(format!("a standby is asked no oftener than what is served: every {long}"));
+        }
+        set.value.max(every)
     }
 
     fn origins(&mut self, specs: Vec<OriginSpec>) {
         for spec in specs {
-            let probe_check = spec.probe_check.as_ref().and_then(|check| self.check_named(check));
+            let probe_check = spec.probe_check.as_ref().and_then(|check| self.checks_named(check));
             self.places.cnames.push(spec.cname.as_ref().map(|cname| cname.at));
             self.origin_ids.insert(spec.name.value.clone(), OriginId(id(self.origins.len())));
             self.origins.push(Arc::new(Origin {
                 name: spec.name.value,
+                platform: spec.platform.unwrap_or_else(|| {
+                    let four = spec.a.iter().copied().map(IpAddr::V4);
+                    let addresses = four.chain(spec.aaaa.iter().copied().map(IpAddr::V6));
+                    Platform::guess(spec.cname.as_ref().map(|cname| &cname.value), addresses)
+                }),
                 cname: spec.cname.map(|cname| cname.value),
                 a: spec.a,
                 aaaa: spec.aaaa,
@@ -314,6 +379,12 @@ impl Tables<'_> {
                 probe_check,
             }));
         }
+    }
+
+    fn checks_named(&mut self, spec: &ChecksSpec) -> Option<Checks> {
+        let found: Vec<_> = spec.names.iter().map(|name| self.check_named(name)).collect();
+        let of = found.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Checks { need: spec.need, of })
     }
 
     fn check_named(&mut self, name: &Text) -> Option<CheckId> {
@@ -333,7 +404,7 @@ impl Tables<'_> {
         }
         let problem = self.found.error(name.at, format!("unknown origin {}", name.shown()));
         // An address or host name written where the name of an origin belongs.
-        let is_place = name.value.parse::<std::net::IpAddr>().is_ok() || name.value.matches('.').count() > 1;
+        let is_place = name.value.parse::<IpAddr>().is_ok() || name.value.matches('.').count() > 1;
         if is_place {
             problem.help(
                 "a rung names an `[origin.NAME]`: define one with this host name or address, and use its name here",
@@ -372,18 +443,18 @@ impl Tables<'_> {
             let check = match &rung.check {
                 CheckUse::Inherit => ResolvedCheck::Inherit,
                 CheckUse::Off(_) => ResolvedCheck::Off,
-                CheckUse::Named(name) => self.check_named(name).map_or(ResolvedCheck::Broken, ResolvedCheck::Is),
+                CheckUse::Named(names) => self.checks_named(names).map_or(ResolvedCheck::Broken, ResolvedCheck::Is),
             };
-            let overruled_at = match (&rung.check, check) {
+            let overruled_at = match (&rung.check, &check) {
                 (CheckUse::Off(at), _) => Some((*at, None)),
-                (CheckUse::Named(name), ResolvedCheck::Is(check)) => Some((name.at, Some(check))),
+                (CheckUse::Named(names), ResolvedCheck::Is(checks)) => Some((names.at, Some(checks))),
                 _ => None,
             };
             for &origin in &origins {
                 let (Some((at, check)), Some(origin)) = (overruled_at, self.origins.get(origin.0 as usize)) else {
                     continue;
                 };
-                if origin.probe_check.is_some() && origin.probe_check != check {
+                if origin.probe_check.is_some() && origin.probe_check.as_ref() != check {
                     let what = format!(
                         "origin {} has its own `probe.check`, which goes before the check of this rung",
                         quoted(&origin.name)
@@ -391,7 +462,7 @@ impl Tables<'_> {
                     self.found.warning(at, what).help("remove one of the two");
                 }
             }
-            resolved.rungs.push(ResolvedRung { place: rung.place, origins, check });
+            resolved.rungs.push(ResolvedRung { place: rung.place, origins, check, quorum: rung.quorum });
         }
         if let [only] = &resolved.rungs[..]
             && only.origins.len() == 1
@@ -411,10 +482,10 @@ impl Tables<'_> {
         spec: SteerSpec,
         ladder: Option<&Resolved>,
         defaults: &SteerDefaults,
-        default_check: Option<Option<CheckId>>,
+        default_check: Option<Option<Checks>>,
     ) -> Option<Steer> {
         let name = spec.name.value;
-        let own_check = spec.own.check.as_ref().map(|check| self.check_named(check));
+        let own_check = spec.own.check.as_ref().map(|check| self.checks_named(check.as_ref()?));
         // The outer option: is one asked for? The inner: does it exist?
         let asked = own_check.or(default_check);
         let zone = self.zone_of(&name, spec.name.at);
@@ -423,10 +494,10 @@ impl Tables<'_> {
         let mut missing = None;
         for rung in &ladder.rungs {
             let from_origins = || self.origins_check(&rung.origins);
-            let check = match (rung.check, asked) {
-                (ResolvedCheck::Is(check), _) => Some(check),
+            let check = match (&rung.check, &asked) {
+                (ResolvedCheck::Is(checks), _) => Some(checks.clone()),
                 (ResolvedCheck::Off | ResolvedCheck::Broken, _) => None,
-                (ResolvedCheck::Inherit, Some(inherited)) => inherited,
+                (ResolvedCheck::Inherit, Some(inherited)) => inherited.clone(),
                 (ResolvedCheck::Inherit, None) => from_origins(),
             };
             let excused =
@@ -434,7 +505,7 @@ impl Tables<'_> {
             if check.is_none() && rung.place != Place::Emergency && !excused {
                 missing = missing.or(Some(rung.place));
             }
-            rungs.push(Rung { place: rung.place, origins: rung.origins.clone(), check });
+            rungs.push(Rung { place: rung.place, origins: rung.origins.clone(), check, quorum: rung.quorum });
         }
         if let Some(place) = missing {
             self.needs_check(&name, spec.name.at, place);
@@ -458,16 +529,18 @@ impl Tables<'_> {
                 .failback
                 .or(defaults.failback)
                 .unwrap_or_else(|| Failback::After(duration::parse(preset(of, "failback")).unwrap_or_default())),
+            strict: spec.own.strict.or(defaults.strict).unwrap_or(false),
             hosts,
             form,
+            leave_degraded: spec.own.leave_degraded.or(defaults.leave_degraded).unwrap_or(false),
             name,
         })
     }
 
     /// The check of a rung whose origins all bring their own.
-    fn origins_check(&self, origins: &[OriginId]) -> Option<CheckId> {
-        let own: Option<Vec<CheckId>> = origins.iter().map(|id| self.origins.get(id.0 as usize)?.probe_check).collect();
-        own?.first().copied()
+    fn origins_check(&self, origins: &[OriginId]) -> Option<Checks> {
+        let own = origins.iter().map(|id| self.origins.get(id.0 as usize)?.probe_check.clone());
+        own.collect::<Option<Vec<_>>>()?.into_iter().next()
     }
 
     fn needs_check(&mut self, name: &Name, at: At, place: Place) {
@@ -484,21 +557,21 @@ impl Tables<'_> {
         }
     }
 
-    /// `tcp = true` takes the port from the origin.
+    /// `tcp = true` and their like take the port from the origin.
     fn ports(&mut self, name: &Name, at: At, rungs: &[Rung]) {
         for rung in rungs {
             for origin in &rung.origins {
                 let Some(origin) = self.origins.get(origin.0 as usize) else {
                     continue;
                 };
-                let Some(id) = origin.probe_check.or(rung.check) else {
+                let asked = origin.probe_check.as_ref().or(rung.check.as_ref()).map_or(&[][..], |checks| &checks.of);
+                let has_port = |id: &CheckId| self.has_port.get(id.0 as usize).copied().unwrap_or(true);
+                let Some(id) = asked.iter().find(|id| origin.probe_port.is_none() && !has_port(id)) else {
                     continue;
                 };
-                let has_port = origin.probe_port.is_some() || self.has_port.get(id.0 as usize).copied().unwrap_or(true);
-                if has_port {
-                    continue;
-                }
+                let kind = self.checks[id.0 as usize].ask.word();
                 let (origin, check) = (origin.name.clone(), self.checks[id.0 as usize].name.clone());
+                let key = if kind == "exec" { "port" } else { kind };
                 let what = format!(
                     "{}: check {} has no port for origin {}",
                     quoted(&name.to_host()),
@@ -506,7 +579,7 @@ impl Tables<'_> {
                     quoted(&origin)
                 );
                 self.found.error(at, what).help(format!(
-                    "set `tcp = PORT` in [check.{check}], or `probe = {{ port = PORT }}` in [origin.{origin}]"
+                    "set `{key} = PORT` in [check.{check}], or `probe = {{ port = PORT }}` in [origin.{origin}]"
                 ));
             }
         }

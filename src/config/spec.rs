@@ -5,6 +5,7 @@
 //! here every mistake of every file is found in one run.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use super::{Alert, Cli, Server, answering, rate_limit, streams};
 pub(crate) struct Spec {
     pub(crate) server: Server,
     pub(crate) admin: AdminSpec,
+    pub(crate) heartbeat: Option<Located<SocketAddr>>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) cli: Cli,
     pub(crate) zones: Vec<ZoneSpec>,
@@ -92,6 +94,8 @@ fn spec(reading: &mut Reading<'_>, blocks: &Blocks<'_>, host_name: &str) -> Spec
     let is_encrypted = !server.encrypted.listen.is_empty();
     server.encrypted.tls = encrypted::tls(reading, blocks.one("server.tls"), is_encrypted);
     let admin = node::admin(reading, blocks.one("admin"), blocks.all("admin.token"));
+    let heartbeat = node::heartbeat(reading, blocks.one("heartbeat"));
+    server.asking.heartbeat = heartbeat.as_ref().map(|listen| listen.value);
     Spec {
         alerts: blocks.all("alert").filter_map(|block| node::alert(reading, block)).collect(),
         cli: node::cli(reading, blocks.one("cli")),
@@ -104,6 +108,7 @@ fn spec(reading: &mut Reading<'_>, blocks: &Blocks<'_>, host_name: &str) -> Spec
         steers: blocks.all("steer").filter_map(|block| steering::steer(reading, block)).collect(),
         server,
         admin,
+        heartbeat,
     }
 }
 
@@ -155,7 +160,7 @@ impl<'t> Blocks<'t> {
             };
             let header = At::new(file, value.span());
             match key {
-                "cli" => self.push(section(key), key, at, table, header),
+                "cli" | "heartbeat" => self.push(section(key), key, at, table, header),
                 "server" => self.server(reading, at, table, header),
                 "admin" => self.admin(reading, at, table, header),
                 "defaults" => self.defaults(reading, at, table, header),

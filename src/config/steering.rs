@@ -6,11 +6,12 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::bounds::{BACKUPS_MAX, FAILBACK_MAX, FAILBACK_MIN, section};
+use super::combination::{self, ChecksSpec};
 use super::errors::{At, Located, quoted};
 use super::node::required;
 use super::spec::Block;
 use super::value::{Fields, Reading, Text};
-use super::{Failback, Place, duration, names};
+use super::{Failback, Place, Quorum, duration, names};
 use crate::dns::Name;
 
 /// `[zone."NAME"]`.
@@ -25,7 +26,10 @@ pub(crate) struct ZoneSpec {
 pub(crate) struct SteerDefaults {
     pub(crate) ttl: Option<u32>,
     pub(crate) failback: Option<Failback>,
-    pub(crate) check: Option<Text>,
+    /// The inner one is `None` where it is wrong, and that has been said.
+    pub(crate) check: Option<Option<ChecksSpec>>,
+    pub(crate) leave_degraded: Option<bool>,
+    pub(crate) strict: Option<bool>,
 }
 
 /// `[ladder.NAME]`, or the same keys inline.
@@ -42,6 +46,7 @@ pub(crate) struct RungSpec {
     pub(crate) place: Place,
     pub(crate) origins: Vec<Text>,
     pub(crate) check: CheckUse,
+    pub(crate) quorum: Quorum,
 }
 
 /// Which check a rung asks for.
@@ -49,7 +54,7 @@ pub(crate) struct RungSpec {
 pub(crate) enum CheckUse {
     /// The steered name's.
     Inherit,
-    Named(Text),
+    Named(ChecksSpec),
     /// `check = false`: unwatched.
     Off(At),
 }
@@ -108,7 +113,9 @@ fn common(reading: &mut Reading<'_>, fields: &Fields<'_>) -> SteerDefaults {
     SteerDefaults {
         ttl: ttl(reading, fields),
         failback: failback(reading, fields),
-        check: reading.text(fields, "check"),
+        check: fields.has("check").then(|| combination::checks(reading, fields)),
+        leave_degraded: reading.boolean(fields, "leave_degraded"),
+        strict: reading.boolean(fields, "strict"),
     }
 }
 
@@ -217,7 +224,12 @@ fn rung(reading: &mut Reading<'_>, key: &str, value: &DeValue<'_>, at: At, place
     let fields = match value {
         DeValue::String(text) => {
             let origin = reading.expand(text, at)?;
-            return Some(RungSpec { place, origins: vec![origin], check: CheckUse::Inherit });
+            return Some(RungSpec {
+                place,
+                origins: vec![origin],
+                check: CheckUse::Inherit,
+                quorum: Quorum::default(),
+            });
         }
         DeValue::Array(_) if key != "backup" => {
             let shown = reading.found.text_at(at).to_owned();
@@ -256,7 +268,43 @@ fn rung(reading: &mut Reading<'_>, key: &str, value: &DeValue<'_>, at: At, place
         }
     };
     let check = check_use(reading, &fields, place);
-    Some(RungSpec { place, origins: origins?, check })
+    let quorum = quorum(reading, &fields, origins.as_ref().map_or(0, Vec::len));
+    Some(RungSpec { place, origins: origins?, check, quorum })
+}
+
+/// `min_up` and `panic` of a rung of so many origins; 0 if they are wrong.
+fn quorum(reading: &mut Reading<'_>, fields: &Fields<'_>, origins: usize) -> Quorum {
+    let alone = fields.has("origin") && !fields.has("all");
+    if alone && let Some(key) = ["min_up", "panic"].into_iter().find(|key| fields.has(key)) {
+        let problem = reading.found.error(fields.at_of(key), format!("`{key}` means nothing for one origin"));
+        problem.help("it is for equals: `{ all = [\"…\", \"…\"] }`");
+        return Quorum::default();
+    }
+    let min_up = reading.integer(fields, "min_up");
+    if let Some(min_up) = min_up.as_ref().filter(|min_up| origins > 0 && min_up.value > origins as u64) {
+        let what = format!("`min_up` is {}, and this rung has {origins}: it would always be dead", min_up.value);
+        reading.found.error(min_up.at, what).help(format!("at most {origins}"));
+    }
+    let min_up = min_up.map_or(1, |min_up| usize::try_from(min_up.value).unwrap_or(usize::MAX));
+    Quorum { min_up, panic: share(reading, fields, "panic") }
+}
+
+/// A share in percent.
+fn share(reading: &mut Reading<'_>, fields: &Fields<'_>, key: &str) -> Option<u8> {
+    let (value, at) = fields.raw(key)?;
+    let DeValue::String(text) = value else {
+        let right = matches!(value, DeValue::Integer(_)).then(|| format!("\"{}%\"", reading.found.text_at(at)));
+        reading.mistyped(key, value, at, "a share, like `\"50%\"`", right);
+        return None;
+    };
+    let text = reading.expand(text, at)?;
+    let share = text.value.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    let share = share.filter(|share| (1..=100).contains(share));
+    if share.is_none() {
+        let problem = reading.found.error(at, format!("{} is no share", text.shown()));
+        problem.help("a share is between `\"1%\"` and `\"100%\"`");
+    }
+    share
 }
 
 fn equals(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Vec<Text>> {
@@ -296,7 +344,7 @@ fn check_use(reading: &mut Reading<'_>, fields: &Fields<'_>, place: Place) -> Ch
                 .help("remove the key to use the check of the steered name");
             CheckUse::Inherit
         }
-        Some(_) => reading.text(fields, "check").map_or(CheckUse::Inherit, CheckUse::Named),
+        Some(_) => combination::checks(reading, fields).map_or(CheckUse::Inherit, CheckUse::Named),
     }
 }
 

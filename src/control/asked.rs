@@ -1,5 +1,7 @@
 //! What people ask of the controller: orders given, replaced, released and run out, and failbacks approved.
 
+use std::sync::Arc;
+
 use crate::control::journal::{self, Ending};
 use crate::control::names::Memo;
 use crate::control::{Asked, Controller, Effects, Released, Reply, Span, Ticket, steer_id};
@@ -70,7 +72,7 @@ impl Controller {
                 };
                 let origins = 0..state.steer.rungs[rung].origins.len();
                 let seen = origins.map(|at| state.seen(rung, at, &ground));
-                let class = seen.filter(|(_, drained)| !drained).map(|(class, _)| class).min().unwrap_or(Class::Down);
+                let class = seen.filter(|seen| !seen.drained).map(|seen| seen.class).min().unwrap_or(Class::Down);
                 if class == Class::Down && !force {
                     return Err(format!(
                         "the {place} of {} is down; holding it there would serve a dead origin (use --force to do so)",
@@ -93,8 +95,8 @@ impl Controller {
                         rung.origins.iter().enumerate().map(move |(at, id)| (index, at, id.0 as usize))
                     });
                     let is_left = |(rung, at, id): (usize, usize, usize)| {
-                        let (class, is_drained) = state.seen(rung, at, &ground);
-                        id != drained && !is_drained && class != Class::Down
+                        let seen = state.seen(rung, at, &ground);
+                        id != drained && !seen.drained && seen.class != Class::Down
                     };
                     open.clone().any(|(.., id)| id == drained) && !open.any(is_left)
                 });
@@ -133,11 +135,13 @@ impl Controller {
         if self.doubt.is_some() {
             return Err("our own sight is in doubt and nothing moves by itself; `hold` overrules it".to_owned());
         }
+        // A look may see what status does not show yet.
+        self.shown_names.insert(steer_id(index));
         let (ground, names) = self.names_on_ground(now);
         let state = &mut names[index];
         state.look(&ground, &mut Memo::default());
         let ladder = state.ladder();
-        if !state.standing.approve(&ladder) {
+        if !Arc::make_mut(&mut state.standing).approve(&ladder) {
             return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));
         }
         self.touch(steer_id(index), now);

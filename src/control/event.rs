@@ -12,7 +12,7 @@ use crate::decision::Order;
 use crate::decision::order::What;
 use crate::dns::Name;
 use crate::dns::Serial;
-use crate::probe::{Observation, Request, WatchId, tripwire};
+use crate::probe::{Call, Observation, Request, WatchId, tripwire};
 use crate::snapshot::{Generation, Refused};
 use crate::time::{Moment, Wall};
 use crate::verdict::Verdict;
@@ -29,6 +29,8 @@ pub enum Event {
     Observed(Observation),
     /// Something became of a tripwire.
     Wire(tripwire::News),
+    /// An origin that calls us has called.
+    Called(Call),
     /// The canary came back: did the resolvers answer?
     Canary { started: Moment, passed: bool },
     /// A host name served flattened was resolved; `Err` keeps the last good addresses.

@@ -32,19 +32,20 @@ struct Host {
     addresses: Vec<IpAddr>,
     /// When to ask next.
     due: Moment,
+    /// The resolvers say that there is no such name any more.
+    gone: bool,
 }
 
 impl Flattened {
     /// Follows exactly these host names from now on; what is known of them stays.
     pub(crate) fn follow(&mut self, names: impl IntoIterator<Item = Name>, now: Moment) {
         let mut known = std::mem::take(&mut self.hosts);
-        self.hosts = names
-            .into_iter()
-            .map(|name| {
-                let host = known.remove(&name).unwrap_or(Host { addresses: Vec::new(), due: now });
-                (name, host)
-            })
-            .collect();
+        for name in names {
+            // One that several rungs share comes again.
+            self.hosts.entry(name).or_insert_with_key(|name| {
+                known.remove(name).unwrap_or(Host { addresses: Vec::new(), due: now, gone: false })
+            });
+        }
         self.queue = self.hosts.iter().map(|(name, host)| (host.due, name.clone())).collect();
     }
 
@@ -70,15 +71,20 @@ impl Flattened {
         }
     }
 
-    /// Takes an answer in. True if the addresses changed.
+    /// Takes an answer in. True if the addresses changed, or the name went or came back.
     pub(crate) fn resolved(&mut self, name: &Name, outcome: Result<Resolved, ResolveFault>, now: Moment) -> bool {
         match outcome {
             Ok(Resolved { mut addresses, ttl }) if !addresses.is_empty() => {
                 self.plan(name, now + ttl.clamp(SOONEST, LATEST));
                 addresses.sort();
                 addresses.dedup();
-                let host = self.hosts.get_mut(name);
-                host.is_some_and(|host| std::mem::replace(&mut host.addresses, addresses.clone()) != addresses)
+                let Some(host) = self.hosts.get_mut(name) else { return false };
+                let is_back = std::mem::replace(&mut host.gone, false);
+                std::mem::replace(&mut host.addresses, addresses.clone()) != addresses || is_back
+            }
+            Err(ResolveFault::Gone) => {
+                self.plan(name, now + RETRY);
+                self.hosts.get_mut(name).is_some_and(|host| !std::mem::replace(&mut host.gone, true))
             }
             _ => {
                 self.plan(name, now + RETRY);
@@ -94,6 +100,11 @@ impl Flattened {
 
     pub(crate) fn addresses(&self, name: &Name) -> &[IpAddr] {
         self.hosts.get(name).map_or(&[], |host| &host.addresses)
+    }
+
+    /// There is no such name any more; its last good addresses are kept.
+    pub(crate) fn is_gone(&self, name: &Name) -> bool {
+        self.hosts.get(name).is_some_and(|host| host.gone)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
@@ -120,11 +131,16 @@ mod tests {
         assert!(flattened.resolved(&name, answer([2, 1]), at(1)));
         assert_eq!(flattened.next_deadline(), Some(at(61)));
         assert!(!flattened.resolved(&name, answer([1, 2]), at(61)), "the same set in another order");
-        for fault in [ResolveFault::Gone, ResolveFault::Unanswered] {
-            assert!(!flattened.resolved(&name, Err(fault), at(90)));
+        for (fault, is_news) in
+            [(ResolveFault::Unanswered, false), (ResolveFault::Gone, true), (ResolveFault::Gone, false)]
+        {
+            assert_eq!(flattened.resolved(&name, Err(fault), at(90)), is_news);
             assert_eq!(flattened.addresses(&name).len(), 2);
         }
+        assert!(flattened.is_gone(&name));
         assert_eq!(flattened.next_deadline(), Some(at(95)));
+        flattened.follow([name.clone(), name.clone()], at(99));
+        assert_eq!(flattened.addresses(&name).len(), 2, "two rungs share it");
         flattened.follow([], at(100));
         assert!(!flattened.knows(&name));
     }

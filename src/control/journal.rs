@@ -1,15 +1,22 @@
 //! What is recorded: turns, orders and what else tells the past. The storage keeps entries in order; `events`, alerts
 //! and the replies to orders are told from what is committed.
+//!
+//! When an origin takes ten thousand names with it, so many entries say nearly the same: they share what they can.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Place;
 use crate::decision::Reason;
 pub use crate::decision::Served;
 use crate::decision::order::{Order, OrderId};
 use crate::dns::Name;
 use crate::dns::Serial;
+use crate::ready::{Finding, Ready};
 use crate::snapshot::{Generation, Refused};
 use crate::time::Wall;
+use crate::verdict::Grade;
 
 /// One line of the past.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -18,7 +25,7 @@ pub struct Entry {
     pub sequence: u64,
     pub at: Wall,
     /// The node's name.
-    pub node: String,
+    pub node: Arc<str>,
     pub what: What,
 }
 
@@ -35,14 +42,14 @@ pub enum What {
     Stopped,
     /// A change of decision.
     Turned(Box<Turn>),
-    /// A verdict changed its class.
+    /// A verdict changed its class, or is degraded, or no more so.
     Verdict {
-        origin: String,
-        target: String,
-        host: String,
-        from: String,
-        to: String,
-        why: Option<String>,
+        origin: Arc<str>,
+        target: Arc<str>,
+        host: Arc<str>,
+        from: Grade,
+        to: Grade,
+        why: Option<Arc<str>>,
     },
     Ordered(Order),
     /// An order ended: released by someone, run out, or its target vanished by reload.
@@ -68,6 +75,26 @@ pub enum What {
         seconds: u64,
     },
     SnapshotRefused(Refused),
+    /// An origin that is not served became more or less ready.
+    Rehearsed(Box<Rehearsed>),
+}
+
+/// How ready an origin is for the names it does not serve, and what was seen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rehearsed {
+    pub origin: String,
+    /// SNI and Host it was asked with; empty for a check that names none.
+    pub host: String,
+    /// Its rung on the ladder of the first name.
+    pub place: Option<Place>,
+    /// The first few names that would get it.
+    pub names: Vec<Name>,
+    /// How many more there are.
+    pub others: usize,
+    pub from: Ready,
+    pub to: Ready,
+    /// The worst first; none when it is ready again.
+    pub findings: Vec<Finding>,
 }
 
 /// How an order ended.
@@ -92,11 +119,11 @@ pub struct Turn {
     pub name: Name,
     pub zone: Name,
     /// Where it was served before; `None` for the first decision.
-    pub from: Option<Served>,
-    pub to: Served,
+    pub from: Option<Arc<Served>>,
+    pub to: Arc<Served>,
     pub reason: Reason,
     /// What the probes saw, in words: one line per origin concerned.
-    pub evidence: Vec<String>,
+    pub evidence: Arc<[String]>,
     pub generation: Generation,
     pub serial: Serial,
     /// TTL in seconds of the new answer.

@@ -16,6 +16,7 @@
 
 mod asked; //         what people ask: orders and approvals
 pub mod event; //     what can happen, and what the world is to do
+mod evidence; //      what the probes saw, for the journal
 mod explanation; //   a decision in a line, for replies
 mod flattened; //     host names served by their addresses
 pub mod journal; //   what is recorded: turns, orders, marks
@@ -23,6 +24,8 @@ mod line; //          numbers that only move forward
 mod marked; //        rows to be looked at
 mod names; //         one steered name
 mod orders; //        what operators asked for
+mod pace; //          who is asked less often
+mod rehearsed; //     would those not served serve their visitors?
 mod reload; //        another configuration under the same verdicts
 mod turns; //         decisions into zone versions, snapshots and journal entries
 mod watches; //       verdicts and figures
@@ -42,11 +45,11 @@ use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
 use crate::probe::tripwire::Tripwires;
 use crate::probe::trust::Trust;
-use crate::probe::{Observation, Outcome, Purpose, Request, WatchId};
+use crate::probe::{Cause, Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
 use crate::snapshot::{Refused, Snapshot, ZoneVersion};
 use crate::time::{Moment, Now};
-use crate::verdict::Class;
+use crate::verdict::{Class, Grade};
 
 use flattened::Flattened;
 use journal::Entry;
@@ -54,6 +57,7 @@ use line::{GenerationLine, SerialLine};
 use marked::Marked;
 use names::{Ground, NameState};
 use orders::OrderBook;
+use rehearsed::{Hostnames, Told};
 use turns::Moved;
 use watches::WatchState;
 
@@ -72,6 +76,8 @@ const RESERVATION_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Controller {
     config: Arc<Config>,
+    /// Its name, for entries of the journal.
+    node: Arc<str>,
     zones: Vec<ZoneState>,
     /// Lines of zones a reload took out: one that comes back goes on where it was.
     retired: BTreeMap<Name, SerialLine>,
@@ -80,7 +86,13 @@ pub struct Controller {
     trust: Trust,
     tripwires: Tripwires,
     sight: Sight,
+    /// The last one asked because another watch failed.
+    witness: WatchId,
     flattened: Flattened,
+    hostnames: Hostnames,
+    told: Told,
+    /// Some check asks standbys less often.
+    paced: bool,
     orders: OrderBook,
     names: Vec<NameState>,
     /// When time alone may change a name's decision: its `wake`, in order.
@@ -111,6 +123,8 @@ pub struct Controller {
     next_sweep: Moment,
     /// The last refusal, so that one defect is told once.
     refused: Option<Refused>,
+    /// Why the last watch turned, in words: when many fail at once, they fail alike.
+    told_cause: Option<(Cause, Arc<str>)>,
 }
 
 /// One zone between two versions.
@@ -195,7 +209,11 @@ impl Controller {
             trust: Trust::default(),
             tripwires: Tripwires::default(),
             sight: Sight::new(config.server.doubt_share),
+            witness: WatchId(0),
             flattened: Flattened::default(),
+            hostnames: Hostnames::default(),
+            told: Told::default(),
+            paced: false,
             orders: OrderBook::restored(restored.orders, restored.next_order),
             names: Vec::new(),
             wakes: BTreeSet::new(),
@@ -217,6 +235,8 @@ impl Controller {
             pending_reload: None,
             next_sweep: now.moment + SWEEP,
             refused: None,
+            node: config.server.name.as_str().into(),
+            told_cause: None,
             config: Arc::clone(&config),
         };
         let mut fx = Effects::default();
@@ -234,12 +254,18 @@ impl Controller {
         match event {
             Event::Observed(seen) => self.observed(seen, now, fx),
             Event::Wire(news) => self.wired(news),
+            Event::Called(call) => {
+                if let Some(id) = self.watches.iter().position(|state| state.is_called_by(&call)).map(watch_id) {
+                    self.observed(call.observed(id, self.schedule.epoch(id)), now, fx);
+                }
+            }
             Event::Canary { started, passed } => {
                 self.sight.canary(passed, started, now.moment);
                 self.weigh_doubt(now, fx);
             }
             Event::Resolved { hostname, outcome } => {
                 if self.flattened.resolved(&hostname, outcome, now.moment) {
+                    self.foresee_again(&hostname);
                     self.touch_users_of(&hostname, now);
                 }
             }
@@ -311,7 +337,7 @@ impl Controller {
 
     fn observed(&mut self, mut seen: Observation, now: Now, fx: &mut Effects) {
         // Made before a reload, it finds its watch by the epoch; late, it is dropped.
-        let Some(id) = self.schedule.locate(seen.epoch).filter(|_| seen.purpose != Purpose::Manual) else {
+        let Some(id) = self.schedule.locate_seen(&seen).filter(|_| seen.purpose != Purpose::Manual) else {
             return;
         };
         seen.watch = id;
@@ -319,16 +345,19 @@ impl Controller {
         for released in weighed.release {
             self.watches[released.watch.0 as usize].remember_released(&released);
             let class = self.count(&released, now, fx);
+            self.rehearse(&released, class, now, fx);
             self.schedule.released(&released, class, now.moment);
         }
         seen.outcome = weighed.outcome;
-        if self.watches[id.0 as usize].remember(seen.clone()) {
+        if self.watches[id.0 as usize].remember(&seen) {
             self.shown.insert(id);
             self.touch_names_of(id, now);
         }
         let class = self.count(&seen, now, fx);
+        self.rehearse(&seen, class, now, fx);
         self.schedule.observed(&seen, class, now.moment);
         self.wire(&seen, class, now, fx);
+        self.watches[id.0 as usize].last = Some(seen);
         for witness in weighed.witnesses {
             self.schedule.witness(witness, weighed.since);
         }
@@ -342,32 +371,79 @@ impl Controller {
         let origin = Arc::clone(&state.origin_name);
         let before = state.class();
         let started = Now { moment: seen.started, wall: now.wall - now.moment.since(seen.started) };
-        let next = state.verdict.observe(&seen.outcome, started, state.thresholds(), now);
-        let after = next.class();
-        match &seen.outcome {
-            Outcome::Passed => self.sight.passed(epoch, &origin, seen.finished, now.moment),
-            Outcome::Failed(_) if before == Class::Down => {}
-            Outcome::Failed(_) if self.sight.counts(seen.started) => {
+        let mut next = state.verdict.observe(&seen.outcome, started, state.thresholds(), now);
+        let counts = seen.outcome == Outcome::Passed || self.sight.counts(seen.started);
+        let by_window = if counts { self.watches[id.0 as usize].by_window(&next, seen, now) } else { None };
+        match (&seen.outcome, by_window) {
+            (Outcome::Passed, by_window) => {
+                self.sight.passed(epoch, &origin, seen.finished, now.moment);
+                // What a doubt that ends just now leaves behind is forgotten, and does not count here either.
+                let may_turn = before == Class::Down || self.doubt.is_none();
+                if let Some(held) = by_window.filter(|_| may_turn)
+                    && (before == Class::Down || self.sight.turns_down(epoch, &origin, now.moment))
+                {
+                    next = held;
+                }
+            }
+            (Outcome::Failed(_), _) if before == Class::Down => {}
+            (Outcome::Failed(_), by_window) if counts => {
                 self.sight.failed(epoch, now.moment);
                 self.ask_witnesses(id, now.moment);
                 if before == Class::Up {
                     self.ask_siblings(id, now.moment);
                 }
-                if after == Class::Down && !self.sight.turns_down(epoch, &origin, now.moment) {
+                // A window that is full does not wait for a whole streak, but for a witness to what filled it last:
+                // until then the watch is suspect, and its next probe decides.
+                if let Some(down) = by_window.filter(|_| self.sight.is_vouched_for(epoch)) {
+                    next = down;
+                }
+                if next.class() == Class::Down && !self.sight.turns_down(epoch, &origin, now.moment) {
                     return before;
                 }
             }
-            Outcome::Failed(_) | Outcome::Inconclusive(_) => return before,
+            (Outcome::Failed(_) | Outcome::Inconclusive(_), _) => return before,
         }
+        let after = next.class();
         self.watches[id.0 as usize].assume(next, now);
+        if counts && self.watches[id.0 as usize].weigh(seen) {
+            self.quality_changed(id, now, fx);
+        }
         // A pass may have ended a doubt, and with it what was held against others.
         self.weigh_doubt(now, fx);
+        if before == Class::Up && after != Class::Up {
+            self.wake_standbys(id, now);
+        }
         if before != after {
             self.shown.insert(id);
             self.touch_names_of(id, now);
             self.record_verdict(id, before, after, now, fx);
         }
         after
+    }
+
+    /// A watch is degraded, or no more so.
+    fn quality_changed(&mut self, id: WatchId, now: Now, fx: &mut Effects) {
+        self.shown.insert(id);
+        self.touch_names_of(id, now);
+        let state = &self.watches[id.0 as usize];
+        if !state.class().is_usable() {
+            return;
+        }
+        let (rule, to) = (state.degraded().cloned(), state.grade());
+        let what = self.verdict_told(id, Grade { degraded: !to.degraded, ..to }, to, rule);
+        self.record(what, now, fx);
+    }
+
+    fn verdict_told(&self, id: WatchId, from: Grade, to: Grade, why: Option<Arc<str>>) -> journal::What {
+        let state = &self.watches[id.0 as usize];
+        journal::What::Verdict {
+            origin: Arc::clone(&state.origin_name),
+            target: Arc::clone(&state.endpoint),
+            host: Arc::clone(&state.watch.host),
+            from,
+            to,
+            why,
+        }
     }
 
     /// Asks neighbours of a failing watch, so that a pass of theirs can tell its trouble from ours. The rungs that
@@ -378,13 +454,16 @@ impl Controller {
             return;
         }
         let ladders = state.names.iter().flat_map(|name| &*self.names[name.0 as usize].rungs);
-        let nearby = ladders.flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches).copied();
+        let nearby = ladders.flat_map(|rung| &*rung.origins).flat_map(|origin| &*origin.watches).copied();
         let up = |id: &WatchId| {
             let other = &self.watches[id.0 as usize];
             other.watch.origin != state.watch.origin && other.class() == Class::Up
         };
+        // Where one was found last another is near: when most are down, not all of them are walked over again.
+        let (first, end) = (self.witness.0 as usize, self.watches.len());
+        let elsewhere = (first.min(end)..end).chain(0..first.min(end)).map(watch_id);
         let mut asked: Vec<WatchId> = Vec::new();
-        for id in nearby.chain((0..self.watches.len()).map(watch_id)).filter(up) {
+        for id in nearby.chain(elsewhere).filter(up) {
             if !asked.contains(&id) {
                 asked.push(id);
             }
@@ -393,6 +472,7 @@ impl Controller {
             }
         }
         for id in asked {
+            self.witness = id;
             self.schedule.witness(id, since);
         }
     }
@@ -430,9 +510,7 @@ impl Controller {
                 let ended = self.doubt.take();
                 self.restated = true;
                 for (index, state) in self.watches.iter_mut().enumerate() {
-                    let reprieved = state.verdict.reprieved();
-                    if reprieved != state.verdict {
-                        state.verdict = reprieved;
+                    if state.reprieve() {
                         self.shown.insert(watch_id(index));
                     }
                 }
@@ -516,8 +594,11 @@ impl Controller {
 
     fn record(&mut self, what: journal::What, now: Now, fx: &mut Effects) {
         self.sequence += 1;
-        let node = self.config.server.name.clone();
-        fx.record.push(Entry { sequence: self.sequence, at: now.wall, node, what });
+        fx.record.push(self.entry(self.sequence, what, now));
+    }
+
+    fn entry(&self, sequence: u64, what: journal::What, now: Now) -> Entry {
+        Entry { sequence, at: now.wall, node: Arc::clone(&self.node), what }
     }
 
     fn record_verdict(&mut self, id: WatchId, before: Class, after: Class, now: Now, fx: &mut Effects) {
@@ -525,15 +606,11 @@ impl Controller {
         if before.is_usable() == after.is_usable() && before != Class::Untried {
             return;
         }
-        let state = &self.watches[id.0 as usize];
-        let what = journal::What::Verdict {
-            origin: state.origin_name.to_string(),
-            target: format!("{}:{}", state.watch.target, state.watch.port),
-            host: state.watch.host.to_string(),
-            from: turns::class_word(before).to_owned(),
-            to: turns::class_word(after).to_owned(),
-            why: state.verdict.cause().map(ToString::to_string),
-        };
+        let why = self.watches[id.0 as usize].verdict.cause().map(|cause| match &self.told_cause {
+            Some((known, text)) if known == cause => Arc::clone(text),
+            _ => Arc::clone(&self.told_cause.insert((cause.clone(), cause.to_string().into())).1),
+        });
+        let what = self.verdict_told(id, before.into(), after.into(), why);
         self.record(what, now, fx);
     }
 
@@ -580,6 +657,7 @@ impl Controller {
             watches: &self.watches,
             orders: &self.orders,
             flattened: &self.flattened,
+            hostnames: &self.hostnames,
             frozen: self.doubt.is_some(),
             now,
         }
@@ -592,6 +670,7 @@ impl Controller {
             watches: &self.watches,
             orders: &self.orders,
             flattened: &self.flattened,
+            hostnames: &self.hostnames,
             frozen: self.doubt.is_some(),
             now,
         };

@@ -31,7 +31,8 @@ impl Controller {
         let asked = |watch: &Watch| (watch.key(&self.config), (&*self.config.checks[watch.check.0 as usize]).into());
         let keys: Vec<_> = plan.watches.iter().map(asked).collect();
         let carried = self.schedule.arrange(&keys, now.moment);
-        self.watches = watches::arrange(&self.config, &plan, before, &carried);
+        self.told.arrange(&plan.watches, &self.config);
+        self.watches = watches::arrange(&self.config, &plan, self.scenes(&plan), before, &carried);
         self.trust.arrange(&plan.watches, &self.config, &carried);
         let origins = self.watches.iter().map(|state| Arc::clone(&state.origin_name)).collect();
         self.sight.arrange(self.config.server.doubt_share, origins, |epoch| self.schedule.locate(epoch).is_some());
@@ -67,6 +68,8 @@ impl Controller {
         });
         self.wakes = self.names.iter().enumerate().filter_map(|(at, name)| Some((name.wake?, steer_id(at)))).collect();
         self.flattened.follow(flattened_names(&self.config), now.moment);
+        self.hostnames.keep(&self.config);
+        self.pace_all(now);
         (self.rebuilt, self.restated) = (true, true);
     }
 
@@ -103,7 +106,7 @@ impl Controller {
                     (!all.is_empty()).then_some(Data::Addresses(all))
                 }
             };
-            state.standing = Standing::restored(place, indices);
+            state.standing = Arc::new(Standing::restored(place, indices));
             // A flattened rung has no addresses yet: it is decided as soon as they are known.
             if let Some(data) = data {
                 let (ttl, reason) = (state.steer.ttl, Reason::Restored);
@@ -111,6 +114,7 @@ impl Controller {
                 state.decision = Some(Arc::new(Decision { rung, place, origins: kept, data, ttl, reason }));
             }
         }
+        self.pace_all(now);
     }
 
     pub(super) fn reloaded(&mut self, reload: Reload, force: bool, now: Now, fx: &mut Effects) {
@@ -189,6 +193,7 @@ impl Controller {
         let Reload { ticket, loaded, actor } = reload;
         let Loaded { config, zones, warnings } = *loaded;
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
+        self.node = self.config.server.name.as_str().into();
         let known = std::mem::take(&mut self.zones).into_iter();
         let mut known: BTreeMap<Name, ZoneState> = known.map(|state| (state.apex.clone(), state)).collect();
         self.zones = config
@@ -318,6 +323,7 @@ impl NameState {
             .as_ref()
             .map_or_else(Vec::new, |decision| indices(&steer.rungs[decision.rung].origins, &decision.origins));
         let standing = self.standing.moved(|place| moved(place).map(|(at, _)| steer.rungs[at].place), served);
+        let standing = Arc::new(standing);
         Self { steer, seats, decision, standing, wake: Some(now.moment), rungs: Arc::default(), ..self }
     }
 }
@@ -340,15 +346,11 @@ fn indices(all: &[OriginId], some: &[OriginId]) -> Vec<usize> {
     (0..all.len()).filter(|&index| some.contains(&all[index])).collect()
 }
 
-/// Host names that some name serves by address and that have none of their own.
+/// Host names that some name serves by address; those with addresses of their own are compared with them.
 fn flattened_names(config: &Config) -> Vec<Name> {
     let served = config.steers.iter().filter(|steer| steer.form == Form::Address);
     let origins = served.flat_map(|steer| &steer.rungs).flat_map(|rung| &rung.origins);
-    origins
-        .map(|id| &config.origins[id.0 as usize])
-        .filter(|origin| origin.addresses().next().is_none())
-        .filter_map(|origin| origin.cname.clone())
-        .collect()
+    origins.map(|id| &config.origins[id.0 as usize]).filter_map(|origin| origin.cname.clone()).collect()
 }
 
 /// The settings of `new` that take effect only at the next start.
@@ -361,6 +363,7 @@ pub fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[server.tls] https_path", https_path(old) != https_path(new)),
         ("[server] workers", old.server.workers != new.server.workers),
         ("[server] state", old.server.state != new.server.state),
+        ("[heartbeat] listen", old.server.asking.heartbeat != new.server.asking.heartbeat),
         ("[admin] listen", old.admin.listen != new.admin.listen),
         ("[admin] ops_listen", old.admin.ops_listen != new.admin.ops_listen),
         ("[admin.token]", old.admin.tokens != new.admin.tokens),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Form, OriginId, SteerId};
+use crate::control::evidence::Witness;
 use crate::control::explanation::Teller;
 use crate::control::journal::{self, Stages, Turn};
 use crate::control::names::{Memo, NameState};
@@ -15,7 +16,6 @@ use crate::probe::WatchId;
 use crate::snapshot::status::{Former, Status, SteerStatus};
 use crate::snapshot::{Generation, Parts, Snapshot, ZoneVersion, guard, steered};
 use crate::time::Now;
-use crate::verdict::Class;
 use crate::zone::table::{Change, Table};
 
 /// A change of decision that waits for its serial.
@@ -70,16 +70,23 @@ impl Controller {
             for (ticket, ..) in self.waiting.drain(..) {
                 fx.replies.push((ticket, Reply::Denied { why: format!("not published: {why}") }));
             }
+            // Each try takes numbers.
+            self.reserve(fx);
             return None;
         }
         self.refused = None;
         let snapshot = Arc::new(snapshot);
         self.published = Some(Arc::clone(&snapshot));
         let served = swap(&snapshot);
+        fx.record.reserve(moved.len());
+        let mut witness = Witness::default();
+        let mut sequence = self.sequence;
         for (turn, serial) in moved.into_iter().zip(serials) {
-            let turned = self.turn(turn, serial, snapshot.generation, touched_at, served);
-            self.record(journal::What::Turned(Box::new(turned)), now, fx);
+            let turned = self.turn(turn, serial, snapshot.generation, touched_at, served, &mut witness);
+            sequence += 1;
+            fx.record.push(self.entry(sequence, journal::What::Turned(Box::new(turned)), now));
         }
+        self.sequence = sequence;
         self.reserve(fx);
         self.reply(fx);
         Some(snapshot)
@@ -104,7 +111,8 @@ impl Controller {
         let (mut moved, mut memo) = (Vec::new(), Memo::default());
         let mut changed: BTreeMap<usize, Vec<SteerId>> = BTreeMap::new();
         let (config, mut wakes) = (Arc::clone(&self.config), std::mem::take(&mut self.wakes));
-        let (mut shown, mut unnumbered) = (Vec::new(), Vec::new());
+        let (mut shown, mut unnumbered, mut repaced) = (Vec::new(), Vec::new(), Vec::new());
+        let paced = self.paced;
         let (ground, names) = self.names_on_ground(now);
         for id in touched {
             let state = &mut names[id.0 as usize];
@@ -134,12 +142,17 @@ impl Controller {
                 state.since = now;
             }
             state.served = served;
+            if paced {
+                let rung = |decision: &Option<Arc<Decision>>| decision.as_ref().map(|decision| decision.rung);
+                repaced.push((id, rung(&state.decision), rung(&next)));
+            }
             if next.is_some() && state.serial == Serial::default() {
                 unnumbered.push(id);
             }
             state.decision = next;
         }
         self.wakes = wakes;
+        self.repace(repaced, now);
         shown.into_iter().for_each(|id| self.shown_names.insert(id));
         unnumbered.into_iter().for_each(|id| self.unnumbered.insert(id));
         for (zone, names) in changed {
@@ -258,7 +271,7 @@ impl Controller {
         next
     }
 
-    fn steer_status(&self, index: usize, teller: &mut Teller) -> SteerStatus {
+    fn steer_status<'c>(&'c self, index: usize, teller: &mut Teller<'c>) -> SteerStatus {
         let state = &self.names[index];
         SteerStatus {
             id: steer_id(index),
@@ -274,17 +287,25 @@ impl Controller {
         }
     }
 
-    fn turn(&self, moved: Moved, serial: Serial, generation: Generation, touched_at: Now, served: Now) -> Turn {
+    fn turn<'c>(
+        &'c self,
+        moved: Moved,
+        serial: Serial,
+        generation: Generation,
+        touched_at: Now,
+        served: Now,
+        witness: &mut Witness<'c>,
+    ) -> Turn {
         let state = &self.names[moved.name.0 as usize];
         let (reason, ttl) =
             state.decision.as_ref().map_or((crate::decision::Reason::Unproven, 0), |d| (d.reason.clone(), d.ttl));
         Turn {
             name: state.steer.name.clone(),
             zone: self.zones[state.steer.zone.0 as usize].apex.clone(),
-            from: moved.from.map(Arc::unwrap_or_clone),
-            to: Arc::unwrap_or_clone(moved.to),
+            from: moved.from,
+            to: moved.to,
             reason,
-            evidence: self.evidence(state),
+            evidence: witness.evidence(state, &self.watches),
             generation,
             serial,
             ttl,
@@ -295,38 +316,9 @@ impl Controller {
         }
     }
 
-    /// What the probes saw, a line per origin of the ladder from the top down to the rung served.
-    fn evidence(&self, state: &NameState) -> Vec<String> {
-        let last = state.decision.as_ref().map_or(0, |decision| decision.rung);
-        let mut lines = Vec::new();
-        for (rung, seen) in state.steer.rungs.iter().zip(&*state.rungs).take(last.max(1) + 1) {
-            for origin in &seen.origins {
-                let drained = if origin.drained { ", drained by order" } else { "" };
-                lines.push(format!(
-                    "{} {} {}{drained}{}",
-                    rung.place,
-                    origin.name,
-                    class_word(origin.class),
-                    self.causes(&origin.watches)
-                ));
-            }
-        }
-        lines
-    }
-
-    /// `: connection refused ×3 (192.0.2.1:443)`, of the first failing watch; empty if none fails.
-    fn causes(&self, watches: &[WatchId]) -> String {
-        let failing =
-            watches.iter().map(|id| &self.watches[id.0 as usize]).find(|state| state.verdict.cause().is_some());
-        failing.map_or_else(String::new, |state| {
-            let cause = state.verdict.cause().map(ToString::to_string).unwrap_or_default();
-            format!(": {cause} ({}:{})", state.watch.target, state.watch.port)
-        })
-    }
-
     /// From the start of the first failing probe to the verdict, of the slowest watch that turned down just now.
     fn confirmed_in(&self, state: &NameState, touched_at: Now) -> Option<u64> {
-        let watches = state.rungs.iter().flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches);
+        let watches = state.rungs.iter().flat_map(|rung| &*rung.origins).flat_map(|origin| &*origin.watches);
         let just_now = |id: &WatchId| {
             let (at, span) = self.watches[id.0 as usize].confirmed?;
             (at >= touched_at.moment).then(|| millis(span))
@@ -374,14 +366,4 @@ fn millis(span: Duration) -> u64 {
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The lexicon's word for a class.
-pub(crate) fn class_word(class: Class) -> &'static str {
-    match class {
-        Class::Up => "up",
-        Class::Suspect => "suspect",
-        Class::Untried => "untried",
-        Class::Down => "down",
-    }
 }

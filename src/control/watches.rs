@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
-use crate::probe::watch::{Plan, Watch};
-use crate::probe::{LocalFault, Observation, Outcome, WatchId};
+use crate::probe::watch::{Plan, Seat, Watch};
+use crate::probe::{Call, LocalFault, Observation, Outcome, Purpose, Target, WatchId};
+use crate::ready::Ready;
+use crate::ready::rehearsal::Scene;
+use crate::ready::standing::Standing;
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Moment, Now};
-use crate::verdict::{Class, Thresholds, Verdict};
+use crate::verdict::window::{Marks, Quality};
+use crate::verdict::{Class, Grade, Thresholds, Verdict};
 
 /// Outcomes remembered per watch for people to see.
 const RECENT: usize = 20;
@@ -21,6 +25,9 @@ pub(crate) struct WatchState {
     pub(crate) watch: Watch,
     pub(crate) check: Arc<Check>,
     pub(crate) origin_name: Arc<str>,
+    pub(crate) check_name: Arc<str>,
+    /// `192.0.2.1:443`, for people.
+    pub(crate) endpoint: Arc<str>,
     pub(crate) verdict: Verdict,
     pub(crate) stale: bool,
     /// Our host has no route to its family.
@@ -29,18 +36,30 @@ pub(crate) struct WatchState {
     pub(crate) names: Vec<SteerId>,
     /// When it last turned down, and how long after the start of the first failing probe.
     pub(crate) confirmed: Option<(Moment, Duration)>,
-    last: Option<Observation>,
+    /// Which of the last scheduled probes failed.
+    failed: Marks,
+    quality: Quality,
+    /// What is known of it before it is asked.
+    pub(crate) scene: Arc<Scene>,
+    /// What visitors would meet with.
+    pub(crate) standing: Standing,
+    /// Rungs of names that stand on it or wait for it, which is why it is asked at full pace.
+    pub(crate) wanted: u32,
+    /// Whether its host name has IPv4 and IPv6 addresses, once it was asked.
+    pub(crate) families: Option<[bool; 2]>,
+    pub(crate) last: Option<Observation>,
     recent: VecDeque<char>,
     probes: u64,
     failures: u64,
-    outcomes: BTreeMap<&'static str, u64>,
+    /// By label.
+    outcomes: Vec<(&'static str, u64)>,
 }
 
 impl WatchState {
-    /// Takes an observation, as it was weighed, into the figures. True if `unseen` changed.
-    pub(crate) fn remember(&mut self, seen: Observation) -> bool {
+    /// Takes an observation, as it was weighed, into the figures; it is to be kept as `last`. True if `unseen` changed.
+    pub(crate) fn remember(&mut self, seen: &Observation) -> bool {
         self.probes += 1;
-        *self.outcomes.entry(label(&seen.outcome)).or_default() += 1;
+        *self.outcomes_of(label(&seen.outcome)) += 1;
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -50,17 +69,15 @@ impl WatchState {
             Outcome::Passed | Outcome::Failed(_) => false,
             Outcome::Inconclusive(fault) => *fault == LocalFault::NoRoute || self.unseen,
         };
-        self.last = Some(seen);
         std::mem::replace(&mut self.unseen, unseen) != unseen
     }
 
     /// An observation that was held back as perhaps our own fault counts after all.
     pub(crate) fn remember_released(&mut self, released: &Observation) {
         let held = label(&Outcome::Inconclusive(LocalFault::ClockOrRoots));
-        if let Some(count) = self.outcomes.get_mut(held) {
-            *count = count.saturating_sub(1);
-        }
-        *self.outcomes.entry(label(&released.outcome)).or_default() += 1;
+        let count = self.outcomes_of(held);
+        *count = count.saturating_sub(1);
+        *self.outcomes_of(label(&released.outcome)) += 1;
         self.failures += 1;
         if let Some(last) = self.last.as_mut().filter(|last| last.started == released.started) {
             last.outcome.clone_from(&released.outcome);
@@ -69,8 +86,77 @@ impl WatchState {
         }
     }
 
+    fn outcomes_of(&mut self, label: &'static str) -> &mut u64 {
+        let at = self.outcomes.iter().position(|&(known, _)| known == label).unwrap_or_else(|| {
+            self.outcomes.push((label, 0));
+            self.outcomes.len() - 1
+        });
+        &mut self.outcomes[at].1
+    }
+
+    /// Is it this watch that a call is about?
+    pub(crate) fn is_called_by(&self, call: &Call) -> bool {
+        let Call { origin, check, .. } = call;
+        matches!(&self.watch.target, Target::Origin(name) if name == origin) && self.check.name == **check
+    }
+
     pub(crate) fn class(&self) -> Class {
         self.verdict.class()
+    }
+
+    pub(crate) fn ready(&self) -> Ready {
+        self.standing.ready(self.class())
+    }
+
+    pub(crate) fn grade(&self) -> Grade {
+        Grade { class: self.class(), degraded: self.degraded().is_some() }
+    }
+
+    /// The rule by which it is degraded.
+    pub(crate) fn degraded(&self) -> Option<&Arc<str>> {
+        let usable = self.class().is_usable();
+        self.quality.degraded(&self.check.degraded).filter(|_| usable).map(|rule| &rule.text)
+    }
+
+    /// What its window makes of the verdict that the streaks gave, if it sees it otherwise. Takes a scheduled
+    /// observation in.
+    pub(crate) fn by_window(&mut self, streaks: &Verdict, seen: &Observation, now: Now) -> Option<Verdict> {
+        if seen.purpose == Purpose::Scheduled {
+            match &seen.outcome {
+                Outcome::Inconclusive(_) => {}
+                outcome => self.failed.push(*outcome != Outcome::Passed),
+            }
+        }
+        let window = self.check.window?;
+        self.verdict.by_window(streaks, self.failed.count(window.of), window, &seen.outcome, now)
+    }
+
+    /// Takes an observation that counts into the rules that tell how well it is; after the verdict. True if that makes
+    /// it degraded, or no more so.
+    pub(crate) fn weigh(&mut self, seen: &Observation) -> bool {
+        if self.check.degraded.is_empty() {
+            return false;
+        }
+        let before = self.quality.degraded(&self.check.degraded).is_some();
+        match self.class() {
+            // What it was like before it died says nothing of what it will be like.
+            Class::Down => self.quality.forget(),
+            _ if seen.purpose != Purpose::Scheduled => {}
+            _ => self.quality.observe(&self.check.degraded, &seen.outcome, seen.finished.since(seen.started)),
+        }
+        before != self.quality.degraded(&self.check.degraded).is_some()
+    }
+
+    /// Forgets the failures of a watch that is not down: they were seen while our own sight was in doubt. True if that
+    /// shows.
+    pub(crate) fn reprieve(&mut self) -> bool {
+        let (before, grade) = (self.verdict.clone(), self.grade());
+        if self.class() != Class::Down {
+            self.failed = Marks::default();
+            self.quality.forget();
+        }
+        self.verdict = before.reprieved();
+        self.verdict != before || self.grade() != grade
     }
 
     /// Takes the next verdict, and remembers how long a death took to be believed.
@@ -93,15 +179,19 @@ impl WatchState {
             target: self.watch.target.clone(),
             port: self.watch.port,
             check: self.watch.check,
-            check_name: self.check.name.as_str().into(),
+            check_name: Arc::clone(&self.check_name),
             host: Arc::clone(&self.watch.host),
             verdict: self.verdict.clone(),
             stale: self.stale,
             unseen: self.unseen,
+            degraded: self.degraded().cloned(),
+            findings: Arc::clone(self.standing.findings()),
         }
     }
 
     pub(crate) fn figures(&self, watch: WatchId, next: Option<Moment>) -> WatchFigures {
+        let mut outcomes: Vec<_> = self.outcomes.iter().map(|&(label, count)| (label.to_owned(), count)).collect();
+        outcomes.sort_unstable();
         WatchFigures {
             watch,
             verdict: self.verdict.clone(),
@@ -110,7 +200,7 @@ impl WatchState {
             next,
             probes: self.probes,
             failures: self.failures,
-            outcomes: self.outcomes.iter().map(|(&label, &count)| (label.to_owned(), count)).collect(),
+            outcomes,
         }
     }
 }
@@ -120,42 +210,64 @@ impl WatchState {
 pub(crate) fn arrange(
     config: &Config,
     plan: &Plan,
+    scenes: Vec<Arc<Scene>>,
     before: Vec<WatchState>,
     carried: &[Option<WatchId>],
 ) -> Vec<WatchState> {
     let mut known: Vec<_> = before.into_iter().map(Some).collect();
+    let origin_names: Vec<Arc<str>> = config.origins.iter().map(|origin| origin.name.as_str().into()).collect();
+    let check_names: Vec<Arc<str>> = config.checks.iter().map(|check| check.name.as_str().into()).collect();
+    let mut endpoints = BTreeMap::new();
     let mut states: Vec<_> = plan
         .watches
         .iter()
         .zip(carried)
-        .map(|(watch, continues)| {
+        .zip(scenes)
+        .map(|((watch, continues), scene)| {
             let check = Arc::clone(&config.checks[watch.check.0 as usize]);
-            let origin_name = config.origins[watch.origin.0 as usize].name.as_str().into();
+            let origin_name = Arc::clone(&origin_names[watch.origin.0 as usize]);
+            let check_name = Arc::clone(&check_names[watch.check.0 as usize]);
+            let endpoint: &mut Arc<str> =
+                endpoints.entry((&watch.target, watch.port)).or_insert_with(|| watch.place().into());
+            let endpoint = Arc::clone(endpoint);
             let watch = watch.clone();
             let names = Vec::new();
             match continues.and_then(|old| known.get_mut(old.0 as usize)?.take()) {
-                Some(old) => WatchState { watch, check, origin_name, names, ..old },
+                Some(old) => {
+                    let same = old.check.degraded == check.degraded;
+                    let quality = if same { old.quality.clone() } else { Quality::default() };
+                    let wanted = 0;
+                    WatchState { watch, check, origin_name, check_name, endpoint, names, quality, scene, wanted, ..old }
+                }
                 None => WatchState {
                     watch,
                     check,
                     origin_name,
+                    check_name,
+                    endpoint,
                     names,
                     verdict: Verdict::UNTRIED,
                     stale: false,
                     unseen: false,
                     confirmed: None,
+                    failed: Marks::default(),
+                    quality: Quality::default(),
+                    scene,
+                    standing: Standing::default(),
+                    wanted: 0,
+                    families: None,
                     last: None,
                     recent: VecDeque::new(),
                     probes: 0,
                     failures: 0,
-                    outcomes: BTreeMap::new(),
+                    outcomes: Vec::new(),
                 },
             }
         })
         .collect();
     for (steer, rungs) in plan.seats.iter().enumerate() {
         let id = SteerId(u32::try_from(steer).unwrap_or(u32::MAX));
-        for watch in rungs.iter().flatten().flat_map(|seat| &seat.targets).flat_map(|(_, watches)| watches) {
+        for watch in rungs.iter().flatten().flat_map(Seat::watches) {
             let names = &mut states[watch.0 as usize].names;
             if names.last() != Some(&id) {
                 names.push(id);

@@ -60,5 +60,5 @@ impl Controller {
 
 /// Its check makes a connection, and may hold one.
 fn wants_wire(state: &WatchState) -> bool {
-    state.check.tripwire && matches!(state.check.ask, Ask::Tcp | Ask::Http { .. } | Ask::Https { .. })
+    state.check.tripwire && matches!(state.check.ask, Ask::Tcp | Ask::Tls | Ask::Http(_) | Ask::Https(_))
 }

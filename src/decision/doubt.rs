@@ -13,6 +13,10 @@
 //!             within one window, and no canary passed in it         that it is no more over the share
 //! ```
 //!
+//! A window that is full of failures is no streak: its watch may have passed a moment ago. It turns down with the first
+//! observation, failed or passed, that has a witness in the same way; a pass of the watch itself is one. Until then it
+//! is not in doubt but suspect.
+//!
 //! While in doubt no failure counts, so no verdict turns down and decisions stay; nor do failures of probes that
 //! started before the doubt ended.
 
@@ -138,14 +142,20 @@ impl Sight {
         }
     }
 
+    /// Has anything passed since it became known that this watch fails? With fewer than two origins there is nobody to
+    /// tell, and a watch whose last probe passed needs nobody.
+    pub fn is_vouched_for(&self, watch: Epoch) -> bool {
+        let seen = self.last_pass.max(self.last_canary);
+        self.up.len() < BLIND_MIN || self.failing.get(&watch).is_none_or(|known| seen >= Some(known))
+    }
+
     /// A watch would turn down now. False while in doubt, which may begin with this: its verdict is to stay what it
     /// was.
     pub fn turns_down(&mut self, watch: Epoch, origin: &str, now: Moment) -> bool {
         if self.doubt.is_some() {
             return false;
         }
-        let known = self.failing.get(&watch).unwrap_or(now);
-        if self.up.len() >= BLIND_MIN && self.last_pass.max(self.last_canary) < Some(known) {
+        if let Some(known) = self.failing.get(&watch).filter(|_| !self.is_vouched_for(watch)) {
             let evidence = format!(
                 "nothing passes any more, neither one of the {} origins that were up nor the canary",
                 self.up.len()
@@ -377,6 +387,22 @@ mod tests {
         assert!(!dies(&mut sight, 1, 2000));
         sight.passed(Epoch(2), "o2", at(1999), at(3100));
         assert!(sight.doubt().is_some(), "nor does one that comes late");
+    }
+
+    #[test]
+    fn a_full_window_waits_for_a_witness_and_doubts_nobody() {
+        let mut sight = sight(2);
+        sight.failed(Epoch(1), at(2000));
+        assert!(!sight.is_vouched_for(Epoch(1)), "nothing has passed since");
+        sight.passed(Epoch(2), "o2", at(2005), at(2005));
+        assert!(sight.is_vouched_for(Epoch(1)));
+        assert!(sight.turns_down(Epoch(1), "o1", at(2010)));
+        // Its own pass vouches too, though it ended a moment before it came in.
+        sight.failed(Epoch(2), at(3000));
+        sight.passed(Epoch(2), "o2", at(3500), at(3510));
+        assert!(sight.is_vouched_for(Epoch(2)));
+        assert!(sight.turns_down(Epoch(2), "o2", at(3510)));
+        assert_eq!(sight.doubt(), None);
     }
 
     #[test]

@@ -1,36 +1,54 @@
 //! Which rung of a ladder to serve, and which of its origins.
 //!
-//! The class of a rung is the best of its origins that are not drained; with all drained it is down, which is what
-//! *dead* means here. Rules apply from the top; `served` is the rung of the decision before.
+//! The class of a rung is that of as many of its undrained origins as its quorum asks for, one where it has none: the
+//! best, or the second best of two that are needed. With too few of them it is down, which is what *dead* means here;
+//! *short* is one that is dead though some of its origins work or may work. *Degraded* counts only where the name leaves
+//! degraded rungs; *well* is up and not degraded. A rung is *unready* when all that is usable of it would fail its
+//! visitors although it passes its check. Rules apply from the top; `served` is the rung of the decision before.
 //!
 //! ```text
 //!   order, sight       served rung           other rungs                      decision
 //!   ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 //!   held               any                   any                              the held rung
 //!   in doubt           not all drained       any                              as it was, less what was drained
-//!   -                  up, suspect, untried  no better one up                 stays
-//!   -                  up, suspect, untried  a better one up, failback due    the best one that is due
-//!   -                  up, suspect, untried  a better one up, not due         stays, failback waits
-//!   -                  emergency, not dead   one up                           the first one up
+//!   -                  unready, strict       any alive and ready              as if the served one were dead
+//!   -                  degraded              one well                         the first one well
+//!   -                  unready               a better one up                  the first of them well, else up
+//!   -                  up, suspect, untried  no better one well               stays
+//!   -                  up, suspect, untried  a better one well, failback due  the best one that is due
+//!   -                  up, suspect, untried  a better one well, not due       stays, failback waits
+//!   -                  emergency, not dead   one up                           the first one well, else up
 //!   -                  emergency, not dead   none up                          stays
-//!   -                  dead or none          one up                           the first one up
+//!   -                  dead or none          one up                           the first one well, else up
 //!   -                  dead or none          none up, one suspect             the first one suspect
 //!   -                  dead or none          none usable, one untried         the first one untried
+//!   -                  dead or none          unready, an emergency usable     the emergency, if it is ready
+//!   -                  dead or none          unready                          the first one well, up, suspect, untried
+//!   -                  dead or none          all dead, an emergency alive     the emergency
+//!   -                  short                 all dead                         stays, what is left of it
+//!   -                  dead or none          all dead, one short              the first one short, what is left of it
+//!                                                                             (that works, else that may work)
 //!   -                  dead or none          all dead, an emergency           the emergency, if not drained
 //!   -                  dead or none          all dead, one drained that works  that one, drained as it is
 //!   -                  dead or none          all dead, no emergency           the last served, with all its origins
 //! ```
 //!
-//! *Other rungs* leave the emergency out. Failback governs only what it says: a rung that is not dead is left for a
-//! better one. Failing over, leaving a dead rung and leaving the emergency never wait.
+//! *Other rungs* leave the emergency out, and unready ones where a row does not speak of them and anything is ready:
+//! readiness keeps from moving to a rung, and unless `strict` it takes nobody off the rung that is served but back to a
+//! better one. Failback governs only what it says: a rung that is not dead is left for a better one. Failing over,
+//! leaving a dead, degraded or unready rung and leaving the emergency never wait.
+//!
+//! What is left of a short rung is its usable origins; all that are not drained, where fewer are alive than its panic
+//! share asks for: the few would be overrun by the traffic of all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Failback, Place};
+use crate::config::{Failback, Place, Quorum};
 use crate::decision::{Order, Reason};
 use crate::time::{Moment, Now};
-use crate::verdict::Class;
+use crate::verdict::origin::agreed;
+use crate::verdict::{Class, Grade};
 
 /// A hold-down doubles at most this often.
 const RELAPSES_MAX: u32 = 5;
@@ -45,6 +63,8 @@ const RELAPSE_MIN: Duration = Duration::from_secs(3600);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RungView {
     pub place: Place,
+    /// How many of its origins have to be usable.
+    pub quorum: Quorum,
     /// In the order of the configuration. Never empty.
     pub origins: Vec<OriginView>,
 }
@@ -54,7 +74,11 @@ pub struct RungView {
 pub struct OriginView {
     /// `Untried` for one that is served unasked.
     pub class: Class,
+    /// It is degraded, and its name leaves what is.
+    pub degraded: bool,
     pub drained: bool,
+    /// It passes its check and would fail its visitors all the same.
+    pub would_fail: bool,
 }
 
 /// What a name remembers between decisions.
@@ -67,8 +91,8 @@ pub struct Standing {
     restored: bool,
     /// A person approved the failback that waits.
     approved: bool,
-    /// Since when each rung is up; a suspicion that passes does not break it.
-    up_since: BTreeMap<Place, Moment>,
+    /// Since when each rung is well, by place; a suspicion that passes does not break it.
+    up_since: Vec<(Place, Moment)>,
     /// The last move to a better rung.
     failed_back: Option<(Place, Moment)>,
     relapses: u32,
@@ -95,6 +119,9 @@ pub enum Why {
     FailbackWaits { until: Now },
     FailbackManual,
     LastResort,
+    Degraded,
+    TooFew,
+    Panic,
     AllDead,
     Held,
     Doubt,
@@ -111,6 +138,9 @@ impl Why {
             Self::FailbackWaits { until } => Reason::FailbackWaits { until: until.wall },
             Self::FailbackManual => Reason::FailbackManual,
             Self::LastResort => Reason::LastResort,
+            Self::Degraded => Reason::Degraded,
+            Self::TooFew => Reason::TooFew,
+            Self::Panic => Reason::Panic,
             Self::AllDead => Reason::AllDead,
             Self::Held => Reason::Held {
                 actor: hold.map(|order| order.actor.clone()).unwrap_or_default(),
@@ -123,15 +153,56 @@ impl Why {
     }
 }
 
+/// The grade of a rung of these undrained origins.
+pub fn rung_grade(quorum: Quorum, undrained: impl Iterator<Item = Grade> + Clone) -> Grade {
+    agreed(quorum.needs(undrained.clone().count()), undrained)
+}
+
 impl RungView {
-    /// The best class of the origins that are not drained; down if all are.
-    pub fn class(&self) -> Class {
+    fn undrained(&self) -> impl Iterator<Item = Grade> + Clone {
         let undrained = self.origins.iter().filter(|origin| !origin.drained);
-        undrained.map(|origin| origin.class).min().unwrap_or(Class::Down)
+        undrained.map(|&OriginView { class, degraded, .. }| Grade { class, degraded })
+    }
+
+    /// That of so many of the origins that are not drained as are needed; down if all are.
+    pub fn class(&self) -> Class {
+        rung_grade(self.quorum, self.undrained()).class
+    }
+
+    fn is_degraded(&self) -> bool {
+        rung_grade(self.quorum, self.undrained()).degraded
+    }
+
+    fn is_well(&self) -> bool {
+        let grade = rung_grade(self.quorum, self.undrained());
+        grade.class == Class::Up && !grade.degraded
+    }
+
+    /// Dead, though some of its origins work or may work.
+    fn is_short(&self) -> bool {
+        self.is_dead() && self.undrained().any(|origin| origin.class != Class::Down)
+    }
+
+    /// Dead, though some of its origins work.
+    fn is_short_and_works(&self) -> bool {
+        self.is_dead() && self.undrained().any(|origin| origin.class.is_usable())
+    }
+
+    /// Short, and fewer are left than its panic share asks for.
+    fn panics(&self) -> bool {
+        let calm = self.quorum.calm_from(self.undrained().count());
+        calm > 0 && self.is_short() && agreed(calm, self.undrained()).class == Class::Down
     }
 
     fn is_dead(&self) -> bool {
         self.class() == Class::Down
+    }
+
+    /// Everything usable of it would fail, or everything not known yet where nothing is usable.
+    fn is_unready(&self) -> bool {
+        let class = if self.class().is_usable() { Class::is_usable } else { |class| class == Class::Untried };
+        let mut alive = self.origins.iter().filter(|origin| !origin.drained && class(origin.class)).peekable();
+        alive.peek().is_some() && alive.all(|origin| origin.would_fail)
     }
 
     fn is_drained(&self) -> bool {
@@ -148,15 +219,19 @@ impl RungView {
         !self.working().is_empty()
     }
 
-    /// What is served of this rung: its usable origins and those of `kept`, served already, that are not known to be
-    /// dead; else those not known, else all that are not drained, else all.
+    /// What is served of this rung: its usable origins that would not fail and those of `kept`, served already, that are
+    /// not known to be dead; else the other usable ones, else those not known, else all that are not drained, else all.
+    /// In a panic all that are not drained.
     fn serving(&self, kept: &[usize]) -> Vec<usize> {
         let with = |wanted: &dyn Fn(usize, &OriginView) -> bool| {
             let chosen = self.origins.iter().enumerate().filter(|(index, origin)| wanted(*index, origin));
             Some(chosen.map(|(index, _)| index).collect::<Vec<_>>()).filter(|chosen| !chosen.is_empty())
         };
-        let stays = |index, origin: &OriginView| origin.class == Class::Untried && kept.contains(&index);
-        with(&|index, origin| !origin.drained && (origin.class.is_usable() || stays(index, origin)))
+        let panics = self.panics();
+        let stays = |index, origin: &OriginView| origin.class != Class::Down && kept.contains(&index);
+        let serves = |origin: &OriginView| origin.class.is_usable() && !origin.would_fail;
+        with(&|index, origin| !origin.drained && (panics || serves(origin) || stays(index, origin)))
+            .or_else(|| with(&|_, origin| !origin.drained && origin.class.is_usable()))
             .or_else(|| with(&|_, origin| !origin.drained && origin.class == Class::Untried))
             .or_else(|| with(&|_, origin| !origin.drained))
             .unwrap_or_else(|| (0..self.origins.len()).collect())
@@ -175,12 +250,14 @@ impl Standing {
     #[must_use]
     pub fn moved(&self, moved: impl Fn(Place) -> Option<Place>, origins: Vec<usize>) -> Self {
         let served = self.served.and_then(&moved);
+        let up_since: BTreeMap<_, _> =
+            self.up_since.iter().filter_map(|&(place, since)| Some((moved(place)?, since))).collect();
         Self {
             served,
             origins: if served.is_some() { origins } else { Vec::new() },
             restored: self.restored && served.is_some(),
             approved: self.approved,
-            up_since: self.up_since.iter().filter_map(|(&place, &since)| Some((moved(place)?, since))).collect(),
+            up_since: up_since.into_iter().collect(),
             failed_back: self.failed_back.and_then(|(place, at)| Some((moved(place)?, at))),
             relapses: self.relapses,
         }
@@ -205,7 +282,7 @@ impl Standing {
     pub fn approve(&mut self, ladder: &[RungView]) -> bool {
         let waits = self.served_rung(ladder).is_some_and(|served| {
             let stays = ladder[served].place != Place::Emergency && !ladder[served].is_dead();
-            stays && ladder[..served].iter().any(|rung| rung.class() == Class::Up)
+            stays && (0..served).any(|rung| is_better(ladder, rung))
         });
         self.approved = waits;
         waits
@@ -223,21 +300,27 @@ impl Standing {
         }
     }
 
+    fn up_since(&self, place: Place) -> Option<Moment> {
+        self.up_since.iter().find(|&&(up, _)| up == place).map(|&(_, since)| since)
+    }
+
     fn served_rung(&self, ladder: &[RungView]) -> Option<usize> {
         ladder.iter().position(|rung| Some(rung.place) == self.served)
     }
 
     /// Brings the memory up to date with what is seen now, before a decision.
     fn witness(&mut self, ladder: &[RungView], failback: Failback, now: Moment) {
-        self.up_since.retain(|place, _| ladder.iter().any(|rung| rung.place == *place));
+        self.up_since.retain(|&(place, _)| ladder.iter().any(|rung| rung.place == place));
         for rung in ladder {
             match rung.class() {
-                Class::Up => {
-                    self.up_since.entry(rung.place).or_insert(now);
+                Class::Up if !rung.is_degraded() => {
+                    if let Err(at) = self.up_since.binary_search_by_key(&rung.place, |&(place, _)| place) {
+                        self.up_since.insert(at, (rung.place, now));
+                    }
                 }
-                Class::Suspect => {}
-                Class::Untried | Class::Down => {
-                    self.up_since.remove(&rung.place);
+                Class::Suspect if !rung.is_degraded() => {}
+                Class::Up | Class::Suspect | Class::Untried | Class::Down => {
+                    self.up_since.retain(|&(place, _)| place != rung.place);
                 }
             }
         }
@@ -250,7 +333,7 @@ impl Standing {
             // It has held: old relapses are forgiven.
             (self.failed_back, self.relapses) = (None, 0);
         } else if let Some(rung) = ladder.iter().find(|rung| rung.place == place)
-            && rung.is_dead()
+            && (rung.is_dead() || rung.is_degraded())
         {
             self.failed_back = None;
             // To drain a rung is a person's wish, not the rung's weakness.
@@ -278,13 +361,14 @@ impl Standing {
 /// What to serve for one name. Total: every ladder that is not empty has an answer, and no answer is empty.
 ///
 /// `hold` is the place an order holds the name on; one that is not on the ladder is passed over. `frozen` is true while
-/// our own sight is in doubt.
+/// our own sight is in doubt; `strict` lets an unready rung count as dead while another lives.
 pub fn decide(
     ladder: &[RungView],
     failback: Failback,
     standing: &mut Standing,
     hold: Option<Place>,
     frozen: bool,
+    strict: bool,
     now: Now,
 ) -> Choice {
     standing.witness(ladder, failback, now.moment);
@@ -295,7 +379,7 @@ pub fn decide(
             Choice { rung, origins: ladder[rung].serving(standing.kept(&ladder[rung])), why: Why::Held, wake: None }
         }
         (None, Some(served)) if frozen && !ladder[served].is_drained() => still(ladder, served, standing),
-        _ => by_the_rules(ladder, failback, standing, before, now),
+        _ => by_the_rules(ladder, failback, standing, before, strict, now),
     };
     if choice.rung < ladder.len() {
         standing.settle(ladder, before, &choice, held.is_none() && !frozen, now.moment);
@@ -319,18 +403,43 @@ fn by_the_rules(
     failback: Failback,
     standing: &Standing,
     before: Option<usize>,
+    strict: bool,
     now: Now,
 ) -> Choice {
     let serve = |rung: usize, why: Why, wake: Option<Moment>| {
         let origins = ladder.get(rung).map(|rung| rung.serving(standing.kept(rung))).unwrap_or_default();
         Choice { rung, origins, why, wake }
     };
-    let first = |class: Class| ladder.iter().position(|rung| rung.place != Place::Emergency && rung.class() == class);
+    let first_of = |wanted: &dyn Fn(&RungView) -> bool| {
+        ladder.iter().position(|rung| rung.place != Place::Emergency && wanted(rung))
+    };
+    let first = |unready: bool, wanted: &dyn Fn(&RungView) -> bool| {
+        first_of(&|rung| rung.is_unready() == unready && wanted(rung))
+    };
+    let first_up =
+        |unready| first(unready, &RungView::is_well).or_else(|| first(unready, &|rung| rung.class() == Class::Up));
+    let alive = |unready| {
+        let of = |class| first(unready, &|rung| rung.class() == class);
+        first_up(unready).or_else(|| of(Class::Suspect)).or_else(|| of(Class::Untried))
+    };
+    let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
+    let emergency_alive = || emergency().filter(|&rung| !ladder[rung].is_dead());
+    let emergency_ready = || emergency_alive().filter(|&rung| !ladder[rung].is_unready());
+    let stays = |served: usize| {
+        let gives_way = || strict && ladder[served].is_unready() && alive(false).or_else(emergency_ready).is_some();
+        !ladder[served].is_dead() && !gives_way()
+    };
     let settled = |rung: usize| serve(rung, why_here(ladder, rung, standing), None);
 
-    match before.filter(|&served| !ladder[served].is_dead()) {
-        Some(served) if ladder[served].place == Place::Emergency => settled(first(Class::Up).unwrap_or(served)),
-        Some(served) => match waiting(ladder, failback, standing, served, now) {
+    match before.filter(|&served| stays(served)) {
+        Some(served) if ladder[served].place == Place::Emergency => {
+            let unready = || first_up(true).filter(|_| nothing_ready(ladder));
+            settled(first_up(false).or_else(unready).unwrap_or(served))
+        }
+        Some(served) => match left_for(ladder, served)
+            .map_or_else(|| waiting(ladder, failback, standing, served, now), Waiting::AtOnce)
+        {
+            Waiting::AtOnce(rung) => settled(rung),
             Waiting::Nothing => settled(served),
             // A rung between may be due before the best one is: that one goes on waiting.
             Waiting::Due(better) => match waiting(ladder, failback, standing, better, now) {
@@ -341,9 +450,12 @@ fn by_the_rules(
             Waiting::ForApproval => serve(served, Why::FailbackManual, None),
         },
         None => {
-            let emergency = || ladder.iter().position(|rung| rung.place == Place::Emergency && !rung.is_drained());
-            let live = [Class::Up, Class::Suspect, Class::Untried].into_iter().find_map(first);
-            match live.or_else(emergency) {
+            let unready = || alive(true).map(|unready| emergency_ready().unwrap_or(unready));
+            let left = |is_such: &dyn Fn(&RungView) -> bool| {
+                before.filter(|&served| is_such(&ladder[served])).or_else(|| first_of(is_such))
+            };
+            let short = || left(&RungView::is_short_and_works).or_else(|| left(&RungView::is_short));
+            match alive(false).or_else(unready).or_else(emergency_alive).or_else(short).or_else(emergency) {
                 Some(rung) => settled(rung),
                 // A drain that leaves nothing usable gives way, and is flagged: better a drained origin than a dead one.
                 None => match ladder.iter().position(RungView::works_drained) {
@@ -357,6 +469,8 @@ fn by_the_rules(
 
 /// What a failback from a rung that is not dead waits for.
 enum Waiting {
+    /// For nothing: this one is served now.
+    AtOnce(usize),
     /// No better rung is up.
     Nothing,
     /// This one may be served.
@@ -366,7 +480,7 @@ enum Waiting {
 }
 
 fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served: usize, now: Now) -> Waiting {
-    let better: Vec<usize> = (0..served).filter(|&rung| ladder[rung].class() == Class::Up).collect();
+    let better: Vec<usize> = (0..served).filter(|&rung| is_better(ladder, rung)).collect();
     let Some(&best) = better.first() else {
         return Waiting::Nothing;
     };
@@ -376,7 +490,7 @@ fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served:
     let Some(hold) = standing.hold_down(failback) else {
         return Waiting::ForApproval;
     };
-    let due = |rung: usize| standing.up_since.get(&ladder[rung].place).map_or(now.moment, |&since| since) + hold;
+    let due = |rung: usize| standing.up_since(ladder[rung].place).unwrap_or(now.moment) + hold;
     match better.iter().find(|&&rung| due(rung) <= now.moment) {
         Some(&rung) => Waiting::Due(rung),
         None => {
@@ -386,20 +500,50 @@ fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served:
     }
 }
 
+/// What a rung that is alive is left for at once: a degraded one for the first that is well, an unready one for a better
+/// one that is up.
+fn left_for(ladder: &[RungView], served: usize) -> Option<usize> {
+    let well = || (0..ladder.len()).find(|&rung| ladder[rung].place != Place::Emergency && is_better(ladder, rung));
+    let ready = |wanted: &dyn Fn(&RungView) -> bool| {
+        (0..served).find(|&rung| !ladder[rung].is_unready() && wanted(&ladder[rung]))
+    };
+    let ready = || ready(&RungView::is_well).or_else(|| ready(&|rung| rung.class() == Class::Up));
+    let well = if ladder[served].is_degraded() { well() } else { None };
+    well.or_else(|| if ladder[served].is_unready() { ready() } else { None })
+}
+
+/// May a rung be failed back to? It is well, and it is ready unless nothing is.
+fn is_better(ladder: &[RungView], rung: usize) -> bool {
+    ladder[rung].is_well() && (!ladder[rung].is_unready() || nothing_ready(ladder))
+}
+
+/// Whatever is alive would fail.
+fn nothing_ready(ladder: &[RungView]) -> bool {
+    ladder.iter().all(|rung| rung.is_dead() || rung.is_unready())
+}
+
 /// Why a rung is served that neither an order nor a wait explains.
 fn why_here(ladder: &[RungView], rung: usize, standing: &Standing) -> Why {
     let (place, class) = (ladder[rung].place, ladder[rung].class());
     let is_last_resort =
         place == Place::Emergency && ladder.iter().all(|other| other.place == place || other.is_dead());
     let is_restored = standing.restored && standing.served == Some(place) && class == Class::Untried && !is_last_resort;
+    let is_degraded = |other: &RungView| other.class() == Class::Up && other.is_degraded();
     match place {
         _ if is_restored => Why::Restored,
+        _ if ladder[rung].panics() => Why::Panic,
+        _ if ladder[rung].is_short() => Why::TooFew,
         Place::Emergency => Why::LastResort,
         _ if class == Class::Untried => Why::Unproven,
         _ if rung == 0 => Why::Preferred,
+        _ if ladder[..rung].iter().any(is_degraded) => Why::Degraded,
         _ => Why::FailedOver,
     }
 }
 
+#[cfg(test)]
+mod grades;
+#[cfg(test)]
+mod readiness;
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,12 @@ pub enum Reason {
     FailbackManual,
     /// Every other rung is dead.
     LastResort,
+    /// A rung before it is up, but degraded.
+    Degraded,
+    /// Every rung is dead; of this one some origins still work, though fewer than its quorum.
+    TooFew,
+    /// The same, and so few that all of its origins are served rather than the few overrun.
+    Panic,
     /// Everything is dead: the last served rung, whole.
     AllDead,
     /// An order holds the name here.

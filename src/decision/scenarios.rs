@@ -219,14 +219,15 @@ impl World {
             _ => Place::Backup(u8::try_from(rung).unwrap()),
         };
         let view = |(rung, verdict): (usize, &Verdict)| RungView {
+            quorum: Default::default(),
             place: place(rung),
-            origins: vec![OriginView { class: verdict.class(), drained: false }],
+            origins: vec![OriginView { class: verdict.class(), degraded: false, drained: false, would_fail: false }],
         };
         let ladder: Vec<RungView> = self.verdicts.iter().enumerate().map(view).collect();
         let now = Now { moment: self.now, wall: Wall::default() };
         let frozen = self.sight.doubt().is_some();
         let failback = Failback::After(Duration::from_secs(60));
-        let choice = decide(&ladder, failback, &mut self.standing, None, frozen, now);
+        let choice = decide(&ladder, failback, &mut self.standing, None, frozen, false, now);
         if self.moves.last().is_none_or(|&(_, rung)| rung != choice.rung) {
             self.moves.push((self.now, choice.rung));
         }
@@ -261,6 +262,7 @@ fn observation(
         warnings: vec![],
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 

@@ -224,6 +224,37 @@ fn write_labels(text: &[u8], origin: Option<&[u8]>, out: &mut Vec<u8>) -> Result
         }
         _ => {}
     }
+    let start = out.len();
+    out.push(0);
+    out.extend_from_slice(text);
+    // With one byte put in front, each dot stands where the length of the label behind it belongs.
+    let wire = &mut out[start..];
+    let mut label = 0;
+    for at in 1..wire.len() {
+        match wire[at] {
+            b'.' => {
+                wire[label] = label_length(at - label - 1)?;
+                label = at;
+            }
+            b'\\' => {
+                out.truncate(start);
+                return write_escaped(text, origin, out);
+            }
+            _ => {}
+        }
+    }
+    let last = wire.len() - label - 1;
+    if last == 0 {
+        wire[label] = 0;
+    } else {
+        wire[label] = label_length(last)?;
+        out.extend_from_slice(origin.ok_or(NameError::Relative)?);
+    }
+    Ok(())
+}
+
+/// The same for a text with escapes, byte by byte.
+fn write_escaped(text: &[u8], origin: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), NameError> {
     let mut label = out.len();
     out.push(0);
     let mut at = 0;
@@ -232,7 +263,7 @@ fn write_labels(text: &[u8], origin: Option<&[u8]>, out: &mut Vec<u8>) -> Result
         absolute = byte == b'.';
         at += match byte {
             b'.' => {
-                close_label(out, label)?;
+                out[label] = label_length(out.len() - label - 1)?;
                 label = out.len();
                 out.push(0);
                 1
@@ -249,22 +280,19 @@ fn write_labels(text: &[u8], origin: Option<&[u8]>, out: &mut Vec<u8>) -> Result
         };
     }
     if !absolute {
-        close_label(out, label)?;
+        out[label] = label_length(out.len() - label - 1)?;
         out.extend_from_slice(origin.ok_or(NameError::Relative)?);
     }
     Ok(())
 }
 
-fn close_label(wire: &mut [u8], label: usize) -> Result<(), NameError> {
-    let length = wire.len() - label - 1;
-    if length == 0 {
-        return Err(NameError::EmptyLabel);
+/// The length byte of a label.
+fn label_length(length: usize) -> Result<u8, NameError> {
+    match u8::try_from(length) {
+        Ok(0) => Err(NameError::EmptyLabel),
+        Ok(length) if usize::from(length) <= LABEL_MAX => Ok(length),
+        _ => Err(NameError::LabelTooLong),
     }
-    if length > LABEL_MAX {
-        return Err(NameError::LabelTooLong);
-    }
-    wire[label] = u8::try_from(length).map_err(|_| NameError::LabelTooLong)?;
-    Ok(())
 }
 
 /// The byte an escape at the start of `text` stands for, and the escape's length (RFC 1035 §5.1).
@@ -397,6 +425,8 @@ impl<'de> serde::Deserialize<'de> for Name {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -418,6 +448,23 @@ mod tests {
                 Name::parse(Name::from_wire(wire).unwrap().to_string().as_bytes(), None).unwrap().as_wire(),
                 wire
             );
+        }
+    }
+
+    type Reading = fn(&[u8], Option<&[u8]>, &mut Vec<u8>) -> Result<(), NameError>;
+
+    proptest! {
+        /// A text is read in one go or byte by byte, with the same result.
+        #[test]
+        fn both_ways_of_reading_agree(text in r"[a-c.\\\\0-2@]{1,12}|[a.]{60,70}|([a-z]{1,63}\.){1,6}") {
+            prop_assume!(!matches!(&text[..], "." | "@"));
+            let read = |how: Reading, origin| {
+                let mut out = b"before".to_vec();
+                how(text.as_bytes(), origin, &mut out).map(|()| out)
+            };
+            for origin in [None, Some(&b"\x03com\0"[..])] {
+                prop_assert_eq!(read(write_labels, origin), read(write_escaped, origin));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! RDATA between text and wire, driven by the schema: a row is walked field by field.
 
+mod address; //  addresses, as they are mostly written
 mod dnssec; //   bitmaps, times, salts, mnemonics of algorithms
 mod encoding; // hexadecimal, base64, base32hex, quoted text
 mod field; //    each field kind: read from text, measured in wire, written as text
@@ -77,9 +78,9 @@ pub fn parse_words(rtype: Type, words: &mut Words<'_>, origin: &Name, out: &mut 
             return Err(with_example(row, if comment { fault.help("a comment begins with `;`") } else { fault }));
         }
     }
-    check(rtype, out.get(start..).unwrap_or_default()).map_err(|error| Fault {
+    check_row(row, out.get(start..).unwrap_or_default()).map_err(|what| Fault {
         word: first,
-        text: error.to_string(),
+        text: RdataError { rtype, what }.to_string(),
         help: None,
     })
 }
@@ -112,20 +113,19 @@ fn with_example(row: &Row, mut fault: Fault) -> Fault {
 /// # Errors
 /// What is wrong.
 pub fn check(rtype: Type, rdata: &[u8]) -> Result<(), RdataError> {
-    let fail = |what| Err(RdataError { rtype, what });
+    check_row(schema::row(rtype), rdata).map_err(|what| RdataError { rtype, what })
+}
+
+fn check_row(row: Option<&Row>, rdata: &[u8]) -> Result<(), &'static str> {
     if rdata.len() > RDATA_MAX {
-        return fail("longer than 65535 bytes");
+        return Err("longer than 65535 bytes");
     }
-    let Some(row) = schema::row(rtype) else { return Ok(()) };
+    let Some(row) = row else { return Ok(()) };
     let mut rest = rdata;
     for field in row.fields {
-        match field.measure(rest).map(|length| rest.split_at_checked(length)) {
-            Ok(Some((_, after))) => rest = after,
-            Ok(None) => return fail("too short"),
-            Err(what) => return fail(what),
-        }
+        rest = rest.get(field.measure(rest)?..).ok_or("too short")?;
     }
-    if rest.is_empty() { Ok(()) } else { fail("bytes are left over at the end") }
+    if rest.is_empty() { Ok(()) } else { Err("bytes are left over at the end") }
 }
 
 /// The fields of RDATA with their bytes; ends at the first that is not well formed.
@@ -169,6 +169,9 @@ pub fn write(rtype: Type, rdata: &[u8], out: &mut String) {
 /// The canonical form of well-formed RDATA (RFC 4034 §6.2, RFC 6840 §5.1): names of the old types in lower case.
 pub fn canonical(rtype: Type, rdata: &[u8]) -> Cow<'_, [u8]> {
     let folds = |field: &Field| matches!(field, Field::A6) || matches!(field, Field::Name(role) if role.folds);
+    if !rdata.iter().any(u8::is_ascii_uppercase) {
+        return rdata.into();
+    }
     let Some(row) = schema::row(rtype).filter(|row| row.fields.iter().any(folds)) else {
         return rdata.into();
     };

@@ -201,6 +201,7 @@ impl Message {
             What::DoubtBegan { .. } => "doubt.began",
             What::DoubtEnded { .. } => "doubt.ended",
             What::SnapshotRefused(_) => "snapshot.refused",
+            What::Rehearsed(_) => "readiness",
             What::ReloadRefused { .. } => "reload.refused",
             _ => return None,
         };
@@ -284,7 +285,7 @@ mod tests {
         let entry = Entry {
             sequence: 7,
             at: Wall::from_millis(1_795_257_127_512),
-            node: "ns1.example".to_owned(),
+            node: "ns1.example".into(),
             what: What::SnapshotRefused(Refused::EmptyName { name: "www.example.com".to_owned() }),
         };
         let message = Message::of(&entry).expect("news");

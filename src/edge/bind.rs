@@ -164,7 +164,8 @@ fn bind_tcp(mut address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListen
 /// Has the kernel hand over a connection with its first query, which comes right behind: so it costs one turn of the
 /// loop instead of two. All who connect speak first, over TLS as well. One who stays silent is handed over after a
 /// second; until then it takes less of us than an accepted one, and of the kernel the same place that a SYN alone takes,
-/// which any flood of those can fill as well: when it is full, SYN cookies let everyone in.
+/// which any flood of those can fill as well: when it is full, SYN cookies (`net.ipv4.tcp_syncookies`, on unless someone
+/// turned them off) let everyone in.
 fn wait_for_queries(listener: &TcpListener) {
     // Without it the same is done a little dearer.
     #[cfg(target_os = "linux")]

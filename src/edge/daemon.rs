@@ -7,7 +7,7 @@
 //!  tls,
 //!  encrypted  the same over TLS, HTTPS, QUIC; they give way    (encrypted)
 //!  control    the one loop that decides and publishes          (daemon/control)
-//!  probes     asks origins and resolvers                       (daemon/probes)
+//!  probes     asks origins and resolvers, hears heartbeats     (daemon/probes)
 //!  people     HTTP API, metrics, alerts, signals, file watch   (here)
 //!  storage    the state file                                   (storage)
 //!  retire     frees old snapshots                              (publication)
@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::config::{Config, EncryptedListen, Listen};
-use crate::control::Controller;
+use crate::control::{Controller, Event};
 use crate::edge::alerts::Undelivered;
 use crate::edge::bind::BindError;
 use crate::edge::encrypted::certificate::Certificates;
@@ -40,6 +40,7 @@ use crate::edge::files::Disk;
 use crate::edge::handle::{Handle, Inner};
 use crate::edge::nameserver::Nameserver;
 use crate::edge::prober::Prober;
+use crate::edge::prober::heartbeat::Door;
 use crate::edge::publication::cell;
 use crate::edge::sdnotify::Notifier;
 use crate::edge::signals::{Hangup, Signals};
@@ -71,6 +72,7 @@ pub struct Daemon {
     nameserver: Arc<Nameserver>,
     admin: SocketAddr,
     ops: SocketAddr,
+    heartbeat: Option<SocketAddr>,
     warnings: Vec<String>,
     stop: watch::Sender<bool>,
     control: Option<JoinHandle<()>>,
@@ -139,6 +141,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let warnings = loaded.warnings.clone();
     let admin = listener("listen", config.admin.listen)?;
     let ops = listener("ops_listen", config.admin.ops_listen)?;
+    let door = config.server.asking.heartbeat.map(Door::open);
     // All sockets before the state: a start in vain must not cost numbers.
     let bound = Nameserver::bind(&config.server.listen, config.server.workers).map_err(StartError::Listen)?;
     let certificates = config.server.encrypted.tls.as_ref().map(Certificates::load).transpose();
@@ -196,6 +199,7 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         handle: handle.clone(),
         admin: admin.local_addr().map_err(StartError::Host)?,
         ops: ops.local_addr().map_err(StartError::Host)?,
+        heartbeat: door.as_ref().map(Door::address),
         warnings,
         stop: stop.clone(),
         control: None,
@@ -206,10 +210,18 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let control = Control::new(controller, publisher, storage.clone(), probes.clone(), called, in_force, notifier);
     daemon.control = Some(spawn("control", runtime, control.run(effects, stopped.clone()))?);
     let mut no_longer = stopped.clone();
+    let (beats, configs, told) = (handle.beats(), handle.configs(), probes.clone());
+    let hearing = async move {
+        match door {
+            Some(door) => door.keep(beats, configs, Arc::new(move |call| told.tell(Event::Called(call)))).await,
+            None => std::future::pending().await,
+        }
+    };
     let until_stopped = async move {
         tokio::select! {
             _ = no_longer.wait_for(|&stop| stop) => {}
             () = probes.run() => {}
+            () = hearing => {}
         }
     };
     daemon.probes = Some(spawn("probes", probing, until_stopped)?);
@@ -239,6 +251,11 @@ impl Daemon {
     /// Where the HTTP API is.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where origins call, if they do.
+    pub fn heartbeat(&self) -> Option<SocketAddr> {
+        self.heartbeat
     }
 
     /// Where metrics and health are.

@@ -16,6 +16,7 @@ use crate::dns::Name;
 use crate::edge::alerts::Undelivered;
 use crate::edge::encrypted::certificate::Certificates;
 use crate::edge::files::{Disk, Looks};
+use crate::edge::prober::heartbeat::Beats;
 use crate::edge::prober::{Prober, Raced};
 use crate::edge::publication::Reader;
 use crate::edge::storage::Storage;
@@ -208,6 +209,11 @@ impl Handle {
         self.0.looks.lock().await.clone()
     }
 
+    /// What origins have told us by calling.
+    pub(in crate::edge) fn beats(&self) -> Beats {
+        self.0.prober.beats().clone()
+    }
+
     /// What the prober has counted: rows of name, label and count.
     pub fn counted(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         self.0.prober.rows()
@@ -242,7 +248,7 @@ impl Handle {
         let (snapshot, config) = (self.snapshot(), self.config());
         let name = wanted.and_then(|wanted| Name::absolute(wanted).ok()).map(|name| name.folded());
         let steered = snapshot.status.steers.iter().filter(|state| Some(&state.steer.name) == name.as_ref());
-        let origins = steered.flat_map(|state| &*state.rungs).flat_map(|rung| &rung.origins);
+        let origins = steered.flat_map(|state| &*state.rungs).flat_map(|rung| &*rung.origins);
         let of_name: BTreeSet<WatchId> = origins.flat_map(|origin| origin.watches.iter().copied()).collect();
         let watches = snapshot.status.watches.iter();
         let wanted = watches
@@ -293,6 +299,11 @@ impl Handle {
             degraded.push(format!("{stale} watches are stale: not probed for three intervals"));
         }
         degraded.extend(self.0.prober.resolver_trouble().map(|trouble| format!("resolvers: {trouble}")));
+        if let Some(address) = self.0.started_with.server.asking.heartbeat
+            && !self.0.prober.beats().listens()
+        {
+            degraded.push(format!("heartbeats: nothing listens on {address}"));
+        }
         degraded.extend(self.0.undelivered.lines());
         degraded.extend(self.0.certificates.iter().flat_map(|certificates| certificates.trouble()));
         let waiting = self.waits_for_restart();

@@ -2,27 +2,62 @@
 
 use tracing::Level;
 
-use crate::control::journal::{Ending, Entry, Served, Turn, What};
+use crate::control::journal::{Ending, Entry, Rehearsed, Served, Turn, What};
 use crate::decision::order::{self, Order};
 use crate::decision::{Data, Reason};
+use crate::dns::Name;
+use crate::ready::Ready;
+use crate::verdict::{Class, Grade};
+
+/// Findings of one rehearsal that are told; `status` has all.
+const FINDINGS_TOLD: usize = 2;
 
 /// How loud an entry is.
 pub fn level(what: &What) -> Level {
     match what {
         What::Turned(turn) => match turn.reason {
             Reason::Preferred | Reason::Unproven | Reason::Restored => Level::INFO,
-            Reason::LastResort | Reason::AllDead => Level::ERROR,
+            Reason::LastResort | Reason::TooFew | Reason::Panic | Reason::AllDead => Level::ERROR,
             _ => Level::WARN,
         },
-        What::Verdict { to, .. } if to == "down" => Level::WARN,
+        What::Verdict { to: Grade { class: Class::Down, .. }, .. } => Level::WARN,
         What::ReloadRefused { .. } | What::SnapshotRefused(_) => Level::ERROR,
         What::DoubtBegan { .. } => Level::WARN,
+        What::Rehearsed(rehearsed) if rehearsed.to > rehearsed.from => Level::WARN,
         _ => Level::INFO,
     }
 }
 
-/// Writes an entry to the log, as one line; the errors of a refused reload follow it whole.
-pub fn log(entry: &Entry) {
+/// Verdicts and turns that are told one by one when many come at once.
+const TOLD: usize = 100;
+
+/// Writes entries to the log. When an origin takes thousands of names with it, the first of them are told, and how many
+/// there were.
+pub fn log(entries: &[Entry]) {
+    let (mut verdicts, mut turns) = (0, 0);
+    for entry in entries {
+        let number = match entry.what {
+            What::Verdict { .. } => &mut verdicts,
+            What::Turned(_) => &mut turns,
+            _ => {
+                log_one(entry);
+                continue;
+            }
+        };
+        *number += 1;
+        if *number <= TOLD {
+            log_one(entry);
+        }
+    }
+    if verdicts.max(turns) > TOLD {
+        tracing::warn!(
+            "{verdicts} verdicts and {turns} turns at once: the first {TOLD} of each are told here, all by `failoverd events`"
+        );
+    }
+}
+
+/// As one line; the errors of a refused reload follow it whole.
+fn log_one(entry: &Entry) {
     let mut line = headline(&entry.what);
     if let What::ReloadRefused { errors } = &entry.what {
         line.push('\n');
@@ -46,7 +81,7 @@ pub fn headline(what: &What) -> String {
         What::Verdict { origin, target, host, from, to, why } => {
             let host = if host.is_empty() { String::new() } else { format!(" for {host}") };
             let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-            format!("{origin} ({target}){host} is {to}, was {from}{why}")
+            format!("{origin} ({target}){host} is {}, was {}{why}", to.word(), from.word())
         }
         What::Ordered(order) => {
             let until = order.until.map_or_else(|| "until released".to_owned(), |until| format!("until {until}"));
@@ -80,21 +115,46 @@ pub fn headline(what: &What) -> String {
             format!("our own sight is in doubt, the last good answers are kept: {evidence}")
         }
         What::DoubtEnded { seconds } => format!("our own sight is sound again, after {seconds} s"),
+        What::Rehearsed(rehearsed) => self::rehearsed(rehearsed),
         What::SnapshotRefused(refused) => {
             format!("a snapshot was refused, the one before is served on: {refused}")
         }
     }
 }
 
+/// `backup netlify would fail for www.example.com: its certificate is for *.netlify.app, not for www.example.com; …`.
+fn rehearsed(rehearsed: &Rehearsed) -> String {
+    let Rehearsed { origin, place, names, others, to, findings, .. } = rehearsed;
+    let place = place.map_or_else(|| "standby".to_owned(), |place| place.to_string());
+    let mut names: Vec<String> = names.iter().map(Name::to_host).collect();
+    if *others > 0 {
+        names.push(format!("{others} more"));
+    }
+    let (names, is) = (
+        names.join(", "),
+        match to {
+            Ready::WouldFail => "would fail",
+            Ready::Warn => "needs attention",
+            Ready::Ready | Ready::Unknown => "is ready again",
+        },
+    );
+    let told: Vec<String> = findings.iter().take(FINDINGS_TOLD).map(|finding| told(&finding.told())).collect();
+    let why = if told.is_empty() { String::new() } else { format!(": {}", told.join("; also: ")) };
+    format!("{place} {origin} {is} for {names}{why}")
+}
+
 fn turned(turn: &Turn) -> String {
-    let from = turn.from.as_ref().map_or_else(|| "nothing".to_owned(), served);
+    let from = turn.from.as_deref().map_or_else(|| "nothing".to_owned(), served);
     let causes = turn.evidence.iter().filter(|line| line.contains(": ")).map(String::as_str).collect::<Vec<_>>();
     let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join("; ")) };
+    let unready = turn.evidence.iter().any(|line| line.contains(", would fail: "));
+    let why = reason(&turn.reason);
+    let why = if unready { why.replace("is dead", "is dead or would fail") } else { why };
     format!(
         "{}: {from} → {}, {}{causes}; serial {}, TTL {}",
         turn.name.to_host(),
         served(&turn.to),
-        reason(&turn.reason),
+        why,
         turn.serial,
         turn.ttl
     )
@@ -117,6 +177,9 @@ fn reason(reason: &Reason) -> String {
         Reason::FailbackWaits { until } => format!("failback waits until {until}"),
         Reason::FailbackManual => "failback waits for a person".to_owned(),
         Reason::LastResort => "every other rung is dead".to_owned(),
+        Reason::Degraded => "a rung before it is degraded".to_owned(),
+        Reason::TooFew => "every rung is dead, but some of its origins work".to_owned(),
+        Reason::Panic => "every rung is dead, and so few of its origins work that all are served".to_owned(),
         Reason::AllDead => "everything is dead, the last rung is kept".to_owned(),
         Reason::Held { actor, reason, .. } => format!("held by {actor}: {}", told(reason)),
         Reason::Doubt => "our own sight is in doubt".to_owned(),
@@ -141,7 +204,6 @@ mod tests {
     use super::*;
     use crate::config::Place;
     use crate::decision::order::OrderId;
-    use crate::dns::Name;
     use crate::dns::Serial;
     use crate::snapshot::Generation;
     use crate::time::Wall;
@@ -156,10 +218,10 @@ mod tests {
         let turn = Turn {
             name: Name::absolute("www.example.com").expect("a name"),
             zone: Name::absolute("example.com").expect("a name"),
-            from: Some(rung(Place::Primary, "eu", "192.0.2.1")),
-            to: rung(Place::Backup(1), "us", "192.0.2.2"),
+            from: Some(rung(Place::Primary, "eu", "192.0.2.1").into()),
+            to: rung(Place::Backup(1), "us", "192.0.2.2").into(),
             reason: Reason::FailedOver,
-            evidence: vec!["primary eu down: connection refused (192.0.2.1:443)".to_owned(), "backup us up".to_owned()],
+            evidence: ["primary eu down: connection refused (192.0.2.1:443)", "backup us up"].map(str::to_owned).into(),
             generation: Generation(7),
             serial: Serial(12),
             ttl: 30,

@@ -19,10 +19,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `routes` until dropped; dropping closes every connection.
 pub(crate) async fn serve(listener: TcpListener, routes: Router) {
+    serve_at_most(CONNECTIONS, listener, routes).await;
+}
+
+/// The same, with so many connections open at once.
+pub(crate) async fn serve_at_most(connections: usize, listener: TcpListener, routes: Router) {
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        if open.len() >= CONNECTIONS {
+        if open.len() >= connections {
             open.join_next().await;
             continue;
         }

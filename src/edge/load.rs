@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{self, Tls};
+use crate::config::{self, Ask, Config, Tls};
 use crate::control::Loaded;
 use crate::dns::Name;
 use crate::edge::clock;
 use crate::edge::encrypted::certificate;
 use crate::edge::files::Disk;
 use crate::edge::ourselves;
-use crate::edge::prober::system_servers;
+use crate::edge::prober::{ping_is_forbidden, system_servers};
 use crate::edge::secrets;
+use crate::ready::caa::Ours;
+use crate::ready::foresight;
 use crate::time::Wall;
 use crate::zone::Files;
 use crate::zone::load::{Zone, load as load_zone};
@@ -68,6 +70,7 @@ fn load_with(
     if let Some(tls) = &read.config.server.encrypted.tls {
         warnings.extend(certificate(files, tls)?);
     }
+    warnings.extend(unpinged(&read.config));
     let mut zones = Vec::new();
     let mut errors = Vec::new();
     let steered: BTreeSet<&Name> = read.config.steers.iter().map(|steer| &steer.name).collect();
@@ -85,7 +88,21 @@ fn load_with(
         return Err(errors.join("\n"));
     }
     warnings.extend(read.against(&zones).map_err(|errors| errors.to_string())?);
+    let ours = Ours::new(zones.iter().map(|zone| &zone.table));
+    warnings.extend(foresight::warnings(&read.config, &ours));
     Ok(Loaded { config: Arc::new(read.config), zones, warnings })
+}
+
+/// A word on pings that this host will not send.
+fn unpinged(config: &Config) -> Option<String> {
+    let check = config.checks.iter().find(|check| check.ask == Ask::Icmp)?;
+    ping_is_forbidden().then(|| {
+        format!(
+            "check {} pings, which this host does not let the group of this process do: nothing will be known of its \
+             origins. `sysctl net.ipv4.ping_group_range=\"0 2147483647\"` allows it to all",
+            check.name
+        )
+    })
 }
 
 /// A word on signatures that have run out, or are about to.

@@ -18,7 +18,7 @@ pub mod load; //        a configuration and its zones from disk, checked
 pub mod nameserver; //  the answering threads, started and stopped
 pub mod ops; //         /metrics, /livez, /readyz
 mod ourselves; //       refuses resolvers that are this very server
-mod pin; //             a thread on a core of its own
+mod pin; //             a thread on a core of its own, and threads that give way
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable; //        datagrams one by one
 pub mod prober; //      one probe from the first packet to the facts

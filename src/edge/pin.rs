@@ -1,4 +1,18 @@
-//! A thread on a core of its own.
+//! A thread on a core of its own, and threads that give way to it.
+
+/// How far a thread gives way: where an answering thread wants all of a core, it gets a quarter of it, and what that one
+/// leaves.
+const NICE: i32 = 5;
+
+/// The calling thread has the time: where the machine is busy, those that answer and decide come first. What decides
+/// does not give way itself: one that does is not woken before the other pauses, and a turn would wait for that.
+pub(super) fn give_way() {
+    // On Linux "process 0" is the calling thread, elsewhere all of them. Without the permission it works all the same.
+    if cfg!(target_os = "linux") {
+        let own = rustix::process::getpriority_process(None).unwrap_or(0);
+        let _ = rustix::process::setpriority_process(None, own.saturating_add(NICE).min(19));
+    }
+}
 
 /// Keeps the calling thread on one of the cores that the process may use: worker `number` of `workers` has its own, so
 /// that the memory it works with stays where it is. A single worker, and workers that outnumber the cores, are left to
@@ -38,6 +52,17 @@ mod tests {
             sched_getaffinity(None).unwrap().count()
         };
         thread::spawn(pinned).join().unwrap()
+    }
+
+    #[test]
+    fn a_thread_gives_way_alone() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let before = nice();
+        let given = thread::spawn(move || {
+            give_way();
+            nice()
+        });
+        assert_eq!((given.join().unwrap(), nice()), ((before + NICE).min(19), before));
     }
 
     #[test]

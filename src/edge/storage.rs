@@ -31,6 +31,7 @@ use crate::control::{Marks, Restored};
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::edge::clock;
+use crate::edge::pin::give_way;
 use crate::time::Moment;
 
 use batch::{Batch, State, key};
@@ -157,7 +158,15 @@ impl Storage {
 
     /// Hands an entry over.
     pub fn push(&self, entry: Entry) {
-        self.hand_over(|batch| batch.push(entry));
+        self.push_all([entry]);
+    }
+
+    /// Hands entries over, in this order.
+    pub fn push_all(&self, entries: impl IntoIterator<Item = Entry>) {
+        let mut entries = entries.into_iter().peekable();
+        if entries.peek().is_some() {
+            self.hand_over(|batch| entries.for_each(|entry| batch.push(entry)));
+        }
     }
 
     /// Asks for these numbers to be reserved, besides those that wait.
@@ -345,6 +354,7 @@ impl Thread {
     }
 
     fn run(mut self) {
+        give_way();
         loop {
             let tried = match self.file {
                 Some(_) => self.commit(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Ask, Check, Cli, Config, Failback, Form, Origin, Resolvers, Server, Steer, ZoneFile, ZoneId,
+    Admin, Ask, Check, Cli, Config, Failback, Form, Origin, Platform, Resolvers, Server, Steer, Web, ZoneFile, ZoneId,
 };
 use crate::dns::Name;
 
@@ -26,6 +26,7 @@ pub(crate) fn config() -> Config {
             doubt_share: 0.5,
             answering: Default::default(),
             encrypted: Default::default(),
+            asking: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().unwrap(),
@@ -45,9 +46,10 @@ pub(crate) fn config() -> Config {
 pub(crate) fn check(name: &str) -> Check {
     Check {
         name: name.into(),
-        ask: Ask::Https { path: "/".into(), headers: vec![] },
+        ask: Ask::Https(Web::get("/")),
         port: 443,
         every: Duration::from_secs(5),
+        standby_every: Duration::from_secs(5),
         timeout: Duration::from_secs(2),
         fall: 3,
         rise: 3,
@@ -57,12 +59,22 @@ pub(crate) fn check(name: &str) -> Check {
         warn: vec![],
         ca: None,
         tripwire: true,
+        window: None,
+        degraded: vec![],
     }
 }
 
 /// An origin with nothing to serve yet.
 pub(crate) fn origin(name: &str) -> Origin {
-    Origin { name: name.into(), cname: None, a: vec![], aaaa: vec![], probe_port: None, probe_check: None }
+    Origin {
+        name: name.into(),
+        cname: None,
+        a: vec![],
+        aaaa: vec![],
+        probe_port: None,
+        probe_check: None,
+        platform: Platform::Plain,
+    }
 }
 
 /// A steered name without rungs.
@@ -73,8 +85,10 @@ pub(crate) fn steer(owner: &str) -> Steer {
         rungs: vec![],
         ttl: 30,
         failback: Failback::After(Duration::from_secs(300)),
+        strict: false,
         hosts: vec![owner.into()],
         form: Form::Address,
+        leave_degraded: false,
     }
 }
 

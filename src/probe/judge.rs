@@ -1,14 +1,14 @@
 //! Facts of one probe to its outcome: who is at fault?
 
+use serde_json::Value;
+
+use crate::config::Check;
 use crate::config::expect::{Expression, Seen, Subject};
-use crate::config::{Ask, Check};
-use crate::probe::{Cause, Facts, LocalFault, Outcome, Phase, Trouble, TroubleKind};
+use crate::probe::{Beat, Cause, Facts, LocalFault, Outcome, Phase, Trouble, TroubleKind};
 use crate::time::Wall;
 
 /// How much of a body expressions look at, in bytes.
 pub const BODY_MAX: usize = 64 * 1024;
-/// What an http or https check expects of the status where its expressions do not speak of it.
-const ANY_SUCCESS: &str = "status in 200..299";
 const TOO_MANY_REQUESTS: u16 = 429;
 
 /// What facts mean.
@@ -21,15 +21,23 @@ pub struct Judged {
 
 /// Judges one probe. `wall` dates the certificate.
 ///
-/// Passed is a probe that came to its end and saw what `expect` asks for. Inconclusive are only: no file descriptor or
-/// port of our own, no route of our own, resolvers that do not answer, and 429 where no expression accepts it. All
-/// else is the origin's.
+/// Passed is a probe that came to its end and saw what `expect` asks for. Inconclusive are only: no file descriptor,
+/// port or process of our own, no route of our own, resolvers that do not answer, what our own host forbids or lacks to
+/// ask at all, and 429 where no expression accepts it. All else is the origin's.
 pub fn judge(check: &Check, facts: &Facts, wall: Wall) -> Judged {
-    let is_http = !matches!(check.ask, Ask::Tcp);
-    let of_status = || check.expect.iter().filter(|expression| expression.subject() == Subject::Status);
+    let is_http = check.ask.is_web();
+    let of = |subject| check.expect.iter().filter(move |expression| expression.subject() == subject);
+    let body = &facts.body[..facts.body.len().min(BODY_MAX)];
+    let is_json = check.expect.iter().chain(&check.warn).any(|expression| expression.subject() == Subject::Json);
+    let json: Option<Value> = is_json.then(|| serde_json::from_slice(body).ok()).flatten();
     let seen = Seen {
         status: facts.status,
-        body: &facts.body[..facts.body.len().min(BODY_MAX)],
+        headers: &facts.headers,
+        body,
+        json: json.as_ref(),
+        exit: facts.exit,
+        reply: facts.reply.as_ref(),
+        wall,
         // How long our resolvers take is not the origin's doing.
         time: facts.phases.total().saturating_sub(facts.phases.resolve.unwrap_or_default()),
         cert_days: facts
@@ -40,19 +48,22 @@ pub fn judge(check: &Check, facts: &Facts, wall: Wall) -> Judged {
     let silent = |outcome| Judged { outcome, warnings: Vec::new() };
 
     let accepts = |expression: &Expression| expression.holds(&seen).is_ok();
-    if is_http && facts.status == Some(TOO_MANY_REQUESTS) && !of_status().any(accepts) {
+    if is_http && facts.status == Some(TOO_MANY_REQUESTS) && !of(Subject::Status).any(accepts) {
         return silent(Outcome::Inconclusive(LocalFault::Throttled));
     }
     if let Some(trouble) = &facts.trouble {
         return silent(blame(trouble));
     }
+    if check.ask.is_awaited() {
+        return silent(awaited(check, facts.beat));
+    }
     let outcome = if is_http && facts.status.is_none() {
         Outcome::Failed(Cause::Protocol("no status".to_owned()))
-    } else if is_http && of_status().next().is_none() && facts.status.is_none_or(|status| status / 100 != 2) {
-        let seen = facts.status.map(|status| status.to_string()).unwrap_or_default();
-        Outcome::Failed(Cause::Unexpected { expression: ANY_SUCCESS.to_owned(), seen })
     } else {
-        let broken = check.expect.iter().find_map(|expression| Some((expression, expression.holds(&seen).err()?)));
+        let usual = check.ask.usual().filter(|&(subject, _)| of(subject).next().is_none());
+        let usual = usual.and_then(|(_, text)| Expression::parse(text).ok());
+        let mut all = usual.iter().chain(&check.expect);
+        let broken = all.find_map(|expression| Some((expression, expression.holds(&seen).err()?)));
         broken.map_or(Outcome::Passed, |(expression, seen)| {
             Outcome::Failed(Cause::Unexpected { expression: expression.text.clone(), seen })
         })
@@ -62,9 +73,25 @@ pub fn judge(check: &Check, facts: &Facts, wall: Wall) -> Judged {
     Judged { outcome, warnings: check.warn.iter().filter_map(warn).collect() }
 }
 
+/// An origin that calls us may be late by `timeout`.
+fn awaited(check: &Check, beat: Option<Beat>) -> Outcome {
+    match beat {
+        Some(beat) if beat.age > check.every.saturating_add(check.timeout) => {
+            Outcome::Failed(Cause::Silent(Some(beat.age.as_secs())))
+        }
+        Some(Beat { failed: true, .. }) => Outcome::Failed(Cause::Reported),
+        Some(_) => Outcome::Passed,
+        None => Outcome::Failed(Cause::Silent(None)),
+    }
+}
+
 /// Whose trouble is it?
 fn blame(trouble: &Trouble) -> Outcome {
     let cause = match &trouble.kind {
+        TroubleKind::PingForbidden => return Outcome::Inconclusive(LocalFault::PingForbidden),
+        TroubleKind::Program(why) => return Outcome::Inconclusive(LocalFault::Program(why.clone())),
+        TroubleKind::NoProcess => return Outcome::Inconclusive(LocalFault::NoProcess),
+        TroubleKind::Deaf => return Outcome::Inconclusive(LocalFault::Deaf),
         TroubleKind::Descriptors => return Outcome::Inconclusive(LocalFault::NoDescriptors),
         TroubleKind::Ports => return Outcome::Inconclusive(LocalFault::NoPorts),
         TroubleKind::Busy => return Outcome::Inconclusive(LocalFault::Busy),
@@ -73,7 +100,7 @@ fn blame(trouble: &Trouble) -> Outcome {
         TroubleKind::Timeout | TroubleKind::Refused | TroubleKind::Reset if trouble.phase == Phase::Resolve => {
             return Outcome::Inconclusive(LocalFault::Resolver);
         }
-        TroubleKind::Refused if trouble.phase == Phase::Connect => Cause::ConnectRefused,
+        TroubleKind::Refused if matches!(trouble.phase, Phase::Connect | Phase::Answer) => Cause::ConnectRefused,
         TroubleKind::Refused | TroubleKind::Reset => Cause::Reset(trouble.phase),
         TroubleKind::Timeout if trouble.phase == Phase::Connect => Cause::ConnectTimeout,
         TroubleKind::Timeout => Cause::Timeout(trouble.phase),
@@ -93,6 +120,7 @@ fn blame(trouble: &Trouble) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Ask;
     use crate::probe::{Certificate, Phases, fixture};
     use std::sync::Arc;
     use std::time::Duration;
@@ -109,6 +137,7 @@ mod tests {
             local: None,
             phases: Phases { connect: Some(Duration::from_millis(40)), ..Phases::default() },
             status: Some(status),
+            headers: Vec::new(),
             body: body.into(),
             certificate: Some(Arc::new(Certificate {
                 subject: "CN=www.example.com".into(),
@@ -118,7 +147,7 @@ mod tests {
                 not_after: NOW.seconds() + 9 * 86_400 + 5,
                 chain: 2,
             })),
-            trouble: None,
+            ..Facts::default()
         }
     }
 
@@ -205,6 +234,56 @@ mod tests {
         assert_eq!(judge(&tcp(&[]), &connected, NOW).outcome, Outcome::Passed);
         assert_eq!(judge(&tcp(&["time < 1s"]), &connected, NOW).outcome, Outcome::Passed);
         assert!(matches!(judge(&tcp(&["time < 10ms"]), &connected, NOW).outcome, Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn what_our_own_host_forbids_or_lacks_is_not_the_origins() {
+        for (kind, fault) in [
+            (TroubleKind::PingForbidden, LocalFault::PingForbidden),
+            (TroubleKind::NoProcess, LocalFault::NoProcess),
+            (TroubleKind::Program("/x: gone".into()), LocalFault::Program("/x: gone".into())),
+            (TroubleKind::Deaf, LocalFault::Deaf),
+        ] {
+            let judged = judge(&check(&[], &[]), &troubled(Phase::Answer, kind), NOW);
+            assert_eq!(judged.outcome, Outcome::Inconclusive(fault));
+        }
+        let refused = judge(&check(&[], &[]), &troubled(Phase::Answer, TroubleKind::Refused), NOW);
+        assert_eq!(refused.outcome, Outcome::Failed(Cause::ConnectRefused), "of a datagram");
+    }
+
+    #[test]
+    fn each_way_has_what_it_expects_where_nothing_else_is_said_of_it() {
+        let exit = |code| Facts { exit: Some(code), body: b"{\"n\": 1}".to_vec(), ..Facts::default() };
+        let exec = |expect: &[&str]| Check { ask: Ask::Exec(vec!["/x".into()]), ..check(expect, &[]) };
+        assert_eq!(judge(&exec(&[]), &exit(0), NOW).outcome, Outcome::Passed);
+        assert_eq!(judge(&exec(&["json '/n' == 1"]), &exit(0), NOW).outcome, Outcome::Passed);
+        let failed =
+            Outcome::Failed(Cause::Unexpected { expression: "exit == 0".into(), seen: "exit 1, '{\"n\": 1}'".into() });
+        assert_eq!(judge(&exec(&["json '/n' == 1"]), &exit(1), NOW).outcome, failed);
+        assert_eq!(judge(&exec(&["exit < 2"]), &exit(1), NOW).outcome, Outcome::Passed);
+        assert_eq!(
+            judge(&Check { ask: Ask::Icmp, ..check(&[], &[]) }, &Facts::default(), NOW).outcome,
+            Outcome::Passed
+        );
+    }
+
+    #[test]
+    fn an_origin_that_calls_may_be_late_by_the_timeout() {
+        let secret = crate::config::Secret("0123456789abcdef".into());
+        let beat = Check { ask: Ask::Heartbeat(secret), ..check(&[], &[]) };
+        let of = |seconds, failed| {
+            let beat = Some(Beat { age: Duration::from_secs(seconds), failed });
+            Facts { beat, ..Facts::default() }
+        };
+        for (facts, outcome) in [
+            (of(7, false), Outcome::Passed),
+            (of(8, false), Outcome::Failed(Cause::Silent(Some(8)))),
+            (of(7, true), Outcome::Failed(Cause::Reported)),
+            (of(8, true), Outcome::Failed(Cause::Silent(Some(8)))),
+            (Facts::default(), Outcome::Failed(Cause::Silent(None))),
+        ] {
+            assert_eq!(judge(&beat, &facts, NOW).outcome, outcome);
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! The edge does the asking and reports [`Facts`]; what they mean is decided here.
 
+pub mod detail; //   what a probe saw besides its outcome
 pub mod judge; //    facts of one probe to its outcome
+pub mod nameserver; // a question to a nameserver and its reply
 pub mod schedule; // when each watch is asked next; the confirmation race
 pub mod tripwire; // idle connections whose end is a reason to ask
 pub mod trust; //    certificate failures that may be our own clock or roots
@@ -19,8 +21,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Check;
+use crate::config::expect::Reply;
 use crate::dns::Name;
 use crate::time::Moment;
+
+pub use detail::Detail;
 
 /// Index of a watch in the controller's table; meaningful only together with its [`Epoch`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -47,6 +52,8 @@ pub struct Epoch(pub u64);
 pub enum Target {
     Address(IpAddr),
     Hostname(Name),
+    /// The whole origin, by its name: it calls us.
+    Origin(Arc<str>),
 }
 
 impl fmt::Display for Target {
@@ -54,6 +61,7 @@ impl fmt::Display for Target {
         match self {
             Self::Address(address) => write!(f, "{address}"),
             Self::Hostname(name) => f.write_str(&name.to_host()),
+            Self::Origin(name) => f.write_str(name),
         }
     }
 }
@@ -106,6 +114,9 @@ pub struct Observation {
     pub certificate: Option<Arc<Certificate>>,
     /// HTTP status, where one came.
     pub status: Option<u16>,
+    /// What tells whether visitors would be served; `None` where there is nothing to tell.
+    #[serde(default)]
+    pub detail: Option<Arc<Detail>>,
 }
 
 /// The three outcomes of a probe: trouble of our own never moves a verdict.
@@ -139,12 +150,23 @@ pub enum Cause {
     CertUnknownIssuer,
     /// Any other fault of the certificate.
     CertInvalid(String),
-    /// Not HTTP.
+    /// Not HTTP, or not DNS.
     Protocol(String),
+    /// An origin that calls us has not called for so many seconds; `None`: not yet.
+    Silent(Option<u64>),
+    /// An origin that calls us reports its own failure.
+    Reported,
     /// An expectation did not hold: the expression, and what was seen.
     Unexpected {
         expression: String,
         seen: String,
+    },
+    /// Of a verdict alone: so many of the last scheduled probes failed, though not in a row.
+    TooMany {
+        failed: u32,
+        of: u32,
+        /// Why the latest failed, where it is known.
+        lately: Option<Box<Cause>>,
     },
 }
 
@@ -174,7 +196,10 @@ impl Cause {
             Self::CertUnknownIssuer => "cert-unknown-issuer",
             Self::CertInvalid(_) => "cert-invalid",
             Self::Protocol(_) => "protocol",
+            Self::Silent(_) => "silent",
+            Self::Reported => "reported",
             Self::Unexpected { .. } => "unexpected",
+            Self::TooMany { .. } => "too-many",
         }
     }
 }
@@ -195,8 +220,15 @@ impl fmt::Display for Cause {
             Self::CertWrongName => f.write_str("certificate is for another name"),
             Self::CertUnknownIssuer => f.write_str("certificate of an unknown issuer (self-signed?)"),
             Self::CertInvalid(why) => write!(f, "certificate invalid: {why}"),
-            Self::Protocol(why) => write!(f, "not a valid HTTP response: {why}"),
+            Self::Protocol(why) => write!(f, "not a valid response: {why}"),
+            Self::Silent(Some(seconds)) => write!(f, "no heartbeat for {seconds} s"),
+            Self::Silent(None) => f.write_str("no heartbeat yet"),
+            Self::Reported => f.write_str("it reports its own failure"),
             Self::Unexpected { expression, seen } => write!(f, "expected {expression}, saw {seen}"),
+            Self::TooMany { failed, of, lately: None } => write!(f, "{failed} of the last {of} probes failed"),
+            Self::TooMany { failed, of, lately: Some(cause) } => {
+                write!(f, "{failed} of the last {of} probes failed, lately: {cause}")
+            }
         }
     }
 }
@@ -217,6 +249,14 @@ pub enum LocalFault {
     Throttled,
     /// Every https watch of a round fails on trust: our clock or our roots.
     ClockOrRoots,
+    /// The kernel does not let our group ping.
+    PingForbidden,
+    /// A check's program cannot be started, and why.
+    Program(String),
+    /// No process can be started at all.
+    NoProcess,
+    /// Nothing of ours listens for heartbeats.
+    Deaf,
     /// The probe itself broke down: a defect of ours.
     Broken,
 }
@@ -232,6 +272,10 @@ impl LocalFault {
             Self::Busy => "busy",
             Self::Throttled => "throttled",
             Self::ClockOrRoots => "clock-or-roots",
+            Self::PingForbidden => "ping-forbidden",
+            Self::Program(_) => "program",
+            Self::NoProcess => "no-process",
+            Self::Deaf => "deaf",
             Self::Broken => "broken",
         }
     }
@@ -247,6 +291,12 @@ impl fmt::Display for LocalFault {
             Self::Busy => "this host has too many probes under way",
             Self::Throttled => "the origin throttles our probes (429)",
             Self::ClockOrRoots => "all certificates fail at once: this host's clock or root certificates",
+            Self::PingForbidden => {
+                "this host does not let failoverd ping: its group is not in the sysctl net.ipv4.ping_group_range"
+            }
+            Self::Program(why) => return write!(f, "this host cannot run {why}"),
+            Self::NoProcess => "this host can start no more processes",
+            Self::Deaf => "this host does not listen for heartbeats; [heartbeat] takes effect at a start",
             Self::Broken => "the probe itself broke down (a defect of failoverd; its log says where)",
         })
     }
@@ -261,6 +311,8 @@ pub enum Phase {
     Tls,
     FirstByte,
     Body,
+    /// The whole of what has no steps: a reply of a nameserver, an echo, a program's run.
+    Answer,
 }
 
 impl fmt::Display for Phase {
@@ -271,6 +323,7 @@ impl fmt::Display for Phase {
             Self::Tls => "tls",
             Self::FirstByte => "first byte",
             Self::Body => "body",
+            Self::Answer => "answer",
         })
     }
 }
@@ -283,12 +336,14 @@ pub struct Phases {
     pub tls: Option<Duration>,
     pub first_byte: Option<Duration>,
     pub body: Option<Duration>,
+    #[serde(default)]
+    pub answer: Option<Duration>,
 }
 
 impl Phases {
     /// The sum of those that were reached.
     pub fn total(&self) -> Duration {
-        [self.resolve, self.connect, self.tls, self.first_byte, self.body].into_iter().flatten().sum()
+        [self.resolve, self.connect, self.tls, self.first_byte, self.body, self.answer].into_iter().flatten().sum()
     }
 }
 
@@ -318,8 +373,55 @@ pub struct Facts {
     pub certificate: Option<Arc<Certificate>>,
     /// HTTP status.
     pub status: Option<u16>,
-    /// The first 64 KiB of the body.
+    /// Headers of the response, names in lower case: all where the check speaks of them, else those that [`detail`] looks
+    /// at.
+    pub headers: Vec<(String, String)>,
+    /// The first 64 KiB of the body, or of what a program printed.
     pub body: Vec<u8>,
+    /// Exit code of a program that came to its end by itself.
+    pub exit: Option<i32>,
+    pub reply: Option<Reply>,
+    pub beat: Option<Beat>,
+}
+
+/// The last call of an origin that calls us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Beat {
+    /// How long ago it came.
+    pub age: Duration,
+    /// It reported a failure.
+    pub failed: bool,
+}
+
+/// A call of an origin that calls us.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// Names of the origin and the check.
+    pub origin: Arc<str>,
+    pub check: Arc<str>,
+    pub at: Moment,
+    /// It reports a failure.
+    pub failed: bool,
+}
+
+impl Call {
+    /// What it says of its watch.
+    pub fn observed(&self, watch: WatchId, epoch: Epoch) -> Observation {
+        Observation {
+            watch,
+            epoch,
+            purpose: Purpose::Scheduled,
+            started: self.at,
+            finished: self.at,
+            outcome: if self.failed { Outcome::Failed(Cause::Reported) } else { Outcome::Passed },
+            address: None,
+            phases: Phases::default(),
+            warnings: Vec::new(),
+            certificate: None,
+            status: None,
+            detail: None,
+        }
+    }
 }
 
 /// How a probe ended early.
@@ -356,4 +458,12 @@ pub enum TroubleKind {
     CertInvalid(String),
     Tls(String),
     Protocol(String),
+    /// The kernel does not let us ping.
+    PingForbidden,
+    /// This program cannot be started, and why.
+    Program(String),
+    /// EAGAIN or ENOMEM where a process was to be started.
+    NoProcess,
+    /// Nothing listens for heartbeats.
+    Deaf,
 }

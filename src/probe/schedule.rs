@@ -14,13 +14,17 @@
 //! ```
 //!
 //! They do not wait for each other, and a pass of any probe that started at or after the first calls off the rest.
+//!
+//! An origin that calls us is not asked: its probes only look whether it has called. Each call puts the next look off
+//! to where the call after it is overdue, so a watch whose origin calls in time is never looked at. There is no race,
+//! and no look while we may have been away ourselves.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::config::Check;
 use crate::probe::watch::Key;
-use crate::probe::{Epoch, Observation, Outcome, Purpose, WatchId};
+use crate::probe::{Cause, Epoch, Observation, Outcome, Purpose, WatchId};
 use crate::time::Moment;
 use crate::verdict::Class;
 
@@ -41,6 +45,8 @@ const START_SLACK: Duration = Duration::from_millis(10);
 const UNUSUAL: u32 = 3;
 /// A new measurement's share of that average: one in eight.
 const AVERAGE_OVER: u32 = 8;
+/// Nobody has asked for what is due for this long: the machine slept, or stood still. Who calls us called in vain.
+const AWAY: Duration = Duration::from_secs(5);
 /// Intervals without a conclusive observation after which a verdict is stale.
 const STALE_INTERVALS: u32 = 3;
 
@@ -48,16 +54,20 @@ const STALE_INTERVALS: u32 = 3;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
     pub every: Duration,
+    /// The same for a standby.
+    pub standby_every: Duration,
     pub timeout: Duration,
     pub fall: u32,
     pub confirm: Duration,
     pub blip: Duration,
+    /// The origin calls us.
+    pub awaited: bool,
 }
 
 impl From<&Check> for Timing {
     fn from(check: &Check) -> Self {
-        let Check { every, timeout, fall, confirm, blip, .. } = *check;
-        Self { every, timeout, fall, confirm, blip }
+        let Check { every, standby_every, timeout, fall, confirm, blip, .. } = *check;
+        Self { every, standby_every, timeout, fall, confirm, blip, awaited: check.ask.is_awaited() }
     }
 }
 
@@ -70,10 +80,16 @@ impl Timing {
     /// Number of confirmations a race has: none if one failure is enough at once.
     pub fn confirmations(&self) -> u32 {
         match self.fall {
+            _ if self.awaited => 0,
             0 | 1 if self.blip.is_zero() => 0,
             0 | 1 => 1,
             fall => fall - 1,
         }
+    }
+
+    /// From a call to where the next one is overdue.
+    fn overdue(&self) -> Duration {
+        self.every.saturating_add(self.timeout)
     }
 
     fn lost(&self) -> Duration {
@@ -100,12 +116,16 @@ pub struct Schedule {
     /// The next deadline of each entry, as it knows it.
     queue: BTreeSet<(Moment, u32)>,
     last_epoch: u64,
+    /// When it was last asked for what is due.
+    asked: Option<Moment>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     key: Key,
     timing: Timing,
+    /// Nobody waits for it: it is asked less often.
+    is_standby: bool,
     epoch: Epoch,
     /// Next scheduled start.
     next: Moment,
@@ -179,10 +199,14 @@ impl Schedule {
                 Some((before, entry)) => (Some(WatchId(before)), entry),
                 None => (None, self.fresh(key.clone(), timing, new, now)),
             };
-            if timing.every < entry.timing.every {
-                entry.next = entry.next.min(grid(key, timing.every, now));
+            let pace = entry.every();
+            if timing.awaited && timing != entry.timing {
+                entry.next = now + timing.overdue();
             }
             entry.timing = timing;
+            if !timing.awaited && entry.every() < pace {
+                entry.next = entry.next.min(grid(key, entry.every(), now));
+            }
             entry.queued = None;
             self.by_epoch.insert(entry.epoch, index);
             self.entries.push(entry);
@@ -195,10 +219,14 @@ impl Schedule {
     /// A watch that nobody has asked yet, one of so many.
     fn fresh(&mut self, key: Key, timing: Timing, many: u32, now: Moment) -> Entry {
         self.last_epoch += 1;
-        let next = scattered(&key, timing.every, many, now);
+        let next = match timing.awaited {
+            true => now + timing.overdue(),
+            false => scattered(&key, timing.every, many, now),
+        };
         Entry {
             key,
             timing,
+            is_standby: false,
             epoch: Epoch(self.last_epoch),
             next,
             scheduled: None,
@@ -228,13 +256,25 @@ impl Schedule {
         self.by_epoch.get(&epoch).copied().map(WatchId)
     }
 
+    /// Where the watch of this observation stands now; `None` if it is gone. After no reload it is where it was.
+    pub fn locate_seen(&self, observation: &Observation) -> Option<WatchId> {
+        let before = self.entries.get(observation.watch.0 as usize);
+        match before {
+            Some(entry) if entry.epoch == observation.epoch => Some(observation.watch),
+            _ => self.locate(observation.epoch),
+        }
+    }
+
     /// False for an observation whose watch is gone or another by now: it is to be dropped.
     pub fn is_current(&self, observation: &Observation) -> bool {
-        self.locate(observation.epoch).is_some()
+        self.locate_seen(observation).is_some()
     }
 
     /// What is to be started now. Marks it in flight.
     pub fn due(&mut self, now: Moment) -> Vec<Start> {
+        if self.asked.replace(now).is_some_and(|before| now.since(before) > AWAY) {
+            self.was_away(now);
+        }
         let mut ripe = Vec::new();
         while let Some(&(deadline, index)) = self.queue.first() {
             if deadline > now {
@@ -255,6 +295,17 @@ impl Schedule {
         starts
     }
 
+    /// Calls may have come while nobody listened: the clock of each origin that calls us begins anew.
+    fn was_away(&mut self, now: Moment) {
+        for index in 0..self.entries.len() {
+            let entry = &mut self.entries[index];
+            if entry.timing.awaited {
+                entry.next = now + entry.timing.overdue();
+                self.requeue(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
     /// A probe came back, with its outcome as [`Trust`](super::trust::Trust) weighed it; `class` is the verdict's
     /// after it. Starts a race, goes on with one or calls it off. A `Manual` probe moves nothing.
     pub fn observed(&mut self, observation: &Observation, class: Class, now: Moment) {
@@ -273,7 +324,7 @@ impl Schedule {
     }
 
     fn with(&mut self, observation: &Observation, change: impl FnOnce(&mut Entry)) {
-        if let Some(WatchId(index)) = self.locate(observation.epoch) {
+        if let Some(WatchId(index)) = self.locate_seen(observation) {
             change(&mut self.entries[index as usize]);
             self.requeue(index);
         }
@@ -295,10 +346,27 @@ impl Schedule {
         let Some(entry) = self.entries.get_mut(watch.0 as usize) else {
             return;
         };
-        if entry.last_start.is_none_or(|start| start < wanted.since) {
+        // What an origin said to us some time ago proves nothing now.
+        if !entry.timing.awaited && entry.last_start.is_none_or(|start| start < wanted.since) {
             entry.wanted = entry.wanted.max(Some(wanted));
             self.requeue(watch.0);
         }
+    }
+
+    /// Asks a standby less often from its next probe on, and one that is none any more at its full pace at once.
+    pub fn pace(&mut self, watch: WatchId, is_standby: bool, now: Moment) {
+        let Some(entry) = self.entries.get_mut(watch.0 as usize) else {
+            return;
+        };
+        // Who calls us keeps a pace of his own.
+        if entry.timing.awaited || std::mem::replace(&mut entry.is_standby, is_standby) == is_standby {
+            return;
+        }
+        let next = grid(&entry.key, entry.every(), now);
+        entry.next = if is_standby && entry.last_start.is_some() { next } else { entry.next.min(next) };
+        // Nobody was late by an interval that did not hold until now.
+        entry.conclusive = entry.conclusive.max(now - entry.every());
+        self.requeue(watch.0);
     }
 
     /// When [`Schedule::due`] has something to do next.
@@ -319,7 +387,7 @@ impl Schedule {
     /// The moment after which a watch is stale, if nothing conclusive comes.
     pub fn stale_at(&self, watch: WatchId) -> Option<Moment> {
         let entry = self.entries.get(watch.0 as usize)?;
-        Some(entry.conclusive + entry.timing.every.saturating_mul(STALE_INTERVALS) + entry.timing.timeout)
+        Some(entry.conclusive + entry.every().saturating_mul(STALE_INTERVALS) + entry.timing.timeout)
     }
 
     fn requeue(&mut self, index: u32) {
@@ -335,6 +403,11 @@ impl Schedule {
 }
 
 impl Entry {
+    /// Time between two scheduled probes.
+    fn every(&self) -> Duration {
+        if self.is_standby { self.timing.standby_every } else { self.timing.every }
+    }
+
     /// When something is to be done about this watch.
     fn deadline(&self) -> Moment {
         let lost = self.timing.lost();
@@ -380,9 +453,12 @@ impl Entry {
             if is_room {
                 self.scheduled = Some(Open { start: now, raced: false });
                 starts.push((Purpose::Scheduled, self.next));
-                self.next = grid(&self.key, self.timing.every, now);
+                self.next = match self.timing.awaited {
+                    true => now + self.timing.every,
+                    false => grid(&self.key, self.every(), now),
+                };
             } else {
-                self.next = scattered(&self.key, self.timing.every, many, now);
+                self.next = scattered(&self.key, self.every(), many, now);
             }
         }
         while self.has_room()
@@ -446,6 +522,10 @@ impl Entry {
             }
         }
         self.class = class;
+        let has_called = matches!(observation.outcome, Outcome::Passed | Outcome::Failed(Cause::Reported));
+        if self.timing.awaited && has_called {
+            self.next = self.next.max(started + self.timing.overdue());
+        }
         match &observation.outcome {
             Outcome::Passed => {
                 self.conclusive = self.conclusive.max(observation.finished);

@@ -1,7 +1,7 @@
 //! Certificate failures that may be our own clock or roots.
 //!
 //! A certificate that is expired, not yet valid or of an unknown issuer is what a wrong clock or missing roots of our
-//! own look like too. Such a failure is held back until a *peer* has answered: another https watch, of another origin
+//! own look like too. Such a failure is held back until a *peer* has answered: another https or tls watch, of another origin
 //! and another target.
 //!
 //! ```text
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::expect::Subject;
-use crate::config::{Ask, Config, OriginId};
+use crate::config::{Config, OriginId};
 use crate::probe::watch::Watch;
 use crate::probe::{Cause, LocalFault, Observation, Outcome, Phase, Purpose, Target, WatchId};
 use crate::time::Moment;
@@ -57,7 +57,8 @@ pub struct Weighed {
 /// A watch as evidence for the others.
 #[derive(Clone, Debug)]
 struct Peer {
-    https: bool,
+    /// It is shown a certificate.
+    shows: bool,
     origin: OriginId,
     target: Target,
     /// Roots of its own, else the system's.
@@ -115,7 +116,7 @@ impl Trust {
             let before = continued.get(index as usize).copied().flatten();
             moved.extend(before.map(|before| (before, WatchId(index))));
             self.peers.push(Peer {
-                https: matches!(check.ask, Ask::Https { .. }),
+                shows: check.ask.sees_certificate(),
                 origin: watch.origin,
                 target: watch.target.clone(),
                 roots: check.ca.clone(),
@@ -140,8 +141,8 @@ impl Trust {
             since: observation.finished,
         };
         let watch = observation.watch;
-        let is_https = self.peers.get(watch.0 as usize).is_some_and(|peer| peer.https);
-        if !is_https || observation.purpose == Purpose::Manual {
+        let is_shown = self.peers.get(watch.0 as usize).is_some_and(|peer| peer.shows);
+        if !is_shown || observation.purpose == Purpose::Manual {
             return weighed;
         }
         self.peers[watch.0 as usize].last = Some((shown(&observation.outcome, Doubted::Clock), observation.started));
@@ -276,7 +277,7 @@ impl Trust {
             Doubted::Roots => peer.roots == watch.roots,
             Doubted::Days => peer.counts_days,
         };
-        peer.https && peer.origin != watch.origin && peer.target != watch.target && same_ground
+        peer.shows && peer.origin != watch.origin && peer.target != watch.target && same_ground
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::config::{Ask, Check, CheckId, Config, Form, Origin, OriginId};
+use crate::config::{Ask, Check, CheckId, Config, Form, Origin, OriginId, Web};
 use crate::probe::{Target, WatchId};
 
 /// One origin's address or host name, asked by one check for one host.
@@ -14,7 +14,7 @@ pub struct Watch {
     pub target: Target,
     pub port: u16,
     pub check: CheckId,
-    /// SNI and Host; empty for a `tcp` check, which names no host.
+    /// SNI and Host; empty for a check that names no host.
     pub host: Arc<str>,
 }
 
@@ -26,7 +26,9 @@ pub struct Key {
     port: u16,
     host: Arc<str>,
     kind: Kind,
+    /// What is asked for, in the words of the kind.
     path: String,
+    /// What is said with it.
     headers: Vec<(String, String)>,
     expect: Vec<String>,
     ca: Option<Arc<str>>,
@@ -37,6 +39,11 @@ enum Kind {
     Https,
     Http,
     Tcp,
+    Tls,
+    Dns,
+    Icmp,
+    Exec,
+    Heartbeat,
 }
 
 /// All watches of a configuration, and where each is used.
@@ -51,11 +58,29 @@ pub struct Plan {
 /// One origin on one rung.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Seat {
-    /// Each target of the origin with its watches, one per host; no watches where it is served unasked.
-    pub targets: Vec<(Target, Vec<WatchId>)>,
+    /// Each target of the origin with the watches of each of its checks, one per host; no checks where it is served
+    /// unasked.
+    pub targets: Vec<(Target, Vec<Vec<WatchId>>)>,
+    /// How many of the checks have to pass.
+    pub need: usize,
+}
+
+impl Seat {
+    /// All its watches, target by target and check by check.
+    pub fn watches(&self) -> impl Iterator<Item = WatchId> + '_ {
+        self.targets.iter().flat_map(|(_, checks)| checks.iter().flatten().copied())
+    }
 }
 
 impl Watch {
+    /// Where it asks, for people: with its port, if it has one.
+    pub fn place(&self) -> String {
+        match self.port {
+            0 => self.target.to_string(),
+            port => format!("{}:{port}", self.target),
+        }
+    }
+
     /// The identity of this watch across reloads.
     ///
     /// # Panics
@@ -69,9 +94,16 @@ impl Key {
     /// What `watch` asks by `check`, which is its own.
     pub fn new(watch: &Watch, check: &Check) -> Self {
         let (kind, path, headers) = match &check.ask {
-            Ask::Https { path, headers } => (Kind::Https, path.clone(), headers.clone()),
-            Ask::Http { path, headers } => (Kind::Http, path.clone(), headers.clone()),
+            Ask::Https(web) => (Kind::Https, web.path.clone(), said(web)),
+            Ask::Http(web) => (Kind::Http, web.path.clone(), said(web)),
             Ask::Tcp => (Kind::Tcp, String::new(), Vec::new()),
+            Ask::Tls => (Kind::Tls, String::new(), Vec::new()),
+            Ask::Dns(question) => (Kind::Dns, question.to_string(), Vec::new()),
+            Ask::Icmp => (Kind::Icmp, String::new(), Vec::new()),
+            // No word of a command holds a NUL.
+            Ask::Exec(command) => (Kind::Exec, command.join("\0"), Vec::new()),
+            // The check's name is in the path that is called; a new secret is not another origin.
+            Ask::Heartbeat(_) => (Kind::Heartbeat, check.name.clone(), Vec::new()),
         };
         Self {
             target: watch.target.clone(),
@@ -91,6 +123,23 @@ impl Key {
         self.hash(&mut fnv);
         mix(fnv.0)
     }
+}
+
+/// What a request says beside its path; what is usual is left out. No header's name begins with a colon.
+fn said(web: &Web) -> Vec<(String, String)> {
+    let Web { method, path: _, headers, send, http2 } = web;
+    let mut said = headers.clone();
+    let mut add = |name: &str, value: &str| said.push((name.to_owned(), value.to_owned()));
+    if method != "GET" {
+        add(":method", method);
+    }
+    if !send.is_empty() {
+        add(":send", send);
+    }
+    if *http2 {
+        add(":version", "2");
+    }
+    said
 }
 
 /// FNV-1a.
@@ -130,18 +179,23 @@ pub fn plan(config: &Config) -> Plan {
             let mut seats = Vec::new();
             for &id in &rung.origins {
                 let origin = &config.origins[id.0 as usize];
-                let check = origin.probe_check.or(rung.check);
-                let mut seat = Seat::default();
+                let checks = origin.probe_check.as_ref().or(rung.check.as_ref());
+                let (need, checks) = checks.map_or((1, &[][..]), |checks| (checks.need, &checks.of));
+                let mut seat = Seat { targets: Vec::new(), need };
                 for target in targets(origin, steer.form) {
-                    let mut ids = Vec::new();
-                    for watch in check.iter().flat_map(|&check| watches(config, id, &target, check, &hosts)) {
-                        let next = WatchId(u32::try_from(plan.watches.len()).unwrap_or(u32::MAX));
-                        ids.push(*known.entry(watch).or_insert_with_key(|watch| {
-                            plan.watches.push(watch.clone());
-                            next
-                        }));
+                    let mut of_checks = Vec::new();
+                    for &check in checks {
+                        let mut ids = Vec::new();
+                        for watch in watches(config, id, &target, check, &hosts) {
+                            let next = WatchId(u32::try_from(plan.watches.len()).unwrap_or(u32::MAX));
+                            ids.push(*known.entry(watch).or_insert_with_key(|watch| {
+                                plan.watches.push(watch.clone());
+                                next
+                            }));
+                        }
+                        of_checks.push(ids);
                     }
-                    seat.targets.push((target, ids));
+                    seat.targets.push((target, of_checks));
                 }
                 seats.push(seat);
             }
@@ -163,25 +217,25 @@ fn targets(origin: &Origin, form: Form) -> Vec<Target> {
     }
 }
 
-/// One watch per host, or one for a check that names none.
+/// One watch per host, or one for a check that names none. All targets of an origin that calls us share one.
 fn watches(config: &Config, origin: OriginId, target: &Target, check: CheckId, hosts: &[Arc<str>]) -> Vec<Watch> {
     let asked = &config.checks[check.0 as usize];
-    let port = config.origins[origin.0 as usize].probe_port.unwrap_or(asked.port);
+    let at = &config.origins[origin.0 as usize];
+    let port = if asked.ask.has_port() { at.probe_port.unwrap_or(asked.port) } else { 0 };
+    let target = if asked.ask.is_awaited() { Target::Origin(at.name.as_str().into()) } else { target.clone() };
     let watch = |host: &Arc<str>| Watch { origin, target: target.clone(), port, check, host: Arc::clone(host) };
-    match asked.ask {
-        Ask::Tcp => vec![watch(&Arc::from(""))],
-        Ask::Https { .. } | Ask::Http { .. } => {
-            let mut watches: Vec<Watch> = hosts.iter().map(watch).collect();
-            watches.dedup();
-            watches
-        }
+    if !asked.ask.names_host() {
+        return vec![watch(&Arc::from(""))];
     }
+    let mut watches: Vec<Watch> = hosts.iter().map(watch).collect();
+    watches.dedup();
+    watches
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Place, Rung, Steer, SteerId};
+    use crate::config::{Checks, Place, Rung, Steer, SteerId};
     use crate::probe::fixture::{self, name};
     use std::time::Duration;
 
@@ -203,7 +257,7 @@ mod tests {
             origin(Origin { a: vec!["192.0.2.2".parse().unwrap()], probe_port: Some(8443), ..fixture::origin("us") }),
             origin(Origin {
                 a: vec!["192.0.2.3".parse().unwrap()],
-                probe_check: Some(CheckId(1)),
+                probe_check: Some(CheckId(1).into()),
                 ..fixture::origin("ap")
             }),
             origin(Origin { cname: Some(name("pages.example.net")), ..fixture::origin("pages") }),
@@ -213,10 +267,11 @@ mod tests {
                 ..fixture::origin("cdn")
             }),
         ];
-        let rung = |place, origins: &[u32], check| Rung {
+        let rung = |place, origins: &[u32], check: Option<CheckId>| Rung {
             place,
             origins: origins.iter().map(|&id| OriginId(id)).collect(),
-            check,
+            check: check.map(Into::into),
+            quorum: Default::default(),
         };
         let www = Steer {
             hosts: vec!["www.example.com".into(), "example.com".into()],
@@ -239,13 +294,14 @@ mod tests {
 
     fn seat(plan: &Plan, steer: SteerId, rung: usize, origin: usize) -> Vec<String> {
         let seat = &plan.seats[steer.0 as usize][rung][origin];
-        let shown = |(target, ids): &(Target, Vec<WatchId>)| {
-            let watches = ids.iter().map(|id| {
+        let shown = |(target, checks): &(Target, Vec<Vec<WatchId>>)| {
+            let watch = |id: &WatchId| {
                 let watch = &plan.watches[id.0 as usize];
-                assert_eq!(watch.target, *target);
+                assert!(watch.target == *target || matches!(watch.target, Target::Origin(_)));
                 format!("{}:{}:{}", watch.check.0, watch.port, watch.host)
-            });
-            format!("{target} [{}]", watches.collect::<Vec<_>>().join(" "))
+            };
+            let check = |ids: &Vec<WatchId>| ids.iter().map(watch).collect::<Vec<_>>().join(" ");
+            format!("{target} [{}]", checks.iter().map(check).collect::<Vec<_>>().join(" | "))
         };
         seat.targets.iter().map(shown).collect()
     }
@@ -270,6 +326,37 @@ mod tests {
     }
 
     #[test]
+    fn several_checks_have_their_own_watches_and_share_them() {
+        let mut config = config();
+        let mut steer = (*config.steers[0]).clone();
+        steer.rungs[0].check = Some(Checks { need: 2, of: vec![CheckId(1), CheckId(0)] });
+        config.steers[0] = Arc::new(steer);
+        let plan = plan(&config);
+        assert_eq!(
+            seat(&plan, SteerId(0), 0, 0)[0],
+            "192.0.2.1 [1:25: | 0:443:www.example.com 0:443:example.com]",
+            "in the order of the file, the hosts of a check together"
+        );
+        assert_eq!((plan.seats[0][0][0].need, plan.seats[2][0][0].need), (2, 1));
+        let both: Vec<_> = plan.seats[0][0][0].watches().collect();
+        assert!(plan.seats[2][0][0].watches().all(|id| both.contains(&id)), "the site is asked once for both names");
+        assert_eq!(plan.watches.len(), (4 + 2) + 2 + 1 + 2, "the mail of two addresses comes on top");
+    }
+
+    #[test]
+    fn an_origin_that_calls_has_one_watch_whatever_its_addresses_hosts_and_port() {
+        let mut config = config();
+        let secret = crate::config::Secret("0123456789abcdef".into());
+        config.checks[0] = Arc::new(Check { ask: Ask::Heartbeat(secret), ..fixture::check("beat") });
+        let with_beats = plan(&config);
+        assert_eq!(seat(&with_beats, SteerId(0), 0, 0), ["192.0.2.1 [0:0:]", "2001:db8::1 [0:0:]"]);
+        assert_eq!(seat(&with_beats, SteerId(0), 1, 0), ["192.0.2.2 [0:0:]"], "no port, though the origin has one");
+        assert_eq!(with_beats.watches.len(), 1 + 1 + 1 + 2, "eu, us, ap by tcp, and two by host name");
+        let keys: std::collections::BTreeSet<Key> = with_beats.watches.iter().map(|watch| watch.key(&config)).collect();
+        assert_eq!(keys.len(), with_beats.watches.len(), "each origin has its own");
+    }
+
+    #[test]
     fn names_share_watches_that_ask_the_same() {
         let plan = plan(&config());
         assert_eq!(plan.seats[0], plan.seats[2]);
@@ -291,8 +378,24 @@ mod tests {
         assert!(with(&|check| check.name = "renamed".into()));
         assert!(!with(&|check| check.port = 444));
         assert!(!with(&|check| check.ca = Some("PEM".into())));
-        assert!(!with(&|check| check.ask = Ask::Https { path: "/other".into(), headers: vec![] }));
-        assert!(!with(&|check| check.ask = Ask::Http { path: "/".into(), headers: vec![] }));
+        let web = |change: &dyn Fn(&mut Web)| {
+            let mut web = Web::get("/");
+            change(&mut web);
+            web
+        };
+        for asked in [
+            Ask::Https(Web::get("/other")),
+            Ask::Https(web(&|web| web.method = "HEAD".into())),
+            Ask::Https(web(&|web| web.send = "{}".into())),
+            Ask::Https(web(&|web| web.http2 = true)),
+            Ask::Https(web(&|web| web.headers = vec![("X".into(), "1".into())])),
+            Ask::Http(Web::get("/")),
+            Ask::Tls,
+            Ask::Icmp,
+            Ask::Exec(vec!["/bin/true".into()]),
+        ] {
+            assert!(!with(&|check| check.ask = asked.clone()), "{asked:?}");
+        }
         assert!(!with(&|check| check.expect.push(crate::config::expect::Expression::parse("status == 200").unwrap())));
     }
 

@@ -61,9 +61,10 @@ pub fn guard(published: Option<&Snapshot>, next: &Snapshot) -> Result<(), Refuse
         let owner = name.steer.name.as_wire();
         let held = next.zones.find(owner).and_then(|(zone, front)| match name.spot {
             // That a query for the name leads there was seen when the shards were made.
-            Some(spot) if !reshaped => {
-                zone.table.at_spot(spot).filter(|node| node.relative().eq_ignore_ascii_case(&owner[..front]))
-            }
+            Some(spot) if !reshaped => zone.table.at_spot(spot).filter(|node| {
+                let (relative, wanted) = (node.relative(), &owner[..front]);
+                relative == wanted || relative.eq_ignore_ascii_case(wanted)
+            }),
             _ => zone.table.get(&name.steer.name),
         });
         if !held.is_some_and(|node| TYPES.into_iter().any(|rtype| node.records(rtype).is_some())) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CheckId, OriginId, Steer, SteerId, ZoneId};
+use crate::config::{CheckId, OriginId, Place, Quorum, Steer, SteerId, ZoneId};
 use crate::decision::{Decision, Order, Served};
 use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
+use crate::ready::{Finding, Ready};
 use crate::snapshot::Parts;
 use crate::time::{Now, Wall};
 use crate::verdict::{Class, Verdict};
@@ -83,9 +84,13 @@ pub struct SteerStatus {
 /// One rung of a steered name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RungStatus {
+    pub place: Place,
+    /// That of as many of its undrained origins as its quorum asks for.
     pub class: Class,
+    pub degraded: bool,
+    pub quorum: Quorum,
     /// Per origin of the rung, in its order.
-    pub origins: Vec<OriginStatus>,
+    pub origins: Arc<[OriginStatus]>,
 }
 
 /// One origin as one rung sees it.
@@ -94,7 +99,15 @@ pub struct OriginStatus {
     pub origin: OriginId,
     pub name: Arc<str>,
     pub class: Class,
+    pub degraded: bool,
     pub drained: bool,
+    /// Would it serve its visitors? What its watches tell is in their [`WatchStatus::findings`].
+    pub ready: Ready,
+    /// What was told before anybody was asked.
+    pub foreseen: Arc<[Finding]>,
+    /// How many of its checks have to pass.
+    pub need: usize,
+    /// Target by target and check by check.
     pub watches: Arc<[WatchId]>,
 }
 
@@ -124,4 +137,8 @@ pub struct WatchStatus {
     pub stale: bool,
     /// Our host has no route to its family: it follows the other one.
     pub unseen: bool,
+    /// The rule by which it is degraded, as it stands in the file.
+    pub degraded: Option<Arc<str>>,
+    /// What visitors would meet with.
+    pub findings: Arc<[Finding]>,
 }

@@ -1,6 +1,7 @@
 //! Means: observations to verdicts, one machine per watch.
 
 pub mod origin; // classes of watches to those of targets and origins
+pub mod window; // the last observations: half of them lost, or slow
 
 use std::time::Duration;
 
@@ -34,6 +35,68 @@ pub enum Class {
     Down,
 }
 
+/// A class, and whether what is of it is degraded: it works, and not well. Written as its [`word`](Grade::word).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(from = "Word", into = "Word")]
+pub struct Grade {
+    pub class: Class,
+    /// Only of what is usable.
+    pub degraded: bool,
+}
+
+impl From<Class> for Grade {
+    fn from(class: Class) -> Self {
+        Self { class, degraded: false }
+    }
+}
+
+impl Grade {
+    /// Usable, and not degraded.
+    pub fn is_well(self) -> bool {
+        self.class.is_usable() && !self.degraded
+    }
+
+    /// That of its class; of all that are degraded, `degraded`.
+    pub fn word(self) -> &'static str {
+        if self.degraded { "degraded" } else { self.class.word() }
+    }
+}
+
+/// A grade as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Up,
+    Suspect,
+    Untried,
+    Down,
+    Degraded,
+}
+
+impl From<Grade> for Word {
+    fn from(grade: Grade) -> Self {
+        match grade.class {
+            _ if grade.degraded => Self::Degraded,
+            Class::Up => Self::Up,
+            Class::Suspect => Self::Suspect,
+            Class::Untried => Self::Untried,
+            Class::Down => Self::Down,
+        }
+    }
+}
+
+impl From<Word> for Grade {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Up => Class::Up.into(),
+            Word::Suspect => Class::Suspect.into(),
+            Word::Untried => Class::Untried.into(),
+            Word::Down => Class::Down.into(),
+            Word::Degraded => Self { class: Class::Up, degraded: true },
+        }
+    }
+}
+
 impl Class {
     /// Every class, best first.
     pub const ALL: [Self; 4] = [Self::Up, Self::Suspect, Self::Untried, Self::Down];
@@ -41,6 +104,16 @@ impl Class {
     /// Up or suspect.
     pub fn is_usable(self) -> bool {
         matches!(self, Self::Up | Self::Suspect)
+    }
+
+    /// The lexicon's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Untried => "untried",
+            Self::Down => "down",
+        }
     }
 }
 

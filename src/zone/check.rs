@@ -6,11 +6,12 @@
 mod signed;
 mod targets;
 
-use crate::dns::name::wire_length;
+use crate::dns::folded::Folded;
+use crate::dns::name::{NAME_MAX, wire_length};
 use crate::dns::{Name, Type};
 use crate::zone::master::Part;
 use crate::zone::report::Level;
-use crate::zone::table::{Node, Oddity, Soa, Table};
+use crate::zone::table::{Node, Oddity, Records, Soa, Table, front_of, hash_folded};
 
 pub(crate) use signed::signatures_until;
 
@@ -19,6 +20,9 @@ pub(crate) use signed::signatures_until;
 const FINDINGS_MAX: usize = 1_000;
 /// Most CNAMEs followed in search of a circle.
 const CHAIN_MAX: usize = 16;
+
+/// Names checked at a time, after what they point at was fetched for all of them.
+const GROUP: usize = 64;
 
 /// Something that is wrong with the zone as a whole, and which record to show for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,17 +57,29 @@ pub fn check(table: &Table, oddities: Vec<Oddity>, complete: bool, steered: &dyn
         findings.add(odd(oddity));
     }
     apex(table, complete, &mut findings);
-    let glue = targets::Glue::of(table);
+    let mut glue = targets::Glue::default();
     // Records of hashes stand where no name is: below an apex with a DNAME too.
-    for node in table.iter().filter(|node| !node.is_hashed()) {
-        names(table, &node, &mut findings);
-        if node.is_under_cut() {
-            hidden(table, &node, &glue, &mut findings);
-            continue;
+    let is_odd = |node: &Node<'_>| has_odd_name(node.relative(), table.apex_wire());
+    let names_to_check = table.iter().filter(|node| !node.is_hashed());
+    let mut some = names_to_check.filter(|node| node.is_under_cut() || node.has(concerns_others) || is_odd(node));
+    let mut group = Vec::with_capacity(GROUP);
+    loop {
+        group.clear();
+        group.extend(some.by_ref().take(GROUP));
+        if group.is_empty() {
+            break;
         }
-        aliases(table, &node, &mut findings);
-        delegation(table, &node, &glue, complete, &mut findings);
-        targets::check(table, &node, complete, steered, &mut findings);
+        targets::reach(table, &group);
+        for node in &group {
+            names(table, node, &mut findings);
+            if node.is_under_cut() {
+                hidden(table, node, &mut glue, &mut findings);
+                continue;
+            }
+            aliases(table, node, &mut findings);
+            delegation(table, node, &mut glue, complete, &mut findings);
+            targets::check(table, node, complete, steered, &mut findings);
+        }
     }
     signed::check(table, complete, &mut findings);
     findings.list
@@ -196,9 +212,26 @@ fn timers(apex: &Name, soa: &Soa, findings: &mut Findings) {
     }
 }
 
+/// True for the types that say something of other names, or of what may stand beside them.
+fn concerns_others(rtype: Type) -> bool {
+    matches!(rtype, Type::CNAME | Type::DNAME | Type::DS | Type::MX | Type::NS | Type::PTR | Type::SRV)
+}
+
+/// A first look that nearly all names pass: true for each that [`names`] may say something about.
+fn has_odd_name(relative: &[u8], apex: &[u8]) -> bool {
+    !relative.is_ascii() || !apex.is_ascii() || relative.ends_with(without_root(apex))
+}
+
+/// A wire name without its closing zero.
+fn without_root(wire: &[u8]) -> &[u8] {
+    &wire[..wire.len().saturating_sub(1)]
+}
+
 /// Owners that end in the apex twice, because somebody forgot a final dot, and hosts in letters that DNS does not know.
 fn names(table: &Table, node: &Node<'_>, findings: &mut Findings) {
-    let Some(rtype) = node.types().next() else { return };
+    let Some(rtype) = node.types().next().filter(|_| has_odd_name(node.relative(), table.apex_wire())) else {
+        return;
+    };
     let owner = node.owner();
     let is_host =
         || node.types().any(|rtype| matches!(rtype, Type::A | Type::AAAA | Type::CNAME | Type::MX | Type::NS));
@@ -228,9 +261,9 @@ fn without_repeated_apex(name: &Name, apex: &Name) -> Option<Name> {
 /// CNAME and DNAME (RFC 1034 §3.6.2, RFC 2181 §10.1, RFC 6672 §2.4).
 fn aliases(table: &Table, node: &Node<'_>, findings: &mut Findings) {
     for rtype in [Type::CNAME, Type::DNAME] {
-        let Some(rrset) = node.rrset(rtype) else { continue };
+        let Some(records) = node.records(rtype) else { continue };
         let owner = node.owner();
-        if rrset.rdata.len() > 1 {
+        if records.count > 1 {
             let text = format!("a second {rtype} at `{owner}`");
             findings.add(
                 Finding::error(owner.clone(), rtype, text)
@@ -256,7 +289,7 @@ fn aliases(table: &Table, node: &Node<'_>, findings: &mut Findings) {
             };
             findings.add(Finding::error(owner.clone(), rtype, text).help(help));
         }
-        if returns_to_itself(table, &owner, rrset.rdata.first()) {
+        if returns_to_itself(table, node, records) {
             let text = format!("the CNAME of `{owner}` leads back to it");
             findings.add(
                 Finding::warning(owner, rtype, text).part(Part::Rdata).help("let it end at a name with addresses"),
@@ -270,26 +303,30 @@ fn may_stand_beside_cname(rtype: Type) -> bool {
     matches!(rtype, Type::CNAME | Type::RRSIG | Type::NSEC | Type(24 | 25 | 30))
 }
 
-fn returns_to_itself(table: &Table, owner: &Name, target: Option<&Vec<u8>>) -> bool {
-    let mut next = target.and_then(|wire| Name::from_wire(wire).ok());
+fn returns_to_itself(table: &Table, node: &Node<'_>, alias: Records<'_>) -> bool {
+    let mut folded = Folded::default();
+    let mut next = Some(alias);
     for _ in 0..CHAIN_MAX {
-        let Some(name) = next else { return false };
-        if name == *owner {
+        let Some(target) = next.and_then(|records| records.rdata().next()) else { return false };
+        let Some(named) = find(table, target, &mut folded) else { return false };
+        if named.is_same(node) {
             return true;
         }
-        let rrset = table.get(&name).and_then(|node| node.rrset(Type::CNAME));
-        next = rrset.and_then(|rrset| Name::from_wire(rrset.rdata.first()?).ok());
+        next = named.records(Type::CNAME);
     }
     false
 }
 
+/// The node of a wire name.
+fn find<'t>(table: &'t Table, wire: &[u8], folded: &mut Folded) -> Option<Node<'t>> {
+    let full = folded.set(wire)?;
+    let front = front_of(full, table.apex_wire())?;
+    table.find(&full[..front], hash_folded(full))
+}
+
 /// What stands at a delegation, and DS without one.
-fn delegation(table: &Table, node: &Node<'_>, glue: &targets::Glue, complete: bool, findings: &mut Findings) {
-    let (mut ns, mut ds) = (false, false);
-    for rtype in node.types() {
-        ns |= rtype == Type::NS;
-        ds |= rtype == Type::DS;
-    }
+fn delegation(table: &Table, node: &Node<'_>, glue: &mut targets::Glue, complete: bool, findings: &mut Findings) {
+    let (ns, ds) = (node.records(Type::NS).is_some(), node.records(Type::DS).is_some());
     if !ns && !ds {
         return;
     }
@@ -312,7 +349,7 @@ fn delegation(table: &Table, node: &Node<'_>, glue: &targets::Glue, complete: bo
         return;
     }
     for rtype in node.types().filter(|rtype| !matches!(*rtype, Type::NS | Type::DS | Type::NSEC | Type::RRSIG)) {
-        if !(matches!(rtype, Type::A | Type::AAAA) && glue.is_wanted(&owner)) {
+        if !(matches!(rtype, Type::A | Type::AAAA) && glue.is_wanted(table, node, node)) {
             let text = format!("{rtype} at `{owner}` is hidden: the name is delegated (NS)");
             findings.add(
                 Finding::warning(owner.clone(), rtype, text).help("it belongs into the zone of those name servers"),
@@ -322,25 +359,27 @@ fn delegation(table: &Table, node: &Node<'_>, glue: &targets::Glue, complete: bo
 }
 
 /// Data below a delegation that is not glue, and below a DNAME.
-fn hidden(table: &Table, node: &Node<'_>, glue: &targets::Glue, findings: &mut Findings) {
-    let owner = node.owner();
-    let Some((above, by)) = covering(table, &owner) else {
+fn hidden(table: &Table, node: &Node<'_>, glue: &mut targets::Glue, findings: &mut Findings) {
+    let Some((above, by)) = covering(table, node.full_name(&mut [0; NAME_MAX])) else {
         return;
     };
     for rtype in node.types() {
+        let of_the_cut = match rtype {
+            _ if by == Type::DNAME => false,
+            Type::RRSIG | Type::NSEC => true,
+            Type::A | Type::AAAA => glue.is_wanted(table, node, &above),
+            _ => false,
+        };
+        if of_the_cut {
+            continue;
+        }
+        let (owner, above) = (node.owner(), above.owner());
         if by == Type::DNAME {
             let text = format!("{rtype} at `{owner}`, which is below the DNAME of `{above}`");
             let finding = Finding::error(owner.clone(), rtype, text);
             findings
                 .add(finding.part(Part::Owner).help("all names below a DNAME are renamed by it: none can have data"));
-            continue;
-        }
-        let of_the_cut = match rtype {
-            Type::RRSIG | Type::NSEC => true,
-            Type::A | Type::AAAA => glue.is_wanted(&owner),
-            _ => false,
-        };
-        if !of_the_cut {
+        } else {
             let text = format!("{rtype} at `{owner}` is hidden: it is below the delegation of `{above}`");
             let finding = Finding::warning(owner.clone(), rtype, text);
             findings
@@ -349,20 +388,18 @@ fn hidden(table: &Table, node: &Node<'_>, glue: &targets::Glue, findings: &mut F
     }
 }
 
-/// The highest delegation or DNAME above a name, below the apex; a DNAME may be at the apex.
-fn covering(table: &Table, owner: &Name) -> Option<(Name, Type)> {
-    let mut found = None;
-    let mut above = owner.parent();
-    while let Some(name) = above.filter(|name| name.is_within(table.apex())) {
-        if let Some(node) = table.get(&name) {
-            if node.types().any(|rtype| rtype == Type::DNAME) {
-                found = Some((name.clone(), Type::DNAME));
-            }
-            if node.is_cut() {
-                found = Some((name.clone(), Type::NS));
-            }
+/// The highest delegation or DNAME above a full folded name, below the apex; a DNAME may be at the apex.
+fn covering<'t>(table: &'t Table, full: &[u8]) -> Option<(Node<'t>, Type)> {
+    let front = front_of(full, table.apex_wire())?;
+    let (mut found, mut above) = (None, 0);
+    while above < front {
+        above += usize::from(full[above]) + 1;
+        let Some(node) = table.find(&full[above..front], hash_folded(&full[above..])) else { continue };
+        if node.is_cut() {
+            found = Some((node, Type::NS));
+        } else if node.is_dname() {
+            found = Some((node, Type::DNAME));
         }
-        above = name.parent();
     }
     found
 }

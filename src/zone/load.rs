@@ -8,7 +8,7 @@ use crate::zone::Files;
 use crate::zone::check::{self, Finding, Which};
 use crate::zone::master::{self, Parsed, Part};
 use crate::zone::report::Spot;
-use crate::zone::table::{Builder, Table};
+use crate::zone::table::{Builder, PushError, Table};
 
 pub use crate::zone::report::{Level, Problem, Report};
 
@@ -33,11 +33,10 @@ pub fn load(files: &dyn Files, apex: &Name, file: &Path, steered: &dyn Fn(&Name)
     let mut report = Report::default();
     let mut builder = Builder::new(apex.clone());
     master::read(files, apex, file, &mut report, &mut |parsed, report| {
-        if let Some(problem) = misplaced(parsed, apex) {
+        if let Some(problem) = misplaced_soa(parsed, apex) {
             report.push(problem);
-        } else if let Err(error) = builder.push(parsed.owner, parsed.rtype, parsed.ttl, parsed.rdata) {
-            let spot = parsed.spot(Part::Owner);
-            report.push(Problem { level: Level::Error, text: error.to_string(), help: None, spot });
+        } else if let Err(error) = builder.push_wire(parsed.owner, parsed.rtype, parsed.ttl, parsed.rdata) {
+            report.push(refused(parsed, apex, error));
         }
     });
     let complete = report.errors() == 0;
@@ -55,19 +54,15 @@ pub fn load(files: &dyn Files, apex: &Name, file: &Path, steered: &dyn Fn(&Name)
     }
 }
 
-/// What is wrong with a record because of where it stands.
-fn misplaced(parsed: &Parsed<'_>, apex: &Name) -> Option<Problem> {
-    if !parsed.owner.is_within(apex) {
-        return Some(Problem {
-            level: Level::Warning,
-            text: format!("`{}` is outside the zone {apex} and left out", parsed.owner),
-            help: Some(format!("a name without a final dot is completed with the origin; others end in {apex}")),
-            spot: parsed.spot(Part::Owner),
-        });
+/// What is wrong with a SOA because of where it stands in the zone.
+fn misplaced_soa(parsed: &Parsed<'_>, apex: &Name) -> Option<Problem> {
+    if parsed.rtype != Type::SOA {
+        return None;
     }
-    (parsed.rtype == Type::SOA && parsed.owner != apex).then(|| Problem {
+    let owner = parsed.name();
+    (owner.is_within(apex) && owner != *apex).then(|| Problem {
         level: Level::Error,
-        text: format!("a SOA at `{}`, which is not the apex {apex}", parsed.owner),
+        text: format!("a SOA at `{owner}`, which is not the apex {apex}"),
         help: Some(
             "a zone has one SOA, at its apex; is this the file of another zone, or the $ORIGIN wrong?".to_owned(),
         ),
@@ -75,16 +70,36 @@ fn misplaced(parsed: &Parsed<'_>, apex: &Name) -> Option<Problem> {
     })
 }
 
+/// What is wrong with a record that the table does not take.
+fn refused(parsed: &Parsed<'_>, apex: &Name, error: PushError) -> Problem {
+    let spot = parsed.spot(Part::Owner);
+    if error != PushError::OutOfZone {
+        return Problem { level: Level::Error, text: error.to_string(), help: None, spot };
+    }
+    Problem {
+        level: Level::Warning,
+        text: format!("`{}` is outside the zone {apex} and left out", parsed.name()),
+        help: Some(format!("a name without a final dot is completed with the origin; others end in {apex}")),
+        spot,
+    }
+}
+
 /// Reads the files again to find the lines the findings are about, and reports them in the order of these.
 fn locate(files: &dyn Files, apex: &Name, file: &Path, findings: Vec<Finding>, report: &mut Report) {
-    let mut wanted: BTreeMap<(Name, Option<Type>), Vec<Search>> = BTreeMap::new();
+    // By owner, folded.
+    let mut wanted: BTreeMap<Vec<u8>, Vec<Search>> = BTreeMap::new();
     for (rank, finding) in findings.into_iter().enumerate() {
-        wanted.entry((finding.owner.clone(), finding.rtype)).or_default().push(Search::new(rank, finding));
+        let owner = finding.owner.as_wire().to_ascii_lowercase();
+        wanted.entry(owner).or_default().push(Search::new(rank, finding));
     }
-    let mut order = 0;
+    let (mut order, mut owner) = (0, Vec::new());
     master::read(files, apex, file, &mut Report::default(), &mut |parsed, _| {
+        owner.clear();
+        owner.extend_from_slice(parsed.owner);
+        owner.make_ascii_lowercase();
+        let Some(searches) = wanted.get_mut(&owner) else { return };
         for rtype in [Some(parsed.rtype), None] {
-            for search in wanted.get_mut(&(parsed.owner.clone(), rtype)).into_iter().flatten() {
+            for search in searches.iter_mut().filter(|search| search.finding.rtype == rtype) {
                 order += 1;
                 search.meet(parsed, order);
             }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dns::name::Name;
+use crate::dns::name::{Name, NameError, write_text};
 use crate::dns::rdata::{self, Fault, Parentheses, Token, Words};
 use crate::dns::schema::{Class, ROWS, Type};
 use crate::zone::Files;
@@ -23,7 +23,8 @@ pub const TTL_MAX: u32 = 0x7fff_ffff;
 
 /// A record as it was read, and where.
 pub struct Parsed<'e> {
-    pub owner: &'e Name,
+    /// In wire form, its letters as they were written.
+    pub owner: &'e [u8],
     pub rtype: Type,
     pub ttl: u32,
     /// Well formed, in uncompressed wire form.
@@ -50,6 +51,11 @@ struct Layout {
 }
 
 impl Parsed<'_> {
+    /// The owner as a name of its own.
+    pub fn name(&self) -> Name {
+        Name::from_wire(self.owner).unwrap_or_else(|_| Name::root())
+    }
+
     /// Where a part of it stands.
     pub fn spot(&self, part: Part) -> Spot {
         let span = match part {
@@ -142,9 +148,19 @@ struct Source<'f> {
 enum Owner {
     /// No record yet.
     None,
-    Known(Name),
+    /// In wire form.
+    Known(Vec<u8>),
     /// It could not be read, and was reported; what belongs to it is passed over.
     Unreadable,
+}
+
+impl Owner {
+    /// Room for the next owner.
+    fn into_buffer(self) -> Vec<u8> {
+        let Self::Known(mut wire) = self else { return Vec::new() };
+        wire.clear();
+        wire
+    }
 }
 
 fn open<'f>(
@@ -260,8 +276,9 @@ impl State {
         }
         if !entry.is_indented() {
             words.next();
-            *owner = Owner::Unreadable;
-            *owner = Owner::Known(name_of(&first, origin)?);
+            let mut wire = std::mem::replace(owner, Owner::Unreadable).into_buffer();
+            write_text(first.bytes, Some(origin.as_wire()), &mut wire).map_err(|error| no_name(&first, error))?;
+            *owner = Owner::Known(wire);
         }
         let head = head(&mut words, entry.is_indented())?;
         let owner = match owner {
@@ -401,7 +418,8 @@ impl State {
                 .map_err(|fault| in_rdata(fault.text, fault.help))?;
             let ttl = self.ttl_of(&head, file, entry, report)?;
             self.admit_record(head.word)?;
-            take(&Parsed { owner: &owner, rtype: head.rtype, ttl, rdata: &self.wire, file, entry, layout }, report);
+            let owner = owner.as_wire();
+            take(&Parsed { owner, rtype: head.rtype, ttl, rdata: &self.wire, file, entry, layout }, report);
         }
         Ok(())
     }
@@ -448,8 +466,11 @@ fn ttl(token: &Token<'_>) -> Result<Option<u32>, Fault> {
 }
 
 fn name_of(token: &Token<'_>, origin: &Name) -> Result<Name, Fault> {
-    Name::parse(token.bytes, Some(origin))
-        .map_err(|error| token.fault(format!("`{token}` is not a domain name: {error}")))
+    Name::parse(token.bytes, Some(origin)).map_err(|error| no_name(token, error))
+}
+
+fn no_name(token: &Token<'_>, error: NameError) -> Fault {
+    token.fault(format!("`{token}` is not a domain name: {error}"))
 }
 
 /// `[ttl] [class] type`, TTL and class in either order.

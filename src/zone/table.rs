@@ -43,7 +43,9 @@ mod apart;
 mod build;
 mod change;
 mod compare;
+mod covers;
 mod denial;
+mod fetch;
 mod hash;
 mod node;
 mod shard;
@@ -61,6 +63,7 @@ pub use apart::{Holding, Spot};
 pub use build::{Builder, Oddity, PushError};
 pub(crate) use denial::parameters_of;
 pub use denial::{Denial, HASH_LENGTH, Hashes, Names};
+pub use fetch::{Bucket, fetch};
 pub use hash::hash_folded;
 pub use node::{RECORD_HEAD, Records, front_of, front_of_folded, tails_of};
 
@@ -162,6 +165,7 @@ impl Table {
         self.shards().map(|shard| shard.size() + size_of::<Shard>()).sum::<usize>()
             + self.rows.len() * size_of::<Row>()
             + self.apart.bytes()
+            + self.absence().map_or(0, |absence| absence.wire.len())
             + self.denial().map_or(0, Denial::bytes)
     }
 
@@ -183,15 +187,9 @@ impl Table {
         self.find(&[], self.apex.hash)
     }
 
-    /// Where the name of this hash would be found.
-    #[inline]
-    pub fn bucket(&self, hash: u64) -> Option<Bucket<'_>> {
-        Some(Bucket { shard: self.shard(hash)?, hash })
-    }
-
     /// All names, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = Node<'_>> {
-        self.shards().flat_map(|shard| shard.nodes()).map(|(raw, _)| Node { table: self, raw: self.whole(raw) })
+        self.shards().flat_map(|shard| shard.nodes()).map(|raw| Node { table: self, raw: self.whole(raw) })
     }
 
     /// The SOA of the apex, if it is there and well formed.
@@ -306,43 +304,6 @@ fn shard_index(hash: u64, bits: u8) -> usize {
     hash.checked_shr(64 - u32::from(bits)).unwrap_or(0) as usize
 }
 
-/// The place of a name in a table, for its memory to be fetched before it is needed: first that of the bucket, then
-/// that of the node, which takes the bucket to be known.
-#[derive(Clone, Copy)]
-pub struct Bucket<'t> {
-    shard: &'t Shard,
-    hash: u64,
-}
-
-impl<'t> Bucket<'t> {
-    /// Reads from the bucket line; what it returns means nothing.
-    #[inline]
-    pub fn touch(&self) -> u8 {
-        self.shard.touch_bucket(self.hash)
-    }
-
-    /// The node the bucket leads to, if there is one.
-    #[inline]
-    pub fn place(&self) -> Option<Place<'t>> {
-        Some(Place { shard: self.shard, at: self.shard.node_at(self.hash)? })
-    }
-}
-
-/// Where the node of a name stands, or, seldom, that of another one with the same tag.
-#[derive(Clone, Copy)]
-pub struct Place<'t> {
-    shard: &'t Shard,
-    at: usize,
-}
-
-impl Place<'_> {
-    /// Reads from the lines of the node; what it returns means nothing.
-    #[inline]
-    pub fn touch(&self) -> u8 {
-        self.shard.touch_node(self.at)
-    }
-}
-
 /// One name of a table.
 #[derive(Clone, Copy)]
 pub struct Node<'t> {
@@ -378,6 +339,11 @@ impl<'t> Node<'t> {
         let signatures = raw.slots().any(|(slot, _)| slot.is_signature).then_some(Type::RRSIG);
         let below = plain().take_while(|&rtype| rtype < Type::RRSIG);
         below.chain(signatures).chain(plain().skip_while(|&rtype| rtype < Type::RRSIG))
+    }
+
+    /// True if it owns an RRset of a type that is so.
+    pub fn has(&self, is_so: impl Fn(Type) -> bool) -> bool {
+        self.raw.types().any(is_so)
     }
 
     /// The RRset of `rtype`, copied; for RRSIG see [`Node::signatures`].

@@ -9,8 +9,8 @@ use failoverd::cli::exit::{Exit, Failure};
 use failoverd::cli::look::Look;
 use failoverd::cli::status::Seen;
 use failoverd::cli::{events, explain, order, probe, status};
-use failoverd::config::{Form, Place};
-use failoverd::control::journal::{Ending, Served, Stages, Turn, What};
+use failoverd::config::{Form, Place, Platform};
+use failoverd::control::journal::{Ending, Rehearsed, Served, Stages, Turn, What};
 use failoverd::decision::order::{Order as Ordered, OrderId, What as OrderWhat};
 use failoverd::decision::{Data, Reason};
 use failoverd::dns::Name;
@@ -20,6 +20,7 @@ use failoverd::edge::admin::view::{
     Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Race, Rung, Runner, Serving,
     Status, Steered, Watch, Zone,
 };
+use failoverd::ready::{Finding, Kind, Ready};
 use failoverd::snapshot::{Generation, Refused};
 use failoverd::time::Wall;
 use failoverd::verdict::Class;
@@ -47,16 +48,19 @@ fn origin(name: &str, class: Class, cause: Option<&str>) -> Origin {
     Origin {
         name: name.into(),
         class,
+        degraded: None,
         drained: false,
         served: false,
         cause: cause.map(str::to_owned),
         since_seconds: Some(130),
         stale: false,
+        ready: if class == Class::Up { Ready::Ready } else { Ready::Unknown },
+        findings: Vec::new(),
     }
 }
 
 fn rung(place: &str, class: Class, served: bool, origins: Vec<Origin>) -> Rung {
-    Rung { rung: place.into(), class, served, unchecked: false, origins }
+    Rung { rung: place.into(), class, degraded: false, needs: 1, served, unchecked: false, origins }
 }
 
 fn steered(name: &str, why: &str, because: &str, rungs: Vec<Rung>) -> Steered {
@@ -83,6 +87,27 @@ fn steered(name: &str, why: &str, because: &str, rungs: Vec<Rung>) -> Steered {
     }
 }
 
+fn finding(kind: Kind, level: Ready, seen: &str, advice: &str) -> Finding {
+    Finding { kind, level, seen: seen.into(), advice: advice.into() }
+}
+
+/// Its certificate is about to end.
+fn unrenewed(origin: Origin) -> Origin {
+    let seen = "its certificate ends in 6 days and has not been renewed";
+    let advice = "upload a certificate for www.example.com to the Netlify site";
+    let findings = vec![finding(Kind::CertificateEnds, Ready::Warn, seen, advice)];
+    Origin { ready: Ready::Warn, findings, ..origin }
+}
+
+/// It sends visitors away, and has no IPv6.
+fn misled(origin: Origin) -> Origin {
+    let findings = vec![
+        finding(Kind::Redirect, Ready::WouldFail, "it sends visitors of shop.example.com back to eu", "make it serve"),
+        finding(Kind::Family, Ready::Warn, "it has no IPv6 address and the primary has one", ""),
+    ];
+    Origin { ready: Ready::WouldFail, findings, ..origin }
+}
+
 fn hold() -> Order {
     Order {
         id: 7,
@@ -104,7 +129,7 @@ fn node(name: &str) -> Status {
         "primary (vercel) is down: connection refused",
         vec![
             rung("primary", Class::Down, false, vec![origin("vercel", Class::Down, Some("connection refused"))]),
-            rung("backup", Class::Up, true, vec![origin("netlify", Class::Up, None)]),
+            rung("backup", Class::Up, true, vec![unrenewed(origin("netlify", Class::Up, None))]),
             Rung {
                 unchecked: true,
                 ..rung("emergency", Class::Untried, false, vec![origin("pages", Class::Untried, None)])
@@ -117,7 +142,12 @@ fn node(name: &str) -> Status {
         "held by alice: database move",
         vec![
             rung("primary", Class::Up, false, vec![origin("eu", Class::Up, None), origin("us", Class::Suspect, None)]),
-            rung("backup", Class::Untried, false, vec![Origin { stale: true, ..origin("asia", Class::Untried, None) }]),
+            rung(
+                "backup",
+                Class::Untried,
+                false,
+                vec![Origin { stale: true, ..misled(origin("asia", Class::Untried, None)) }],
+            ),
             rung("backup-2", Class::Up, true, vec![origin("pages", Class::Up, None)]),
         ],
     );
@@ -196,6 +226,42 @@ fn status_in_trouble() {
 }
 
 #[test]
+fn status_of_what_is_not_well() {
+    let slow = Origin { degraded: Some("p90 time > 800ms over 20".into()), ..origin("eu", Class::Up, None) };
+    let mut status = node("ns1");
+    status.names = vec![
+        steered(
+            "www.example.com",
+            "degraded",
+            "primary (eu) is degraded: p90 time > 800ms over 20",
+            vec![
+                Rung { degraded: true, ..rung("primary", Class::Up, false, vec![slow]) },
+                rung("backup", Class::Up, true, vec![origin("us", Class::Up, None)]),
+            ],
+        ),
+        steered(
+            "shop.example.com",
+            "failed-over",
+            "primary (eu) is up, (us) is down: db: connection refused (needs 2 of 2)",
+            vec![
+                Rung {
+                    needs: 2,
+                    ..rung(
+                        "primary",
+                        Class::Down,
+                        false,
+                        vec![origin("eu", Class::Up, None), origin("us", Class::Down, Some("db: connection refused"))],
+                    )
+                },
+                rung("backup", Class::Up, true, vec![origin("cloud", Class::Up, None)]),
+            ],
+        ),
+    ];
+    golden("status-unwell.terminal", &status::render(&[seen(status.clone())], TERMINAL));
+    golden("status-unwell.pipe", &status::render(&[seen(status)], Look::PIPE));
+}
+
+#[test]
 fn status_of_nodes_that_disagree() {
     let mut other = node("ns2");
     other.names[0] = steered(
@@ -255,6 +321,7 @@ fn passed() -> Probe {
             tls_ms: Some(24.0),
             first_byte_ms: Some(1_250.4),
             body_ms: Some(3.0),
+            answer_ms: None,
         },
         total_ms: 1_277.82,
         expect: vec![
@@ -304,6 +371,7 @@ fn watch(origin: &str, target: &str, class: Class, last: Option<Probe>) -> Watch
         cause: None,
         stale: false,
         unseen: false,
+        degraded: None,
         last,
         recent: "+++++".into(),
         next_in_ms: Some(3_800),
@@ -326,11 +394,13 @@ fn explained() -> Explain {
         name: name.into(),
         cname: cname.map(str::to_owned),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        platform: Platform::guess(cname.map(|cname| Name::absolute(cname).unwrap()).as_ref(), []),
     };
     let stands = |place: &str, origins, check: Option<&str>| ConfiguredRung {
         rung: place.into(),
         origins,
         check: check.map(str::to_owned),
+        quorum: None,
     };
     Explain {
         node: "ns1".into(),
@@ -342,6 +412,8 @@ fn explained() -> Explain {
             form: Form::Cname,
             ttl: 30,
             failback: "after a better rung has been up for 5m".into(),
+            leave_degraded: false,
+            strict: false,
             hosts: vec!["www.example.com".into()],
             ladder: vec![
                 stands("primary", vec![lives("vercel", Some("cname.vercel-dns.com"), &["76.76.21.21"])], Some("site")),
@@ -357,13 +429,16 @@ fn explained() -> Explain {
                 ask: "https /healthz".into(),
                 port: 443,
                 every_ms: 5_000,
+                standby_every_ms: 5_000,
                 timeout_ms: 2_000,
                 fall: 3,
                 rise: 3,
                 confirm_ms: 500,
                 blip_ms: 1_000,
+                window: None,
                 expect: vec!["status in 200..299".into(), "body ~ 'ok'".into()],
                 warn: vec!["cert_days > 14".into()],
+                degraded: Vec::new(),
             }],
         },
         watches: vec![
@@ -393,6 +468,29 @@ fn explained() -> Explain {
 fn explain_walks_the_six_words() {
     golden("explain.terminal", &explain::render(&explained(), TERMINAL));
     golden("explain.pipe", &explain::render(&explained(), Look::PIPE));
+}
+
+#[test]
+fn explain_of_several_checks_that_are_not_well() {
+    let mut told = explained();
+    let db = ConfiguredCheck {
+        name: "db".into(),
+        ask: "tcp".into(),
+        port: 5432,
+        window: Some("6 of 10".into()),
+        expect: Vec::new(),
+        warn: Vec::new(),
+        degraded: vec!["p90 time > 800ms over 20".into(), "errors > 10% over 50".into()],
+        ..told.config.checks[0].clone()
+    };
+    told.config.checks.push(db);
+    told.config.ladder[0].check = Some("all of site, db".into());
+    told.config.ladder[0].quorum = Some("at least 2 up, panic below 50%".into());
+    told.config.leave_degraded = true;
+    told.watches[0].cause = Some("6 of the last 10 probes failed, lately: connect timed out".into());
+    told.watches[0].check = "db".into();
+    told.watches[1].degraded = Some("p90 time > 800ms over 20".into());
+    golden("explain-checks.pipe", &explain::render(&told, Look::PIPE));
 }
 
 #[test]
@@ -431,6 +529,7 @@ fn probed(origin: &str, target: &str, probe: Probe) -> Probed {
         class: Class::Up,
         probe,
         race: None,
+        no_race: None,
     }
 }
 
@@ -470,17 +569,17 @@ fn happenings() -> Vec<What> {
     let turn = Turn {
         name: name("www.example.com"),
         zone: name("example.com"),
-        from: Some(served(Place::Primary, "vercel", "cname.vercel-dns.com")),
-        to: served(Place::Backup(1), "netlify", "example.netlify.app"),
+        from: Some(served(Place::Primary, "vercel", "cname.vercel-dns.com").into()),
+        to: served(Place::Backup(1), "netlify", "example.netlify.app").into(),
         reason: Reason::FailedOver,
-        evidence: vec!["vercel cname.vercel-dns.com: connection refused, 3 times in 1.0 s".into()],
+        evidence: ["vercel cname.vercel-dns.com: connection refused, 3 times in 1.0 s".into()].into(),
         generation: Generation(42),
         serial: Serial(2_026_112_103),
         ttl: 30,
         stages: Stages { confirm_ms: Some(1_020), publish_us: 150 },
     };
     let first =
-        Turn { from: None, reason: Reason::Unproven, evidence: Vec::new(), stages: Stages::default(), ..turn.clone() };
+        Turn { from: None, reason: Reason::Unproven, evidence: [].into(), stages: Stages::default(), ..turn.clone() };
     let hold = Ordered {
         id: OrderId(7),
         what: OrderWhat::Hold { name: name("www.example.com"), place: Place::Emergency },
@@ -495,18 +594,31 @@ fn happenings() -> Vec<What> {
         ..hold.clone()
     };
     let ended = |by| What::OrderEnded { order: hold.clone(), by };
-    let verdict = |from: &str, to: &str, why: Option<&str>| What::Verdict {
+    let verdict = |from: Class, to: Class, why: Option<&str>| What::Verdict {
         origin: "vercel".into(),
         target: "cname.vercel-dns.com".into(),
         host: "www.example.com".into(),
         from: from.into(),
         to: to.into(),
-        why: why.map(str::to_owned),
+        why: why.map(Into::into),
     };
+    let rehearsed = |from, to, findings: Vec<Finding>| {
+        What::Rehearsed(Box::new(Rehearsed {
+            origin: "netlify".into(),
+            host: "www.example.com".into(),
+            place: Some(Place::Backup(1)),
+            names: vec![name("www.example.com"), name("shop.example.com")],
+            others: 7,
+            from,
+            to,
+            findings,
+        }))
+    };
+    let unready = misled(origin("netlify", Class::Up, None)).findings;
     vec![
         What::Started { version: "0.1.0".into(), generation: Generation(1) },
         What::Turned(Box::new(first)),
-        verdict("up", "down", Some("connection refused")),
+        verdict(Class::Up, Class::Down, Some("connection refused")),
         What::Turned(Box::new(turn)),
         What::Ordered(hold.clone()),
         What::Ordered(drain),
@@ -520,7 +632,9 @@ fn happenings() -> Vec<What> {
         What::DoubtBegan { evidence: "nothing passes".into() },
         What::DoubtEnded { seconds: 75 },
         What::SnapshotRefused(Refused::EmptyName { name: "www.example.com".into() }),
-        verdict("down", "up", None),
+        verdict(Class::Down, Class::Up, None),
+        rehearsed(Ready::Ready, Ready::WouldFail, unready),
+        rehearsed(Ready::WouldFail, Ready::Ready, Vec::new()),
         What::Stopped,
     ]
 }

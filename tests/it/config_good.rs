@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failoverd::config::{
-    self, Ask, CheckId, Failback, Form, Listen, OriginId, Place, Read, Resolvers, SteerId, ZoneId, budget,
+    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Platform, Question, Quorum, Read, Resolvers,
+    Secret, SteerId, Web, ZoneId, budget,
 };
-use failoverd::dns::Name;
+use failoverd::dns::{Name, Type};
 use failoverd::zone::Files;
 
 /// Files by path.
@@ -192,7 +193,7 @@ fn checks_take_their_own_values_then_the_defaults_then_the_tables() {
     let [site, own, port] = &config.checks[..] else { panic!("three checks") };
     assert_eq!((site.every, site.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
     assert_eq!((site.fall, site.rise, site.port), (2, 3, 443));
-    assert_eq!(site.ask, Ask::Https { path: "/healthz".into(), headers: vec![("X-Probe".into(), "t0ken".into())] });
+    assert_eq!(site.ask, Ask::Https(Web { headers: vec![("X-Probe".into(), "t0ken".into())], ..Web::get("/healthz") }));
     assert_eq!((site.expect.len(), site.warn.len()), (3, 1));
     // `every` below the default of `timeout` caps it; `rise` follows a larger `fall`.
     assert_eq!(
@@ -202,6 +203,93 @@ fn checks_take_their_own_values_then_the_defaults_then_the_tables() {
     assert_eq!((own.fall, own.rise, own.port), (5, 5, 80));
     assert_eq!(own.expect.iter().map(|e| e.text.as_str()).collect::<Vec<_>>(), ["status in 200..299"]);
     assert_eq!((&port.ask, port.port, port.expect.len()), (&Ask::Tcp, 5432, 0));
+}
+
+#[test]
+fn the_ways_to_ask_are_read() {
+    let text = r#"
+[server]
+exec = true
+[heartbeat]
+listen = "127.0.0.1:9154"
+[zone."example.com"]
+file = "example.com.zone"
+[check.deep]
+https = "/"
+send = "${PROBE_TOKEN}"
+http2 = true
+expect = ["json '/a' == 1"]
+[check.put]
+http = "/x"
+method = "PUT"
+[check.tls]
+tls = 853
+[check.tls-of-origin]
+tls = true
+[check.ns]
+dns = "www.Example.com aaaa"
+[check.soa]
+dns = "."
+port = 5353
+expect = ["rcode == 'REFUSED'"]
+[check.ping]
+icmp = true
+[check.script]
+exec = ["/bin/check", "{address}"]
+[check.script-port]
+exec = ["/bin/check", "{port}"]
+port = 7
+[check.beat]
+heartbeat = { secret_file = "beat.token" }
+every = "30s"
+fall = 4
+[origin.eu]
+a = ["192.0.2.1", "192.0.2.2"]
+probe = { port = 99 }
+[origin.us]
+a = ["192.0.2.3"]
+[steer."www.example.com"]
+primary = { origin = "eu", check = "beat" }
+backup = { origin = "us", check = "ping" }
+[steer."b.example.com"]
+primary = { origin = "eu", check = "tls-of-origin" }
+emergency = { origin = "us", check = "deep" }
+"#;
+    let config = read_files(&[("etc/failoverd.toml", text), ("etc/beat.token", "0123456789abcdef\n")]).config;
+    let asking = config.server.asking;
+    assert_eq!((asking.exec, asking.heartbeat), (true, Some("127.0.0.1:9154".parse().unwrap())));
+    let check = |name: &str| config.checks.iter().find(|check| check.name == name).unwrap();
+    let Ask::Https(deep) = &check("deep").ask else { panic!("https") };
+    assert_eq!((deep.method.as_str(), deep.send.as_str(), deep.http2), ("POST", "t0ken", true));
+    assert_eq!(check("put").ask, Ask::Http(Web { method: "PUT".into(), ..Web::get("/x") }));
+    let question = |text: &str| {
+        let (name, rtype) = text.split_once(' ').unwrap();
+        Ask::Dns(Question { name: Name::absolute(name).unwrap(), rtype: Type::from_mnemonic(rtype).unwrap() })
+    };
+    for (name, ask, port, expect) in [
+        ("tls", Ask::Tls, 853, ""),
+        ("tls-of-origin", Ask::Tls, 0, ""),
+        ("ns", question("www.example.com AAAA"), 53, "rcode == 'NOERROR'"),
+        ("soa", question(". A"), 5353, "rcode == 'REFUSED'"),
+        ("ping", Ask::Icmp, 0, ""),
+        ("script", Ask::Exec(vec!["/bin/check".into(), "{address}".into()]), 0, "exit == 0"),
+        ("script-port", Ask::Exec(vec!["/bin/check".into(), "{port}".into()]), 7, "exit == 0"),
+        ("beat", Ask::Heartbeat(Secret("0123456789abcdef".into())), 0, ""),
+    ] {
+        let check = check(name);
+        let expects = check.expect.iter().map(|expression| expression.text.as_str()).collect::<Vec<_>>().join(", ");
+        assert_eq!((&check.ask, check.port, expects.as_str()), (&ask, port, expect), "{name}");
+    }
+    // Each missed heartbeat is waited for, and none is sent: two probes of a name remain.
+    let beat = budget::budget(&config, SteerId(0));
+    assert_eq!((beat.wait, beat.confirmation, beat.timeout), (secs(30), secs(90), secs(2)));
+    let month = 30 * 86_400 / 5;
+    let probes: Vec<u64> = budget::probes_per_month(&config).into_iter().map(|(_, probes)| probes).collect();
+    assert_eq!(probes, [2 * month, 2 * month], "tls to both addresses; a ping and https");
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 #[test]
@@ -224,19 +312,19 @@ fn ladders_become_rungs_and_forms() {
 
     let api = steer("api.deep.example.com");
     assert_eq!((api.form, api.zone, api.failback), (Form::Address, ZoneId(1), Failback::Auto));
-    let rungs: Vec<_> = api.rungs.iter().map(|rung| (rung.place, rung.origins.clone(), rung.check)).collect();
+    let rungs: Vec<_> = api.rungs.iter().map(|rung| (rung.place, rung.origins.clone(), rung.check.clone())).collect();
     assert_eq!(
         rungs,
         [
-            (Place::Primary, vec![OriginId(2), OriginId(3)], Some(CheckId(0))),
-            (Place::Backup(1), vec![OriginId(1)], Some(CheckId(0))),
-            (Place::Backup(2), vec![OriginId(0)], Some(CheckId(2))),
+            (Place::Primary, vec![OriginId(2), OriginId(3)], Some(CheckId(0).into())),
+            (Place::Backup(1), vec![OriginId(1)], Some(CheckId(0).into())),
+            (Place::Backup(2), vec![OriginId(0)], Some(CheckId(2).into())),
             (Place::Emergency, vec![OriginId(4)], None),
         ]
     );
     assert_eq!(steer("*.apps.example.com").hosts, ["x.apps.example.com"]);
     let eu = &config.origins[2];
-    assert_eq!((eu.probe_port, eu.probe_check), (Some(8443), Some(CheckId(1))));
+    assert_eq!((eu.probe_port, eu.probe_check.clone()), (Some(8443), Some(CheckId(1).into())));
 }
 
 #[test]
@@ -251,6 +339,78 @@ fn connections_are_bounded_as_written() {
     // One client never gets more than there is for all.
     assert_eq!(streams("[server.tcp]\nconnections = 300\n").per_client, 300);
     assert_eq!(streams("").per_client, 1000);
+}
+
+#[test]
+fn windows_rules_several_checks_and_quorums_are_read() {
+    let text = r#"
+[zone."example.com"]
+file = "example.com.zone"
+[defaults.check]
+window = "6 of 10"
+degraded = ["errors > 10% over 50"]
+[defaults.steer]
+check = { any = ["site", "db"] }
+leave_degraded = true
+[check.site]
+https = "/"
+degraded = ["p90 time > 800ms over 20 until < 500ms", "errors>5% over 20"]
+[check.db]
+tcp = 5432
+window = "3 of 5"
+[check.cdn]
+http = "/"
+window = false
+degraded = []
+[origin.eu]
+a = ["192.0.2.10"]
+probe = { check = { of = 2, checks = ["site", "db", "cdn"] } }
+[origin.us]
+a = ["192.0.2.20"]
+[origin.ap]
+a = ["192.0.2.30"]
+[steer."www.example.com"]
+primary = { all = ["eu", "us", "ap"], min_up = 2, panic = "67%", check = { all = ["site", "db"] } }
+backup = { all = ["eu", "us"], panic = "50%" }
+[steer."api.example.com"]
+primary = "us"
+backup = "ap"
+check = "cdn"
+leave_degraded = false
+"#;
+    let config = read(text).config;
+    let windows: Vec<_> = config.checks.iter().map(|check| check.window.map(|window| window.to_string())).collect();
+    assert_eq!(windows, [Some("6 of 10".to_owned()), Some("3 of 5".to_owned()), None]);
+    let rules: Vec<Vec<&str>> =
+        config.checks.iter().map(|check| check.degraded.iter().map(|rule| rule.text.as_ref()).collect()).collect();
+    let site = vec!["p90 time > 800ms over 20 until < 500ms", "errors > 5% over 20"];
+    assert_eq!(rules, [site, vec!["errors > 10% over 50"], vec![]]);
+
+    let checks = |need, of: &[u32]| Some(Checks { need, of: of.iter().map(|&id| CheckId(id)).collect() });
+    assert_eq!(config.origins[0].probe_check, checks(2, &[0, 1, 2]));
+    let [www, api] = &config.steers[..] else { panic!("two names") };
+    let rungs: Vec<_> = www.rungs.iter().map(|rung| (rung.check.clone(), rung.quorum)).collect();
+    assert_eq!(
+        rungs,
+        [
+            (checks(2, &[0, 1]), Quorum { min_up: 2, panic: Some(67) }),
+            (checks(1, &[0, 1]), Quorum { min_up: 1, panic: Some(50) })
+        ]
+    );
+    assert_eq!((www.leave_degraded, api.leave_degraded), (true, false));
+    assert_eq!(api.rungs[0].check, checks(1, &[2]));
+
+    // The primary's origins are asked by two or three checks; the slowest window is that of the site, of 10 probes.
+    assert_eq!(
+        budget::budget(&config, SteerId(0)).to_string(),
+        "www.example.com: 5s next probe + 1s confirmation + 2s timeout + 1ms publication + 30s TTL = 38s1ms worst case; \
+         db is the slowest of several (all of site, db); 38s1ms if each of them sees it; 1m23s if 6 of 10 probes fail, \
+         though not in a row"
+    );
+    assert_eq!(
+        budget::budget(&config, SteerId(1)).to_string(),
+        "api.example.com: 5s next probe + 1s confirmation + 2s timeout + 1ms publication + 30s TTL = 38s1ms worst case"
+    );
 }
 
 #[test]
@@ -525,4 +685,58 @@ fn a_certificate_for_nobody_is_worth_a_word() {
         read("[server.tls]\ncertificate = \"a\"\nkey = \"b\"\nhttps_path = \"/q\"\n[zone.\"a.test\"]\nfile = \"z\"\n");
     assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
     assert!(read.warnings[0].contains("`[server.tls]` is not used"), "{:?}", read.warnings);
+}
+
+#[test]
+fn readiness_is_as_written_or_as_the_host_name_tells() {
+    let read = read(
+        r#"
+[zone."example.com"]
+file = "example.com.zone"
+[defaults.check]
+standby_every = "30s"
+[defaults.steer]
+strict = true
+[check.site]
+https = "/"
+[check.fast]
+https = "/"
+every = "1m"
+standby_every = "5s"
+[origin.vercel]
+cname = "cname.vercel-dns.com"
+[origin.netlify]
+a = ["75.2.60.5"]
+[origin.ours]
+cname = "pages.github.io"
+platform = "plain"
+[steer."www.example.com"]
+primary = "vercel"
+backup = "netlify"
+check = "site"
+[steer."x.example.com"]
+primary = "ours"
+backup = { origin = "netlify", check = "fast" }
+check = "site"
+strict = false
+"#,
+    );
+    let platforms: Vec<_> = read.config.origins.iter().map(|origin| (origin.name.as_str(), origin.platform)).collect();
+    assert_eq!(platforms, [("vercel", Platform::Vercel), ("netlify", Platform::Netlify), ("ours", Platform::Plain)]);
+    let seconds: Vec<_> = read.config.checks.iter().map(|check| check.standby_every.as_secs()).collect();
+    assert_eq!(seconds, [30, 60]);
+    assert_eq!(
+        read.warnings,
+        [
+            "etc/failoverd.toml:13:17: `standby_every` of 5s is shorter than `every` of 1m, in check `fast`; a standby is \
+          asked no oftener than what is served: every 1m"
+        ]
+    );
+    assert_eq!(read.config.steers.iter().map(|steer| steer.strict).collect::<Vec<_>>(), [true, false]);
+    // What only stands by is counted at its own pace.
+    let month = 30 * 86_400;
+    assert_eq!(
+        budget::probes_per_month(&read.config),
+        [(OriginId(0), month / 5), (OriginId(1), month / 30 + month / 60), (OriginId(2), month / 5)]
+    );
 }

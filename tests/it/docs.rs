@@ -63,6 +63,9 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/lexicon.md",
         "docs/life-of-a-query.md",
         "docs/life-of-a-probe.md",
+        "docs/verdicts.md",
+        "docs/readiness.md",
+        "docs/checks.md",
         "docs/protocol.md",
         "docs/contributing.md",
     ] {

@@ -3,10 +3,21 @@
 #[path = "../../benches/world/mod.rs"]
 mod world;
 
-use failoverd::config::Place;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use failoverd::config::{self, Place};
+use failoverd::control::{Controller, Event, Loaded, Restored};
+use failoverd::decision::Decision;
+use failoverd::dns::Name;
+use failoverd::probe::{Cause, Observation, Outcome, Phases, Target};
 use failoverd::snapshot::{Generation, Snapshot};
-use world::World;
+use failoverd::time::{Moment, Now, Wall};
+use failoverd::zone::load;
 use world::steered::{Steered, Watched};
+use world::{APEX, OneFile, World};
 
 fn table(snapshot: &Snapshot) -> &failoverd::zone::table::Table {
     &snapshot.zones.iter().next().expect("one zone").table
@@ -49,4 +60,89 @@ fn a_turn_shares_all_that_did_not_turn() {
         steered.expect_turned(turned..turned + 1, false);
     }
     steered.expect_turned(1..5_000, true);
+}
+
+/// Ladders and settings that differ in one thing each; the same two origins, asked the same.
+const KINDS: [&str; 6] = [
+    "primary = \"eu\"\nbackup = \"us\"",
+    "primary = \"us\"\nbackup = \"eu\"",
+    "primary = \"eu\"\nemergency = \"us\"",
+    "primary = \"eu\"\nbackup = \"us\"\nttl = \"60s\"",
+    "primary = \"eu\"\nbackup = \"us\"\nfailback = \"manual\"",
+    "primary = { all = [\"eu\", \"us\"] }\nbackup = \"us\"",
+];
+
+/// What is decided for names of these kinds, in turns, at the end of each time with these origins dead.
+fn decisions(kinds: &[&str], names: usize, world: &World) -> Vec<Vec<Decision>> {
+    let (eu, us) = ([192, 0, 2, 10].into(), [192, 0, 2, 20].into());
+    let mut text = format!(
+        "contract = 1\n[zone.\"{APEX}\"]\nfile = \"{APEX}.zone\"\n[defaults.check]\nevery = \"1s\"\nfall = 1\n\
+         rise = 1\nblip = \"0s\"\n[defaults.steer]\nfailback = \"auto\"\ncheck = \"site\"\n[check.site]\n\
+         http = \"/\"\n[origin.eu]\na = [\"{eu}\"]\n[origin.us]\na = [\"{us}\"]\n",
+    );
+    for (number, kind) in (0..names).zip(kinds.iter().cycle()) {
+        write!(text, "[steer.\"s{number}.{APEX}\"]\nhost = [\"www.{APEX}\"]\n{kind}\n").expect("a String takes all");
+    }
+    let read = config::read(&OneFile(&text), Path::new("failoverd.toml"), &|_| None, "ns1");
+    let read = read.unwrap_or_else(|errors| panic!("{errors}"));
+    let apex = Name::absolute(APEX).expect("a name");
+    let zone = load::load(&OneFile(&world.zone), &apex, Path::new(APEX), &|_| false).expect("no errors");
+    let loaded = Loaded { config: Arc::new(read.config), zones: vec![zone], warnings: Vec::new() };
+    let moment = Moment::from_boot(Duration::from_secs(1000));
+    let mut now = Now { moment, wall: Wall::from_millis(1_795_257_120_000) };
+    let (mut controller, mut effects) = Controller::new(loaded, Restored::default(), now);
+    let (mut published, mut seen) = (None, Vec::new());
+    for dead in [&[][..], &[eu], &[], &[us], &[eu, us], &[us], &[]] {
+        for _ in 0..30 {
+            now = now + Duration::from_millis(100);
+            let requests = std::mem::take(&mut effects.probes);
+            controller.handle(Event::Canary { started: now.moment, passed: true }, now, &mut effects);
+            for request in requests {
+                let Target::Address(address) = request.target else { panic!("an address") };
+                let outcome =
+                    if dead.contains(&address) { Outcome::Failed(Cause::ConnectRefused) } else { Outcome::Passed };
+                let seen = Observation {
+                    watch: request.watch,
+                    epoch: request.epoch,
+                    purpose: request.purpose,
+                    started: now.moment,
+                    finished: now.moment,
+                    outcome,
+                    address: Some(address),
+                    phases: Phases::default(),
+                    warnings: Vec::new(),
+                    certificate: None,
+                    status: None,
+                    detail: None,
+                };
+                controller.handle(Event::Observed(seen), now, &mut effects);
+            }
+            controller.handle(Event::Elapsed, now, &mut effects);
+            published = controller.publish(now, &mut effects, |_| now).or(published);
+        }
+        let steers = published.as_ref().expect("a snapshot").status.steers.iter();
+        let of = |steer: &Arc<failoverd::snapshot::status::SteerStatus>| {
+            let number = steer.steer.name.to_host().split('.').next().expect("a label")[1..].parse::<usize>();
+            (number.expect("a number"), Decision::clone(steer.decision.as_ref().expect("a decision")))
+        };
+        let mut decided: Vec<_> = steers.map(of).collect();
+        decided.sort_by_key(|&(number, _)| number);
+        seen.push(decided.into_iter().map(|(_, decision)| decision).collect());
+    }
+    seen
+}
+
+#[test]
+fn a_name_among_many_is_decided_as_it_would_be_alone() {
+    let (world, names) = (World::new(1000), 20 * KINDS.len());
+    let together = decisions(&KINDS, names, &world);
+    for (at, kind) in KINDS.iter().enumerate() {
+        let alone = decisions(&[kind], 1, &world);
+        assert!(alone.windows(2).any(|pair| pair[0] != pair[1]), "it turns");
+        for (step, (together, alone)) in together.iter().zip(&alone).enumerate() {
+            for number in (at..names).step_by(KINDS.len()) {
+                assert_eq!(together[number], alone[0], "name {number} of kind {at} in step {step}");
+            }
+        }
+    }
 }

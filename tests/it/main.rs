@@ -31,5 +31,7 @@ mod simulation; //    seeded worlds against a shadow model
 #[cfg(feature = "edge")]
 mod storage; //       what survives a crash
 mod tidy; //          the shape of the project
+#[cfg(feature = "edge")]
+mod ways; //          the ways to ask, by the daemon
 mod wire; //          a slow reader of messages
 mod zone_errors; //   broken zone files and what is said about them

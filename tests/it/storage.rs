@@ -15,6 +15,7 @@ use failoverd::edge::clock;
 use failoverd::edge::storage::Storage;
 use failoverd::snapshot::Generation;
 use failoverd::time::Wall;
+use failoverd::verdict::Class;
 
 /// Only a broken run waits this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +25,7 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 pub(crate) fn entry(sequence: u64, what: What) -> Entry {
-    Entry { sequence, at: Wall::from_millis(1_795_257_127_000), node: "ns1".to_owned(), what }
+    Entry { sequence, at: Wall::from_millis(1_795_257_127_000), node: "ns1".into(), what }
 }
 
 /// `owner` is now served from `origin`.
@@ -34,9 +35,9 @@ pub(crate) fn turned(sequence: u64, owner: &str, place: Place, origin: &str) -> 
         name: name(owner),
         zone: name("example.com"),
         from: None,
-        to: Served { place, origins: vec![origin.to_owned()], data: Data::Addresses(vec![address]) },
+        to: Served { place, origins: vec![origin.to_owned()], data: Data::Addresses(vec![address]) }.into(),
         reason: Reason::FailedOver,
-        evidence: vec!["primary eu down: connection refused (192.0.2.1:443)".to_owned()],
+        evidence: ["primary eu down: connection refused (192.0.2.1:443)".to_owned()].into(),
         generation: Generation(sequence),
         serial: Serial(17),
         ttl: 30,
@@ -46,10 +47,9 @@ pub(crate) fn turned(sequence: u64, owner: &str, place: Place, origin: &str) -> 
 }
 
 pub(crate) fn verdict(sequence: u64) -> Entry {
-    let text = |text: &str| text.to_owned();
-    let (from, to) = (text("suspect"), text("down"));
+    let (from, to) = (Class::Suspect.into(), Class::Down.into());
     let what =
-        What::Verdict { origin: text("eu"), target: text("192.0.2.1:443"), host: text("h"), from, to, why: None };
+        What::Verdict { origin: "eu".into(), target: "192.0.2.1:443".into(), host: "h".into(), from, to, why: None };
     entry(sequence, what)
 }
 

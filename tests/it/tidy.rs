@@ -34,18 +34,40 @@ const FOLDERS: &[Folder] = &[
     Folder {
         name: "config",
         stages: &["dns", "zone", "time"],
-        crates: &["annotate_snippets", "base64", "ipnet", "jiff", "regex", "serde", "serde_spanned", "toml"],
+        crates: &[
+            "annotate_snippets",
+            "base64",
+            "ipnet",
+            "jiff",
+            "regex",
+            "serde",
+            "serde_json",
+            "serde_spanned",
+            "toml",
+        ],
         std: &["io", "net", "path"],
     },
     // The schedule asks whether a watch is usable: `verdict::Class`, and the limits it works under.
     Folder {
         name: "probe",
         stages: &["config", "dns", "time", "verdict::Class", "verdict::Thresholds"],
+        crates: &["serde", "serde_json"],
+        std: &["net"],
+    },
+    // What probes saw, what stands in our zones and what the files say, as findings; readiness goes by class.
+    Folder {
+        name: "ready",
+        stages: &["config", "dns", "probe", "time", "verdict::Class", "zone"],
         crates: &["serde"],
         std: &["net"],
     },
     // A check carries the limits that a watch's machine works under.
-    Folder { name: "verdict", stages: &["config::Check", "probe", "time"], crates: &["serde"], std: &[] },
+    Folder {
+        name: "verdict",
+        stages: &["config::Check", "config::window", "probe", "time"],
+        crates: &["serde"],
+        std: &[],
+    },
     Folder {
         name: "decision",
         stages: &["config", "dns", "probe", "time", "verdict"],
@@ -54,7 +76,7 @@ const FOLDERS: &[Folder] = &[
     },
     Folder {
         name: "snapshot",
-        stages: &["config", "decision", "dns", "probe", "time", "verdict", "zone"],
+        stages: &["config", "decision", "dns", "probe", "ready", "time", "verdict", "zone"],
         crates: &["serde"],
         std: &["net"],
     },
@@ -68,7 +90,7 @@ const FOLDERS: &[Folder] = &[
     // The switchboard sees every stage but the one that answers.
     Folder {
         name: "control",
-        stages: &["config", "decision", "dns", "probe", "snapshot", "time", "verdict", "zone"],
+        stages: &["config", "decision", "dns", "probe", "ready", "snapshot", "time", "verdict", "zone"],
         crates: &["serde", "serde_json"],
         std: &["net"],
     },

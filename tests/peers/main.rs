@@ -17,6 +17,8 @@ mod hostile; //   malformed packets, floods, amplification
 mod local; //     our own troubles move nothing
 mod network; //   namespaces: a cable that can be cut
 mod nginx; //     real origins with certificates
+mod pings; //     where the kernel lets us, and where not
+mod platforms; // Vercel, Netlify and GitHub Pages as a name meets them
 mod reloads; //   no query lost
 mod resolver; //  a real resolver follows
 mod resolvers; // everything in a tree of zones, through every resolver

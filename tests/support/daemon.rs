@@ -45,6 +45,8 @@ pub(crate) struct Daemon {
     pub(crate) state: PathBuf,
     /// More entries of `listen`.
     pub(crate) listen: Vec<String>,
+    /// More lines of `[server]`.
+    pub(crate) server: String,
     resolvers: Vec<SocketAddr>,
     body: String,
     child: Option<Child>,
@@ -65,6 +67,7 @@ impl Daemon {
             environment: Vec::new(),
             state,
             listen: Vec::new(),
+            server: String::new(),
             resolvers: resolvers.to_vec(),
             body: body.to_owned(),
             child: None,
@@ -103,11 +106,12 @@ impl Daemon {
             [self.dns.to_string()].iter().chain(&self.listen).map(|one| format!("\"{one}\"")).collect();
         let text = format!(
             "contract = 1\n\n[server]\nname = \"test\"\nlisten = [{}]\nworkers = 1\nstate = \"{}\"\nresolvers = \
-             [{}]\n\n[admin]\nlisten = \"{}\"\nops_listen = \"{}\"\n\n[zone.\"example.test\"]\nfile = \
+             [{}]\n{}\n[admin]\nlisten = \"{}\"\nops_listen = \"{}\"\n\n[zone.\"example.test\"]\nfile = \
              \"example.test.zone\"\n\n{}",
             listen.join(", "),
             self.state.display(),
             resolvers.join(", "),
+            self.server,
             self.admin,
             self.ops,
             self.body
@@ -287,7 +291,7 @@ pub(crate) fn get(server: SocketAddr, path: &str) -> Option<(u16, String)> {
     get_with(server, path, "")
 }
 
-fn get_with(server: SocketAddr, path: &str, headers: &str) -> Option<(u16, String)> {
+pub(crate) fn get_with(server: SocketAddr, path: &str, headers: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(1)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {server}\r\n{headers}connection: close\r\n\r\n").ok()?;

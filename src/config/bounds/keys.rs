@@ -29,6 +29,13 @@ const EVERY: Row = row(
     "Time between two scheduled probes of a watch.",
     "Faster is a load test of the origin; slower is no failover.",
 );
+const STANDBY_EVERY: Row = row(
+    "standby_every",
+    span(100, HOUR),
+    Words("`every`"),
+    "The same for a watch that no name waits for: the rungs after the one served. It is `every` again as soon as its rung is served, and is asked at once when what is served turns suspect.",
+    "A standby that nobody has looked at for an hour is a guess.",
+);
 const TIMEOUT: Row = row(
     "timeout",
     span(50, MINUTE),
@@ -71,6 +78,27 @@ const TRIPWIRE: Row = row(
     "Hold an idle connection to each address that works, over which nothing is sent. Its end has the watch asked at once, so a crash is found without waiting for the next probe. It never counts by itself. Means nothing where no connection is made.",
     "",
 );
+const WINDOW: Row = row(
+    "window",
+    Kind::Other("`\"6 of 10\"`, or false"),
+    Nothing,
+    "Down, besides `fall` failures in a row, when so many of so many scheduled probes failed; up again with `rise` passes in a row once fewer of them did. Such losses are found after `of × every` and what confirms them.",
+    "It looks back on 2 to 100 probes: fewer are a streak, more are history.",
+);
+const DEGRADED: Row = row(
+    "degraded",
+    Kind::List { of: "rules", max: 8 },
+    Value("[]"),
+    "What works, and not well: `p90 time > 800ms over 20`, `errors > 10% over 50`, of scheduled probes. It ends where `until < 500ms` or `until < 2%` says, else when the rule has not held for as many probes as it looks back on. It is shown, and moves nothing unless the name says `leave_degraded`.",
+    "Each is weighed for every probe.",
+);
+const LEAVE_DEGRADED: Row = row(
+    "leave_degraded",
+    Kind::Boolean,
+    Value("false"),
+    "A rung that is degraded is left for the first one that is up and not degraded, and failback waits until it is no more.",
+    "",
+);
 const TTL: Row = row(
     "ttl",
     span(5 * SECOND, DAY),
@@ -85,13 +113,24 @@ const FAILBACK: Row = row(
     "What leaving a rung that still works for a better one waits for: nothing but `rise`, a person, or the better rung being up this long.",
     "A hold-down of over a week is forgotten: use `\"manual\"`.",
 );
+const STRICT: Row = row(
+    "strict",
+    Kind::Boolean,
+    Value("false"),
+    "A rung that passes its check but would fail its visitors counts as dead while any other lives. Without it such a rung is not moved to while another would do, but one that is served already is not left for it.",
+    "",
+);
 const STEER_CHECK: Row = row(
     "check",
-    Kind::Reference("a check"),
+    CHECKS,
     Nothing,
     "How the origins of all rungs are asked, where neither the rung nor the origin has its own check.",
     "",
 );
+/// Most checks that speak together.
+const CHECKS_MAX: u64 = 8;
+const CHECK_NAMES: Kind = Kind::List { of: "checks", max: CHECKS_MAX as usize };
+const CHECKS: Kind = Kind::Other("the name of a check, or a table of several");
 const PRIMARY: Kind =
     Kind::Other("a rung: an origin's name, `{ origin = … }` or `{ all = […] }`, each with an optional `check`");
 const EMERGENCY: Row = row(
@@ -133,6 +172,7 @@ pub(super) const SECTIONS: &[Section] = &[
             row("server", Kind::Table, Nothing, "This node.", ""),
             row("admin", Kind::Table, Nothing, "The API and who may use it.", ""),
             row("alert", Kind::Table, Nothing, "Who is told of turns.", ""),
+            row("heartbeat", Kind::Table, Nothing, "Where origins call us.", ""),
             row("cli", Kind::Table, Nothing, "Settings of the command line.", ""),
             row("zone", Kind::Table, Nothing, "The zones.", ""),
             row("defaults", Kind::Table, Nothing, "Defaults of checks and steered names.", ""),
@@ -229,6 +269,13 @@ pub(super) const SECTIONS: &[Section] = &[
             row("rate_limit", Kind::Table, Nothing, "Limits how many responses a prefix of clients gets over UDP.", ""),
             row("tcp", Kind::Table, Nothing, "Connections; see the next table.", ""),
             row("tls", Kind::Table, Nothing, "The certificate of encrypted addresses; see the next table.", ""),
+            row(
+                "exec",
+                Kind::Boolean,
+                Value("false"),
+                "Checks may run programs of this machine, as the user of failoverd.",
+                "",
+            ),
             later("record", "Journal every observation, for replay."),
         ],
     },
@@ -410,6 +457,18 @@ pub(super) const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        path: "heartbeat",
+        header: "[heartbeat]",
+        meaning: "Where origins of `heartbeat` checks call us; needed if there is one. `POST` or `GET` of `/heartbeat/ORIGIN/CHECK` with `Authorization: Bearer SECRET`, or of `/beat/SECRET/ORIGIN`; with `?status=fail` the origin reports its own failure. It speaks plain HTTP: beyond a private network, put TLS before it.",
+        rows: &[row(
+            "listen",
+            Kind::Address,
+            Required,
+            "Address and port, like `0.0.0.0:9154`. A change takes effect at the next start.",
+            "",
+        )],
+    },
+    Section {
         path: "cli",
         header: "[cli]",
         meaning: "Settings of the command line on this machine.",
@@ -451,31 +510,31 @@ pub(super) const SECTIONS: &[Section] = &[
         path: "defaults.check",
         header: "[defaults.check]",
         meaning: "Holds for every check that does not say otherwise. In the worst case a death is found after `every + max(confirm × (fall − 1), blip) + timeout`.",
-        rows: &[EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP, TRIPWIRE],
+        rows: &[EVERY, STANDBY_EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP, TRIPWIRE, WINDOW, DEGRADED],
     },
     Section {
         path: "defaults.steer",
         header: "[defaults.steer]",
         meaning: "Holds for every steered name that does not say otherwise.",
-        rows: &[TTL, FAILBACK, STEER_CHECK],
+        rows: &[TTL, FAILBACK, LEAVE_DEGRADED, STRICT, STEER_CHECK],
     },
     Section {
         path: "check",
         header: "[check.NAME]",
-        meaning: "How an origin is asked. Exactly one of `https`, `http` and `tcp`.",
+        meaning: "How an origin is asked. Exactly one of `https`, `http`, `tcp`, `tls`, `dns`, `icmp`, `exec` and `heartbeat`; [the ways to ask](checks.md) has an example of each.",
         rows: &[
             row(
                 "https",
                 Kind::Text { max: 2048 },
                 Nothing,
-                "Path to GET over TLS. The certificate is verified for the name's `host`; redirects are not followed.",
+                "Path to ask for over TLS. The certificate is verified for the name's `host`; redirects are not followed.",
                 "Longer paths are refused by common servers.",
             ),
             row(
                 "http",
                 Kind::Text { max: 2048 },
                 Nothing,
-                "Path to GET without TLS.",
+                "Path to ask for without TLS.",
                 "Longer paths are refused by common servers.",
             ),
             row(
@@ -486,11 +545,67 @@ pub(super) const SECTIONS: &[Section] = &[
                 "",
             ),
             row(
+                "tls",
+                Kind::Other("a port, or `true` with the port from `port` or the origin's `probe.port`"),
+                Nothing,
+                "Connects and shakes hands: the certificate is verified for the name's `host`.",
+                "",
+            ),
+            row(
+                "dns",
+                Kind::Text { max: 300 },
+                Nothing,
+                "Name and type, like `\"www.example.com A\"`: asks the origin as a nameserver, over UDP, and over TCP where the reply is truncated. The type is A if it is left out.",
+                "The longest name of DNS, and a type.",
+            ),
+            row(
+                "icmp",
+                Kind::Other("`true`"),
+                Nothing,
+                "Pings. The group of failoverd has to be in `net.ipv4.ping_group_range` (sysctl), which holds for IPv6 too; where it is not, nothing is known of the origin.",
+                "",
+            ),
+            row(
+                "exec",
+                Kind::List { of: "words", max: 64 },
+                Nothing,
+                "Runs a program: its absolute path and its arguments, in which `{address}`, `{host}` and `{port}` are replaced. No shell reads it. Only with `exec = true` in `[server]`.",
+                "A longer command is a script.",
+            ),
+            row(
+                "heartbeat",
+                Kind::Table,
+                Nothing,
+                "The origin calls us, once in every `every`, at `[heartbeat] listen`; see the table after this one. A call is a pass at once; `fall` calls in a row that do not come turn it down. `timeout` is how late one may be.",
+                "",
+            ),
+            row(
                 "port",
                 Kind::Integer { min: 1, max: 65535 },
-                Words("443 for https, 80 for http"),
+                Words("443 for https, 80 for http, 53 for dns"),
                 "Port to ask; an origin's `probe.port` goes first.",
-                "Ports of TCP.",
+                "Ports of TCP and UDP.",
+            ),
+            row(
+                "method",
+                Kind::Text { max: 7 },
+                Value("\"GET\""),
+                "Method of the request. With `send` the default is `POST`.",
+                "The longest is `OPTIONS`.",
+            ),
+            row(
+                "send",
+                Kind::Text { max: 65_536 },
+                Nothing,
+                "Body of the request. Better as `\"${ENV}\"` where it is secret; its type goes into `headers`.",
+                "It is sent with every probe.",
+            ),
+            row(
+                "http2",
+                Kind::Boolean,
+                Value("false"),
+                "Speaks HTTP/2, and fails an origin that does not; only with https.",
+                "",
             ),
             row(
                 "headers",
@@ -503,7 +618,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "expect",
                 Kind::List { of: "expressions", max: 32 },
                 Value("[\"status in 200..299\"]"),
-                "Each must hold or the origin has failed. A list of your own replaces the default. For tcp the default is none.",
+                "Each must hold or the origin has failed; [the ways to ask](checks.md) has them all. A list of your own replaces the default. For dns the default is `rcode == 'NOERROR'`, for exec `exit == 0`, for the others none. Where no expression speaks of status, rcode or exit, the default for it holds all the same.",
                 "Each is evaluated for every probe.",
             ),
             row(
@@ -517,23 +632,32 @@ pub(super) const SECTIONS: &[Section] = &[
                 "ca_file",
                 Kind::Path,
                 Words("the system's roots"),
-                "PEM file of the roots to trust instead, for https; relative to this file.",
+                "PEM file of the roots to trust instead, for https and tls; relative to this file.",
                 "",
             ),
             EVERY,
+            STANDBY_EVERY,
             TIMEOUT,
             FALL,
             RISE,
             CONFIRM,
             BLIP,
             TRIPWIRE,
-            later("tls", "Handshake alone."),
-            later("dns", "Ask a nameserver."),
-            later("icmp", "Ping."),
-            later("exec", "Run a program."),
-            later("heartbeat", "The origin calls us."),
-            later("window", "Thresholds over a window of probes."),
+            WINDOW,
+            DEGRADED,
         ],
+    },
+    Section {
+        path: "check.heartbeat",
+        header: "heartbeat = { … } of a check",
+        meaning: "Who may call.",
+        rows: &[row(
+            "secret_file",
+            Kind::Path,
+            Required,
+            "File that holds the secret of this check, alone, of 16 characters and more; relative to this file. Each check has its own.",
+            "",
+        )],
     },
     Section {
         path: "origin",
@@ -561,6 +685,13 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Own IPv6 addresses.",
                 "More do not fit one UDP answer.",
             ),
+            row(
+                "platform",
+                Kind::Other("`\"vercel\"`, `\"netlify\"`, `\"github-pages\"`, `\"fly\"` or `\"plain\"`"),
+                Words("what the host name tells"),
+                "What it lives on. Tells which authority issues its certificates, which addresses are published for it, what a name gets that nobody has claimed there, and what to do: see [readiness](readiness.md).",
+                "",
+            ),
             row("probe", Kind::Table, Nothing, "Where and how this origin's probes go; see the next table.", ""),
         ],
     },
@@ -576,13 +707,24 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Port to ask, whatever the check says.",
                 "Ports of TCP.",
             ),
+            row("check", CHECKS, Words("the rung's"), "Check of this origin, whatever rung it stands on.", ""),
+        ],
+    },
+    Section {
+        path: "checks",
+        header: "{ … } as a check",
+        meaning: "Several checks that speak together for an origin, wherever one may stand. Exactly one of `all`, `any` and `checks`. Each is asked by itself; with `of = 2` an origin is up while at least two of them are, and down when fewer than two can be.",
+        rows: &[
+            row("all", CHECK_NAMES, Nothing, "All of them have to pass.", "Each multiplies the probes."),
+            row("any", CHECK_NAMES, Nothing, "One of them is enough.", "Each multiplies the probes."),
             row(
-                "check",
-                Kind::Reference("a check"),
-                Words("the rung's"),
-                "Check of this origin, whatever rung it stands on.",
-                "",
+                "of",
+                Kind::Integer { min: 1, max: CHECKS_MAX },
+                Nothing,
+                "How many of `checks` have to pass.",
+                "No more than there are.",
             ),
+            row("checks", CHECK_NAMES, Nothing, "Those of which `of` have to pass.", "Each multiplies the probes."),
         ],
     },
     Section {
@@ -606,10 +748,24 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
             row(
                 "check",
-                Kind::Other("the name of a check; `false` on an emergency"),
+                Kind::Other("the name of a check, or a table of several; `false` on an emergency"),
                 Words("the steered name's"),
                 "Check of this rung. `false` leaves an emergency unwatched: it is served unasked.",
                 "",
+            ),
+            row(
+                "min_up",
+                Kind::Integer { min: 1, max: 32 },
+                Value("1"),
+                "So many of `all` have to be usable. With fewer the rung is dead for failover; those that are left are served where nothing better is.",
+                "No more than the rung has.",
+            ),
+            row(
+                "panic",
+                Kind::Other("a share, like `\"50%\"`"),
+                Nothing,
+                "With a smaller share of `all` usable the rung is dead for failover; and where nothing better is left, all of its origins that are not drained are served, rather than overrun the few.",
+                "1% to 100%.",
             ),
             later("weights", "Shares of the traffic."),
         ],
@@ -633,6 +789,8 @@ pub(super) const SECTIONS: &[Section] = &[
             ),
             TTL,
             FAILBACK,
+            LEAVE_DEGRADED,
+            STRICT,
         ],
     },
 ];

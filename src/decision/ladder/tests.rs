@@ -12,7 +12,8 @@ fn at(seconds: u64) -> Now {
 }
 
 fn rung(place: Place, origins: &[(Class, bool)]) -> RungView {
-    RungView { place, origins: origins.iter().map(|&(class, drained)| OriginView { class, drained }).collect() }
+    let origin = |&(class, drained)| OriginView { class, degraded: false, drained, would_fail: false };
+    RungView { place, quorum: Quorum::default(), origins: origins.iter().map(origin).collect() }
 }
 
 /// One origin per rung; `emergency` makes the last one that.
@@ -120,7 +121,7 @@ fn every_class_by_every_class_follows_the_five_rules() {
                         standing.up_since = rungs.iter().map(|rung| (rung.place, at(0).moment)).collect();
                     }
                     let held = hold.map(|rung| rungs[rung].place);
-                    let choice = decide(&rungs, failback, &mut standing, held, frozen, at(1000));
+                    let choice = decide(&rungs, failback, &mut standing, held, frozen, false, at(1000));
                     let case = format!("{classes:?} {emergency} {served:?} {hold:?} {frozen} {failback:?}");
                     assert_eq!(choice.rung, oracle(&rungs, served, hold, frozen, due), "{case}");
                     assert_eq!(choice.origins, [0], "{case}");
@@ -148,7 +149,7 @@ fn check_why(rungs: &[RungView], choice: &Choice, hold: Option<usize>, frozen: b
         Why::FailbackManual => due == Due::Never && better_up,
         Why::LastResort => here.place == Place::Emergency && !better_up,
         Why::AllDead => rungs.iter().all(|rung| rung.class() == Down),
-        Why::Restored => false,
+        Why::Degraded | Why::TooFew | Why::Panic | Why::Restored => false,
     };
     assert!(true_so, "{case}: {:?}", choice.why);
     assert_eq!(choice.wake.is_some(), matches!(choice.why, Why::FailbackWaits { .. }), "{case}");
@@ -171,7 +172,7 @@ fn a_rung_leaves_out_its_dead_and_drained_origins_but_is_never_empty() {
         let working: Vec<_> = (0..3).filter(|&index| origins[index].0.is_usable()).collect();
         let (all, none) = (vec![0, 1, 2], Vec::new());
         for hold in [None, Some(Place::Primary)] {
-            let choice = decide(&rungs, Failback::Auto, &mut Standing::default(), hold, false, at(0));
+            let choice = decide(&rungs, Failback::Auto, &mut Standing::default(), hold, false, false, at(0));
             let working = if hold.is_some() { &none } else { &working };
             let mut by_rule = [&usable, &unknown, working, &undrained, &all].into_iter();
             let expected = by_rule.find(|some| !some.is_empty()).unwrap().clone();
@@ -182,13 +183,13 @@ fn a_rung_leaves_out_its_dead_and_drained_origins_but_is_never_empty() {
 
 #[test]
 fn no_ladder_and_a_hold_that_has_vanished_are_no_trouble() {
-    let none = decide(&[], Failback::Auto, &mut Standing::default(), None, true, at(0));
+    let none = decide(&[], Failback::Auto, &mut Standing::default(), None, true, false, at(0));
     assert_eq!((none.rung, none.why), (0, Why::AllDead));
     let rungs = healthy(&[Up, Up]);
-    let choice = decide(&rungs, Failback::Auto, &mut Standing::default(), Some(Place::Backup(7)), false, at(0));
+    let choice = decide(&rungs, Failback::Auto, &mut Standing::default(), Some(Place::Backup(7)), false, false, at(0));
     assert_eq!((choice.rung, choice.why), (0, Why::Preferred));
     let mut gone = Standing::restored(Place::Backup(7), vec![0]);
-    assert_eq!(decide(&rungs, Failback::Manual, &mut gone, None, false, at(0)).rung, 0);
+    assert_eq!(decide(&rungs, Failback::Manual, &mut gone, None, false, false, at(0)).rung, 0);
 }
 
 /// A name on a ladder of three, and its story.
@@ -203,7 +204,7 @@ impl Story {
     }
 
     fn see(&mut self, seconds: u64, classes: [Class; 3]) -> (usize, Why) {
-        let choice = decide(&healthy(&classes), self.failback, &mut self.standing, None, false, at(seconds));
+        let choice = decide(&healthy(&classes), self.failback, &mut self.standing, None, false, false, at(seconds));
         (choice.rung, choice.why)
     }
 }
@@ -283,7 +284,7 @@ fn a_drain_is_no_relapse() {
     story.see(1, [Up, Up, Up]);
     assert_eq!(story.see(301, [Up, Up, Up]).0, 0);
     let drained = ladder(&[(Up, true), (Up, false), (Up, false)], true);
-    assert_eq!(decide(&drained, story.failback, &mut story.standing, None, false, at(310)).rung, 1);
+    assert_eq!(decide(&drained, story.failback, &mut story.standing, None, false, false, at(310)).rung, 1);
     assert_eq!(story.see(320, [Up, Up, Up]), (1, Why::FailbackWaits { until: at(620) }));
 }
 
@@ -310,7 +311,8 @@ fn failback_takes_the_best_rung_that_is_due() {
     let mut story = Story::new(Failback::After(HOLD));
     let rungs = |classes: [Class; 3]| ladder(&classes.map(|class| (class, false)), false);
     let mut see = |seconds, classes| {
-        let choice = decide(&rungs(classes), Failback::After(HOLD), &mut story.standing, None, false, at(seconds));
+        let choice =
+            decide(&rungs(classes), Failback::After(HOLD), &mut story.standing, None, false, false, at(seconds));
         (choice.rung, choice.wake.map(|wake| wake.since_boot().as_secs()))
     };
     assert_eq!(see(0, [Down, Down, Up]), (2, None));
@@ -340,7 +342,7 @@ fn doubt_keeps_the_origins_as_they_were_less_those_drained() {
     let mut standing = Standing::default();
     let view = |origins: &[(Class, bool)]| vec![rung(Place::Primary, origins), rung(Place::Backup(1), &[(Up, false)])];
     let mut see = |origins: &[(Class, bool)], frozen| {
-        let choice = decide(&view(origins), Failback::Auto, &mut standing, None, frozen, at(0));
+        let choice = decide(&view(origins), Failback::Auto, &mut standing, None, frozen, false, at(0));
         (choice.rung, choice.origins, choice.why)
     };
     let (up, down) = ((Up, false), (Down, false));
@@ -378,7 +380,7 @@ proptest! {
         for (classes, later) in steps {
             now += later;
             let rungs = ladder(&classes.map(|(class, drained)| (Class::ALL[class], drained)), emergency);
-            let choice = decide(&rungs, failback, &mut standing, None, false, at(now));
+            let choice = decide(&rungs, failback, &mut standing, None, false, false, at(now));
             let dead = |rung: &RungView| rung.class() == Down;
             let ordinary_alive = rungs.iter().any(|rung| rung.place != Place::Emergency && !dead(rung));
             prop_assert!(!choice.origins.is_empty());
@@ -394,11 +396,11 @@ proptest! {
             }
             // Asked again at the same moment, nothing changes.
             let mut again = standing.clone();
-            prop_assert_eq!(&decide(&rungs, failback, &mut again, None, false, at(now)).rung, &choice.rung);
+            prop_assert_eq!(&decide(&rungs, failback, &mut again, None, false, false, at(now)).rung, &choice.rung);
             if let Some(wake) = choice.wake {
                 prop_assert!(wake > at(now).moment);
                 let late = Now { moment: wake, wall: Wall::default() };
-                prop_assert!(decide(&rungs, failback, &mut standing.clone(), None, false, late).rung < choice.rung);
+                prop_assert!(decide(&rungs, failback, &mut standing.clone(), None, false, false, late).rung < choice.rung);
             }
             before = Some(choice.rung);
         }

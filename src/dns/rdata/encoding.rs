@@ -44,7 +44,12 @@ pub fn decode_hex(digits: &[u8]) -> Option<Vec<u8>> {
 
 /// What one hexadecimal digit is worth.
 pub(super) fn hex_value(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 /// Appends upper case digits.
@@ -200,18 +205,16 @@ pub(super) fn push_base32(bytes: &[u8], out: &mut String) {
 /// Appends the bytes a word stands for, its escapes resolved.
 pub(super) fn push_unescaped(token: &Token<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let mut rest = token.bytes;
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'\\' {
-            let (byte, used) = unescape(rest).ok_or_else(|| {
-                token.fault("a bad escape").help("a backslash takes one character, or three digits up to 255")
-            })?;
-            out.push(byte);
-            rest = rest.get(used..).unwrap_or_default();
-        } else {
-            out.push(first);
-            rest = after;
-        }
+    while let Some(plain) = rest.iter().position(|&byte| byte == b'\\') {
+        out.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        let (byte, used) = unescape(rest).ok_or_else(|| {
+            token.fault("a bad escape").help("a backslash takes one character, or three digits up to 255")
+        })?;
+        out.push(byte);
+        rest = rest.get(used..).unwrap_or_default();
     }
+    out.extend_from_slice(rest);
     Ok(())
 }
 

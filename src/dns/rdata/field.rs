@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Fault, Token, Words, dnssec, encoding, gateway, location, rare, service};
+use super::{Fault, Token, Words, address, dnssec, encoding, gateway, location, rare, service};
 use crate::dns::name::{self, NameError, write_text};
 use crate::dns::schema::{Field, Type};
 
@@ -354,10 +354,14 @@ pub(super) fn print_name(wire: &[u8], out: &mut String) -> Option<()> {
 }
 
 /// Reads a decimal number that fits.
-pub(super) fn number<N: std::str::FromStr>(words: &mut Words<'_>, noun: &str) -> Result<N, Fault> {
+pub(super) fn number<N: TryFrom<u64>>(words: &mut Words<'_>, noun: &str) -> Result<N, Fault> {
     let token = words.need(noun)?;
-    let digits = token.as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|text| text.parse().ok()).ok_or_else(|| token.is_not(noun))
+    let add = |value: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    };
+    let value = token.bytes.iter().try_fold(0, add).filter(|_| !token.bytes.is_empty());
+    value.and_then(|value| N::try_from(value).ok()).ok_or_else(|| token.is_not(noun))
 }
 
 /// A time span: seconds, or numbers with the units w, d, h, m, s, which add up (`1h30m`).
@@ -390,6 +394,9 @@ pub fn seconds(text: &[u8]) -> Option<u32> {
 }
 
 pub(super) fn ipv4(token: &Token<'_>) -> Result<Ipv4Addr, Fault> {
+    if let Some(octets) = address::four(token.bytes) {
+        return Ok(octets.into());
+    }
     let text = token.as_str().unwrap_or_default();
     text.parse().map_err(|_| {
         let fault = token.is_not("an IPv4 address");
@@ -408,6 +415,9 @@ pub(super) fn ipv4(token: &Token<'_>) -> Result<Ipv4Addr, Fault> {
 }
 
 pub(super) fn ipv6(token: &Token<'_>) -> Result<Ipv6Addr, Fault> {
+    if let Some(octets) = address::six(token.bytes) {
+        return Ok(octets.into());
+    }
     let text = token.as_str().unwrap_or_default();
     text.parse().map_err(|_| {
         let fault = token.is_not("an IPv6 address");

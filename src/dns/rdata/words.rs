@@ -54,10 +54,10 @@ pub struct Token<'t> {
     pub joined: bool,
 }
 
-/// True for bytes that end an unquoted word.
+/// True for bytes that end an unquoted word, and for the backslash, which wants a second look.
 const ENDS: [bool; 256] = {
     let mut ends = [false; 256];
-    let stops = b" \t\r\n;()\"";
+    let stops = b" \t\r\n;()\"\\";
     let mut at = 0;
     while at < stops.len() {
         ends[stops[at] as usize] = true;
@@ -101,11 +101,19 @@ pub fn scan(text: &[u8], from: usize, open: &mut Parentheses, words: &mut Vec<Wo
             }
             _ => {
                 let start = at;
-                while let Some(&byte) = text.get(at).filter(|&&byte| !ENDS[usize::from(byte)]) {
-                    if byte == b'\\' && matches!(text.get(at + 1), None | Some(b'\r' | b'\n')) {
+                loop {
+                    while let Some(&byte) = text.get(at)
+                        && !ENDS[usize::from(byte)]
+                    {
+                        at += 1;
+                    }
+                    if text.get(at) != Some(&b'\\') {
+                        break;
+                    }
+                    if matches!(text.get(at + 1), None | Some(b'\r' | b'\n')) {
                         return Err((ScanError::TrailingBackslash, at));
                     }
-                    at += if byte == b'\\' { 2 } else { 1 };
+                    at += 2;
                 }
                 words.push(Word { start, end: at, quoted: false, joined });
                 joined = true;
@@ -118,11 +126,11 @@ pub fn scan(text: &[u8], from: usize, open: &mut Parentheses, words: &mut Vec<Wo
 fn closing_quote(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        match text.get(at)? {
+        at += text.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\n' | b'\\'))?;
+        match text[at] {
             b'"' => return Some(at),
             b'\n' => return None,
-            b'\\' if text.get(at + 1) != Some(&b'\n') => at += 2,
-            _ => at += 1,
+            _ => at += if text.get(at + 1) == Some(&b'\n') { 1 } else { 2 },
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Resolvers, Rung, Server, Steer,
-    SteerId, ZoneFile, ZoneId,
+    Admin, Ask, Check, CheckId, Cli, Config, Failback, Form, Origin, OriginId, Place, Platform, Resolvers, Rung,
+    Server, Steer, SteerId, Web, ZoneFile, ZoneId,
 };
 use crate::control::{Figures, WatchFigures};
 use crate::decision::order::{OrderId, What};
@@ -14,6 +14,7 @@ use crate::dns::Name;
 use crate::dns::Serial;
 use crate::edge::handle::Readiness;
 use crate::probe::{Cause, Certificate, Epoch, Observation, Outcome, Phases, Purpose, Target, WatchId};
+use crate::ready::Ready;
 use crate::snapshot::status::{Former, OriginStatus, RungStatus, Status, SteerStatus, WatchStatus};
 use crate::snapshot::{Generation, Snapshot, Zones};
 use crate::time::{Moment, Now, Wall};
@@ -43,12 +44,18 @@ fn origin(label: &str) -> Arc<Origin> {
         aaaa: Vec::new(),
         probe_port: None,
         probe_check: None,
+        platform: Platform::Plain,
     })
 }
 
 /// One zone, one check, `www.example.com` with primary `vercel`, backup `netlify` and emergency `pages` unasked.
 pub(crate) fn config() -> Config {
-    let rung = |place, origin, check| Rung { place, origins: vec![OriginId(origin)], check };
+    let rung = |place, origin, check: Option<CheckId>| Rung {
+        place,
+        origins: vec![OriginId(origin)],
+        check: check.map(Into::into),
+        quorum: Default::default(),
+    };
     Config {
         server: Server {
             name: "ns1".to_owned(),
@@ -61,6 +68,7 @@ pub(crate) fn config() -> Config {
             doubt_share: 0.5,
             answering: Default::default(),
             encrypted: Default::default(),
+            asking: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().unwrap(),
@@ -72,9 +80,10 @@ pub(crate) fn config() -> Config {
         zones: vec![ZoneFile { apex: name("example.com"), file: "example.com.zone".into() }],
         checks: vec![Arc::new(Check {
             name: "site".to_owned(),
-            ask: Ask::Https { path: "/healthz".to_owned(), headers: Vec::new() },
+            ask: Ask::Https(Web::get("/healthz")),
             port: 443,
             every: Duration::from_secs(5),
+            standby_every: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             fall: 3,
             rise: 3,
@@ -84,6 +93,8 @@ pub(crate) fn config() -> Config {
             warn: Vec::new(),
             ca: None,
             tripwire: true,
+            window: None,
+            degraded: Vec::new(),
         })],
         origins: vec![origin("vercel"), origin("netlify"), origin("pages")],
         steers: vec![Arc::new(Steer {
@@ -96,8 +107,10 @@ pub(crate) fn config() -> Config {
             ],
             ttl: 30,
             failback: Failback::After(Duration::from_secs(300)),
+            strict: false,
             hosts: vec!["www.example.com".to_owned()],
             form: Form::Cname,
+            leave_degraded: false,
         })],
     }
 }
@@ -115,6 +128,8 @@ fn watch(id: u32, origin: &str, verdict: Verdict) -> Arc<WatchStatus> {
         verdict,
         stale: false,
         unseen: false,
+        degraded: None,
+        findings: Arc::default(),
     })
 }
 
@@ -136,14 +151,21 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
         reason,
     };
     let rung_status = |id: u32, class, watches: &[WatchId]| RungStatus {
+        place: steer.rungs[id as usize].place,
+        quorum: Default::default(),
+        degraded: false,
         class,
-        origins: vec![OriginStatus {
+        origins: Arc::new([OriginStatus {
             origin: OriginId(id),
             name: config.origins[id as usize].name.as_str().into(),
             class,
+            degraded: false,
             drained: false,
+            ready: if class == Class::Down { Ready::WouldFail } else { Ready::Ready },
+            foreseen: Arc::default(),
+            need: 1,
             watches: watches.into(),
-        }],
+        }]),
     };
     let status = SteerStatus {
         id: SteerId(0),
@@ -211,6 +233,7 @@ pub(crate) fn refused() -> Observation {
         warnings: Vec::new(),
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 

@@ -83,7 +83,7 @@ async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
 }
 
 /// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110 §11.1).
-fn bearer(value: &str) -> Option<&str> {
+pub(in crate::edge) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|token| !token.is_empty())
 }
@@ -99,12 +99,12 @@ fn is_local(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-fn sha256(secret: &str) -> digest::Digest {
+pub(in crate::edge) fn sha256(secret: &str) -> digest::Digest {
     digest::digest(&digest::SHA256, secret.as_bytes())
 }
 
 /// Equal, in a time that does not tell how much is.
-fn same(ours: &[u8], theirs: &[u8]) -> bool {
+pub(in crate::edge) fn same(ours: &[u8], theirs: &[u8]) -> bool {
     ours.len() == theirs.len() && ours.iter().zip(theirs).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 

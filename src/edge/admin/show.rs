@@ -15,6 +15,7 @@ use crate::decision::{Data, Decision, Order, Reason};
 use crate::edge::admin::{view, words};
 use crate::edge::handle::Readiness;
 use crate::probe::{Cause, Observation, WatchId};
+use crate::ready::{Finding, Ready};
 use crate::snapshot::Snapshot;
 use crate::snapshot::status::{OriginStatus, RungStatus, SteerStatus, WatchStatus};
 use crate::time::{Moment, Now};
@@ -71,7 +72,7 @@ impl Sight<'_> {
         let wanted = name.trim_end_matches('.').to_ascii_lowercase();
         let steer = self.snapshot.status.steers.iter().find(|s| s.steer.name.to_host() == wanted)?;
         let mut ids: Vec<WatchId> = Vec::new();
-        for id in steer.rungs.iter().flat_map(|rung| &rung.origins).flat_map(|origin| &*origin.watches) {
+        for id in steer.rungs.iter().flat_map(|rung| &*rung.origins).flat_map(|origin| &*origin.watches) {
             if !ids.contains(id) {
                 ids.push(*id);
             }
@@ -115,6 +116,7 @@ impl Sight<'_> {
             class: watch.verdict.class(),
             probe: self.probe(watch, seen),
             race: None,
+            no_race: None,
         })
     }
 
@@ -189,7 +191,7 @@ impl Sight<'_> {
         let before = || status.rungs.iter().take(decision.rung).enumerate();
         let dead = || {
             let told: Vec<String> = before()
-                .filter(|(_, rung)| rung.class != Class::Up)
+                .filter(|(_, rung)| rung.class != Class::Up || is_unready(rung))
                 .map(|(index, rung)| format!("{} {}", place(status, index), self.state_of(rung)))
                 .collect();
             told.join("; ")
@@ -197,7 +199,16 @@ impl Sight<'_> {
         match &decision.reason {
             Reason::FailedOver if !dead().is_empty() => dead(),
             Reason::LastResort if !dead().is_empty() => format!("last resort: {}", dead()),
-            Reason::FailbackWaits { until } => match before().find(|(_, rung)| rung.class == Class::Up) {
+            Reason::Degraded => {
+                let degraded = before().filter(|(_, rung)| rung.degraded || rung.class != Class::Up);
+                let told = degraded.map(|(index, rung)| format!("{} {}", place(status, index), self.state_of(rung)));
+                told.collect::<Vec<_>>().join("; ")
+            }
+            Reason::TooFew | Reason::Panic => match status.rungs.get(decision.rung) {
+                Some(rung) => format!("{}: {}", words::reason(&decision.reason), self.state_of(rung)),
+                None => words::reason(&decision.reason),
+            },
+            Reason::FailbackWaits { until } => match before().find(|(_, rung)| is_back(rung)) {
                 Some((index, _)) => format!(
                     "{} is up again; failback at {}",
                     place(status, index),
@@ -205,7 +216,7 @@ impl Sight<'_> {
                 ),
                 None => words::reason(&decision.reason),
             },
-            Reason::FailbackManual => match before().find(|(_, rung)| rung.class == Class::Up) {
+            Reason::FailbackManual => match before().find(|(_, rung)| is_back(rung)) {
                 Some((index, _)) => {
                     let name = status.steer.name.to_host();
                     format!("{} is up again; waits for `failoverd failback {name}`", place(status, index))
@@ -216,20 +227,32 @@ impl Sight<'_> {
         }
     }
 
-    /// `(vercel) is down: connection refused`, of the origins of a rung that is not up.
+    /// `(vercel) is down: connection refused`, of the origins of a rung that is not up, or not well.
     fn state_of(&self, rung: &RungStatus) -> String {
         let told: Vec<String> = rung
             .origins
             .iter()
             .map(|origin| {
-                let state = if origin.drained { "is drained" } else { class_is(origin.class) };
-                match self.cause(origin).filter(|_| !origin.drained) {
-                    Some(cause) => format!("({}) {state}: {cause}", origin.name),
-                    None => format!("({}) {state}", origin.name),
+                let state = match (origin.drained, origin.degraded) {
+                    (true, _) => "is drained",
+                    (_, true) => "is degraded",
+                    _ => class_is(origin.class),
+                };
+                let would_fail = origin.ready == Ready::WouldFail && origin.class != Class::Down;
+                let findings = if would_fail { self.findings(origin) } else { Vec::new() };
+                let cause = self.degraded(origin).or_else(|| self.cause(origin)).filter(|_| !origin.drained);
+                match (findings.first(), cause) {
+                    (Some(finding), _) => format!("({}) would fail: {}", origin.name, finding.seen),
+                    (None, Some(cause)) => format!("({}) {state}: {cause}", origin.name),
+                    (None, None) => format!("({}) {state}", origin.name),
                 }
             })
             .collect();
-        told.join(", ")
+        let (needs, undrained) = needs(rung);
+        match needs {
+            0 | 1 => told.join(", "),
+            _ => format!("{} (needs {needs} of {undrained})", told.join(", ")),
+        }
     }
 
     fn rung(&self, status: &SteerStatus, index: usize, rung: &RungStatus) -> view::Rung {
@@ -238,6 +261,8 @@ impl Sight<'_> {
         view::Rung {
             rung: place(status, index),
             class: rung.class,
+            degraded: rung.degraded,
+            needs: needs(rung).0,
             served: decision.is_some(),
             unchecked: configured.is_some_and(|rung| rung.check.is_none())
                 && rung.origins.iter().all(|origin| origin.watches.is_empty()),
@@ -247,25 +272,55 @@ impl Sight<'_> {
                 .map(|origin| view::Origin {
                     name: origin.name.to_string(),
                     class: origin.class,
+                    degraded: self.degraded(origin),
                     drained: origin.drained,
                     served: decision.is_some_and(|decision| decision.origins.contains(&origin.origin)),
-                    cause: self.cause(origin).map(|cause| cause.to_string()),
+                    cause: self.cause(origin),
                     since_seconds: self.since(origin).map(|since| self.age(since.moment)),
                     stale: self.watches_of(origin).any(|watch| watch.stale),
+                    ready: origin.ready,
+                    findings: self.findings(origin),
                 })
                 .collect(),
         }
+    }
+
+    /// What is wrong with an origin for the visitors of a name, the worst first.
+    fn findings(&self, origin: &OriginStatus) -> Vec<Finding> {
+        let seen = self.watches_of(origin).flat_map(|watch| &*watch.findings);
+        let mut findings: Vec<Finding> = seen.chain(&*origin.foreseen).cloned().collect();
+        findings.sort_by(|one, other| other.level.cmp(&one.level).then_with(|| one.cmp(other)));
+        findings.dedup();
+        findings
     }
 
     fn watches_of(&self, origin: &OriginStatus) -> impl Iterator<Item = &WatchStatus> {
         origin.watches.iter().filter_map(|&id| self.watch_status(id))
     }
 
-    /// Why an origin is of its class: the cause of the first of its watches that is of it too.
-    fn cause(&self, origin: &OriginStatus) -> Option<&Cause> {
-        self.watches_of(origin)
-            .filter(|watch| watch.verdict.class() == origin.class)
-            .find_map(|watch| cause(&watch.verdict))
+    /// Why an origin is of its class: the cause of the first of its watches that is of it too. Where several checks
+    /// may speak, it says which does.
+    fn cause(&self, origin: &OriginStatus) -> Option<String> {
+        let same = self.watches_of(origin).filter(|watch| watch.verdict.class() == origin.class);
+        self.speaking(origin, same, |watch| cause(&watch.verdict).map(ToString::to_string))
+    }
+
+    /// By which rule an origin is degraded.
+    fn degraded(&self, origin: &OriginStatus) -> Option<String> {
+        let all = self.watches_of(origin).filter(|_| origin.degraded);
+        self.speaking(origin, all, |watch| watch.degraded.as_ref().map(ToString::to_string))
+    }
+
+    /// What the first of `watches` says that says anything.
+    fn speaking<'w>(
+        &self,
+        origin: &OriginStatus,
+        mut watches: impl Iterator<Item = &'w WatchStatus>,
+        says: impl Fn(&WatchStatus) -> Option<String>,
+    ) -> Option<String> {
+        let (speaks, said) = watches.find_map(|watch| Some((watch, says(watch)?)))?;
+        let several = self.watches_of(origin).any(|other| other.check != speaks.check);
+        Some(if several { format!("{}: {said}", speaks.check_name) } else { said })
     }
 
     /// Since when an origin is of its class: since the first of its watches was up, or the last went down.
@@ -314,7 +369,7 @@ impl Sight<'_> {
 #[must_use]
 pub fn event(entry: Entry) -> view::Event {
     let Entry { sequence, at, node, what } = entry;
-    view::Event { sequence, at: words::timestamp(at), node, what }
+    view::Event { sequence, at: words::timestamp(at), node: node.to_string(), what }
 }
 
 /// What a client gets, in presentation format.
@@ -338,6 +393,22 @@ fn answer(data: &Data) -> view::Answer {
 
 fn place(status: &SteerStatus, index: usize) -> String {
     status.steer.rungs.get(index).map_or(Place::Primary, |rung| rung.place).to_string()
+}
+
+/// How many of the undrained origins of a rung have to be usable, and how many there are.
+fn needs(rung: &RungStatus) -> (usize, usize) {
+    let undrained = rung.origins.iter().filter(|origin| !origin.drained).count();
+    (rung.quorum.needs(undrained), undrained)
+}
+
+/// Every usable origin of the rung would fail its visitors.
+fn is_unready(rung: &RungStatus) -> bool {
+    let mut usable = rung.origins.iter().filter(|origin| !origin.drained && origin.class.is_usable()).peekable();
+    usable.peek().is_some() && usable.all(|origin| origin.ready == Ready::WouldFail)
+}
+
+fn is_back(rung: &RungStatus) -> bool {
+    rung.class == Class::Up && !is_unready(rung)
 }
 
 fn class_is(class: Class) -> &'static str {

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Form;
+use crate::config::{Form, Platform};
 use crate::control::journal::What;
+use crate::ready::{Finding, Ready};
 use crate::verdict::Class;
 
 /// `GET /v1/status`: one node at a glance.
@@ -114,8 +115,12 @@ pub enum Answer {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Rung {
     pub rung: String,
-    /// The best of its origins; drained ones left out.
+    /// That of as many of its origins as it needs; drained ones left out.
     pub class: Class,
+    /// It works, and not well.
+    pub degraded: bool,
+    /// How many of its origins have to be usable.
+    pub needs: usize,
     pub served: bool,
     /// An emergency without a check: served unasked.
     pub unchecked: bool,
@@ -127,13 +132,21 @@ pub struct Rung {
 pub struct Origin {
     pub name: String,
     pub class: Class,
+    /// The rule by which it is degraded.
+    pub degraded: Option<String>,
     pub drained: bool,
     pub served: bool,
-    /// Why it is suspect or down, in words.
+    /// Why it is suspect or down, in words; with the check that speaks, where several may.
     pub cause: Option<String>,
     pub since_seconds: Option<u64>,
     /// Not probed for three intervals.
     pub stale: bool,
+    /// Would it serve its visitors?
+    #[serde(default)]
+    pub ready: Ready,
+    /// Why not, or not for long, the worst first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// An order in force.
@@ -191,6 +204,11 @@ pub struct Configured {
     pub ttl: u32,
     /// In words.
     pub failback: String,
+    /// A degraded rung is left for one that is up and not degraded.
+    pub leave_degraded: bool,
+    /// A rung that would fail its visitors counts as dead while any other lives.
+    #[serde(default)]
+    pub strict: bool,
     pub hosts: Vec<String>,
     pub ladder: Vec<ConfiguredRung>,
     pub checks: Vec<ConfiguredCheck>,
@@ -201,7 +219,10 @@ pub struct Configured {
 pub struct ConfiguredRung {
     pub rung: String,
     pub origins: Vec<ConfiguredOrigin>,
+    /// `site`, or `all of site, db`.
     pub check: Option<String>,
+    /// `at least 2 up, panic below 50%`.
+    pub quorum: Option<String>,
 }
 
 /// One origin as the file has it.
@@ -210,6 +231,9 @@ pub struct ConfiguredOrigin {
     pub name: String,
     pub cname: Option<String>,
     pub addresses: Vec<IpAddr>,
+    /// `vercel`, `netlify`, `github-pages`, `fly`, `plain`.
+    #[serde(default)]
+    pub platform: Platform,
 }
 
 /// One check as the file has it.
@@ -220,13 +244,19 @@ pub struct ConfiguredCheck {
     pub ask: String,
     pub port: u16,
     pub every_ms: u64,
+    /// While no name waits for the origin.
+    #[serde(default)]
+    pub standby_every_ms: u64,
     pub timeout_ms: u64,
     pub fall: u32,
     pub rise: u32,
     pub confirm_ms: u64,
     pub blip_ms: u64,
+    /// `6 of 10`.
+    pub window: Option<String>,
     pub expect: Vec<String>,
     pub warn: Vec<String>,
+    pub degraded: Vec<String>,
 }
 
 /// `GET /v1/figures`: what changes with every probe.
@@ -260,6 +290,8 @@ pub struct Watch {
     pub stale: bool,
     /// Our host has no route to its family.
     pub unseen: bool,
+    /// The rule by which it is degraded.
+    pub degraded: Option<String>,
     pub last: Option<Probe>,
     /// Oldest first: `+` passed, `-` failed, `?` inconclusive.
     pub recent: String,
@@ -309,6 +341,9 @@ pub struct Phases {
     pub tls_ms: Option<f64>,
     pub first_byte_ms: Option<f64>,
     pub body_ms: Option<f64>,
+    /// The whole of what has no steps: a nameserver's reply, an echo, a program's run.
+    #[serde(default)]
+    pub answer_ms: Option<f64>,
 }
 
 /// One expression of `expect`, and what came of it.
@@ -348,6 +383,9 @@ pub struct Probed {
     /// The race it began, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub race: Option<Race>,
+    /// Why there is none, though it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_race: Option<String>,
 }
 
 /// A probe and the confirmations a failure of it started, as if the watch had been up.

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,8 +31,11 @@ use crate::time::Moment;
 
 use super::probes::{Probes, Work};
 
-/// Events of one kind taken in before a snapshot is published: a flood of them delays nothing longer than this.
+/// Events of one kind taken in before the clock is looked at again.
 const BATCH: usize = 256;
+/// How long events are taken in before a snapshot is published. When ten thousand probes come back at once, what has
+/// turned so far is served, and an order waits no longer than this.
+const TAKING: Duration = Duration::from_millis(2);
 /// Probes that come back thick, and those that are due thick, are taken together: between two rounds of the loop is so
 /// much time, unless a person asks for something.
 const GATHER: Duration = Duration::from_millis(5);
@@ -98,9 +102,10 @@ impl Control {
         self.carry_out(first);
         let mut batch = Vec::new();
         let mut gathered = clock::moment();
+        let mut is_flood = false;
         loop {
             let now = clock::moment();
-            let pause = (gathered + GATHER).since(now);
+            let pause = if is_flood { Duration::ZERO } else { (gathered + GATHER).since(now) };
             let nap = self.nap(now).max(pause);
             let probes = &self.probes;
             let back = async move {
@@ -118,8 +123,12 @@ impl Control {
                 () = sleep(nap) => {}
             }
             self.drain(&mut batch);
-            self.turn(&mut batch);
+            is_flood = self.turn(&mut batch);
             gathered = clock::moment();
+            if is_flood {
+                // On a core that is shared with an answering thread, that one has waited.
+                thread::yield_now();
+            }
         }
         self.end();
     }
@@ -150,11 +159,18 @@ impl Control {
         }
     }
 
-    /// Takes all of a batch in, and publishes once.
-    fn turn(&mut self, batch: &mut Vec<Event>) {
+    /// Takes a batch in, and what more has come back while there is time, and publishes once. True if not all that has
+    /// come back is taken in yet.
+    fn turn(&mut self, batch: &mut Vec<Event>) -> bool {
         let mut effects = Effects::default();
-        for event in batch.drain(..) {
-            self.controller.handle(event, clock::now(), &mut effects);
+        let began = clock::moment();
+        while !batch.is_empty() {
+            for event in batch.drain(..) {
+                self.controller.handle(event, clock::now(), &mut effects);
+            }
+            if clock::moment().since(began) < TAKING {
+                self.probes.take(BATCH, batch);
+            }
         }
         // A turn is served before anything else is done about it.
         let publisher = &mut self.publisher;
@@ -171,6 +187,7 @@ impl Control {
             self.notifier.status(&status_line(snapshot));
         }
         self.notifier.alive(clock::moment());
+        self.probes.has_more()
     }
 
     /// Another configuration is in force.
@@ -229,10 +246,8 @@ impl Control {
         let canary = canary.then_some(Work::Canary);
         let wires = wires.into_iter().map(Work::Wire);
         self.probes.ask(probes.chain(canary).chain(resolve.into_iter().map(Work::Resolve)).chain(wires));
-        for entry in record {
-            headline::log(&entry);
-            self.storage.push(entry);
-        }
+        headline::log(&record);
+        self.storage.push_all(record);
         if let Some(marks) = reserve {
             self.storage.reserve(marks);
         }

@@ -15,6 +15,7 @@ use crate::edge::alerts::{self, Undelivered};
 use crate::edge::encrypted::certificate::Certificates;
 use crate::edge::handle::Handle;
 use crate::edge::nameserver::Nameserver;
+use crate::edge::pin::give_way;
 use crate::edge::signals::Signals;
 use crate::edge::storage::Storage;
 use crate::edge::{admin, ops, secrets};
@@ -44,6 +45,7 @@ pub(super) struct People {
 impl People {
     /// Runs until `stopped`. With `signals`, a signal may say so.
     pub(super) async fn run(self, signals: Option<(Signals, watch::Sender<bool>)>, mut stopped: watch::Receiver<bool>) {
+        give_way();
         let Self { handle, config, storage, undelivered, nameserver, certificates, admin, ops } = self;
         let mut all = JoinSet::new();
         if let Some((signals, stop)) = signals {

@@ -79,7 +79,7 @@ impl Probes {
 
     /// Waits until something has come back.
     pub(super) async fn back(&self) {
-        while locked(&self.0.done).is_empty() {
+        while !self.has_more() {
             self.0.back.notified().await;
         }
     }
@@ -89,6 +89,17 @@ impl Probes {
         let mut done = locked(&self.0.done);
         let count = done.len().min(most);
         batch.extend(done.drain(..count));
+    }
+
+    /// True if something has come back that was not taken.
+    pub(super) fn has_more(&self) -> bool {
+        !locked(&self.0.done).is_empty()
+    }
+
+    /// What has happened beside what was asked.
+    pub(super) fn tell(&self, event: Event) {
+        locked(&self.0.done).push(event);
+        self.0.back.notify_one();
     }
 
     /// Does what is asked, for as long as this is awaited.
@@ -124,11 +135,6 @@ impl Probes {
         let tell = |what| self.tell(Event::Wire(News { wire, at: clock::moment(), what }));
         let what = self.0.prober.hold(wire.to, || tell(What::Held)).await;
         tell(what);
-    }
-
-    fn tell(&self, event: Event) {
-        locked(&self.0.done).push(event);
-        self.0.back.notify_one();
     }
 
     async fn do_one(self, work: Work) {
@@ -207,6 +213,7 @@ async fn guarded(prober: &Prober, request: Request) -> Observation {
             warnings: Vec::new(),
             certificate: None,
             status: None,
+            detail: None,
         }
     })
 }

@@ -13,6 +13,7 @@ use crate::control::{Figures, WatchFigures};
 use crate::edge::admin::words;
 use crate::edge::handle::Readiness;
 use crate::probe::Outcome;
+use crate::ready::Ready;
 use crate::snapshot::Snapshot;
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Now, Wall};
@@ -166,6 +167,26 @@ impl Scrape {
                 (labels, i64::from(served == Some(index)))
             })
         });
+        let ready = steers().flat_map(|(name, status)| {
+            let rungs = status.steer.rungs.iter().zip(&*status.rungs);
+            rungs.flat_map(move |(rung, seen)| {
+                let (name, place) = (name.clone(), rung.place.to_string());
+                seen.origins.iter().filter_map(move |origin| {
+                    let value = match origin.ready {
+                        Ready::Ready => 1.0,
+                        Ready::Warn => 0.5,
+                        Ready::WouldFail => 0.0,
+                        Ready::Unknown => return None,
+                    };
+                    let labels =
+                        vec![("name", name.clone()), ("rung", place.clone()), ("origin", origin.name.to_string())];
+                    Some((labels, value))
+                })
+            })
+        });
+        let ready: Vec<(Labels, f64)> = ready.collect();
+        let help = "1 for an origin that would serve the visitors of a name, 0.5 with a warning, 0 if it would fail";
+        sheet.gauges("origin_ready", help, ready)?;
         sheet.gauges("rung_served", "1 for the rung a steered name is served from, 0 for its others", rungs)?;
         let info = steers().filter_map(|(name, status)| {
             let decision = status.decision.as_ref()?;
@@ -201,6 +222,8 @@ impl Scrape {
         });
         sheet.gauges("watch_class", "1 for the class of a watch's verdict, 0 for the others", classes)?;
         let stale = watches().map(|(labels, watch)| (labels, i64::from(watch.stale)));
+        let degraded = watches().map(|(labels, watch)| (labels, i64::from(watch.degraded.is_some())));
+        sheet.gauges("watch_degraded", "1 while a watch is up, and not well by a rule of its check", degraded)?;
         sheet.gauges("watch_stale", "1 while a watch has had no conclusive probe for three intervals", stale)?;
 
         let Some(figures) = &self.figures else { return Ok(()) };
@@ -294,6 +317,7 @@ fn phases(row: &WatchFigures) -> Vec<(&'static str, Duration)> {
         ("tls", phases.tls),
         ("first_byte", phases.first_byte),
         ("body", phases.body),
+        ("answer", phases.answer),
     ]
     .into_iter()
     .filter_map(|(phase, took)| Some((phase, took?)))

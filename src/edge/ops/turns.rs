@@ -72,6 +72,8 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use prometheus_client::encoding::text;
 
     use super::*;
@@ -85,7 +87,7 @@ mod tests {
     use crate::time::Wall;
 
     fn entry(what: What) -> Entry {
-        Entry { sequence: 1, at: Wall::from_millis(0), node: "ns1".to_owned(), what }
+        Entry { sequence: 1, at: Wall::from_millis(0), node: "ns1".into(), what }
     }
 
     fn turned(place: Place, confirm_ms: Option<u64>) -> Entry {
@@ -93,9 +95,9 @@ mod tests {
             name: name("www.example.com"),
             zone: name("example.com"),
             from: None,
-            to: Served { place, origins: vec!["eu".to_owned()], data: Data::Cname(name("eu.example.net")) },
+            to: Arc::new(Served { place, origins: vec!["eu".to_owned()], data: Data::Cname(name("eu.example.net")) }),
             reason: Reason::FailedOver,
-            evidence: Vec::new(),
+            evidence: Arc::new([]),
             generation: Generation(1),
             serial: Serial(1),
             ttl: 30,

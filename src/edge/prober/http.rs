@@ -1,4 +1,4 @@
-//! The HTTP exchange of a probe: one GET, one response, no redirect followed, and no more of the body than is judged:
+//! The HTTP exchange of a probe: one request, one response, no redirect followed, and no more of the body than is judged:
 //! a download behind the path cannot make a probe expensive.
 
 use std::error::Error;
@@ -6,34 +6,36 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
 };
+use hyper::rt::Executor;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinSet;
 
 use super::tls;
+use crate::config::Web;
 use crate::probe::TroubleKind;
+use crate::probe::detail::{HEADER_MAX, HEADERS};
 use crate::probe::judge::BODY_MAX;
 
 /// What probes call themselves.
 const AGENT: &str = concat!("failoverd/", env!("CARGO_PKG_VERSION"));
 
-/// The request of a probe: `path` of `host` with the check's own headers, which go before ours.
+/// The request of a probe: what `web` says, of `host`. The check's own headers go before ours.
 ///
 /// # Errors
 /// If path or headers cannot be sent as HTTP.
-pub(super) fn request(
-    host: &str,
-    path: &str,
-    headers: &[(String, String)],
-) -> Result<Request<Empty<Bytes>>, TroubleKind> {
+pub(super) fn request(host: &str, web: &Web) -> Result<Request<Full<Bytes>>, TroubleKind> {
+    let Web { method, path, headers, send, http2 } = web;
     let unsendable = |what: &str| TroubleKind::Protocol(format!("the check's {what} cannot be sent"));
     let mut own = HeaderMap::new();
     for (name, value) in headers {
@@ -42,15 +44,20 @@ pub(super) fn request(
         own.append(name, value);
     }
     let bracketed = host.parse::<Ipv6Addr>().map(|address| format!("[{address}]"));
-    let host = HeaderValue::from_str(bracketed.as_deref().unwrap_or(host)).map_err(|_| unsendable("host"))?;
-    for (name, value) in
-        [(HOST, host), (USER_AGENT, HeaderValue::from_static(AGENT)), (CONNECTION, HeaderValue::from_static("close"))]
-    {
-        own.entry(name).or_insert(value);
-    }
-    let mut request = Request::new(Empty::new());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = path.parse::<Uri>().map_err(|_| unsendable(&format!("path `{path}`")))?;
+    let host = bracketed.as_deref().unwrap_or(host);
+    own.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    let mut request = Request::new(Full::from(send.clone()));
+    *request.method_mut() = method.parse::<Method>().map_err(|_| unsendable("method"))?;
+    let uri = if *http2 {
+        // The host is a part of it there, and the connection none of the request's business (RFC 9113 §8.2.2, §8.3.1).
+        format!("https://{host}{path}")
+    } else {
+        let host = HeaderValue::from_str(host).map_err(|_| unsendable("host"))?;
+        own.entry(HOST).or_insert(host);
+        own.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+        path.clone()
+    };
+    *request.uri_mut() = uri.parse::<Uri>().map_err(|_| unsendable(&format!("path `{path}`")))?;
     *request.headers_mut() = own;
     Ok(request)
 }
@@ -59,16 +66,46 @@ pub(super) fn request(
 ///
 /// # Errors
 /// What came instead.
-pub(super) async fn ask<S>(stream: S, request: Request<Empty<Bytes>>, address: IpAddr) -> Result<Reply, TroubleKind>
+pub(super) async fn ask<S>(stream: S, request: Request<Full<Bytes>>, address: IpAddr) -> Result<Reply, TroubleKind>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(Abrupt(stream))).await.map_err(|error| trouble(&error, address))?;
-    let mut reply = Reply { connection: Some(Box::pin(connection)), response: None, address };
-    let response = reply.beside(sender.send_request(request)).await.map_err(|error| trouble(&error, address))?;
-    reply.response = Some(response);
+    let told = |error: hyper::Error| trouble(&error, address);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(Abrupt(stream))).await.map_err(told)?;
+    let mut reply = Reply { connection: Some(Box::pin(connection)), response: None, address, tasks: Tasks::default() };
+    reply.response = Some(reply.beside(sender.send_request(request)).await.map_err(told)?);
     Ok(reply)
+}
+
+/// The same over HTTP/2.
+///
+/// # Errors
+/// What came instead.
+pub(super) async fn ask_http2<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    address: IpAddr,
+) -> Result<Reply, TroubleKind>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let told = |error: hyper::Error| trouble(&error, address);
+    let tasks = Tasks::default();
+    let stream = TokioIo::new(Abrupt(stream));
+    let (mut sender, connection) = http2::handshake(tasks.clone(), stream).await.map_err(told)?;
+    let mut reply = Reply { connection: Some(Box::pin(connection)), response: None, address, tasks };
+    reply.response = Some(reply.beside(sender.send_request(request)).await.map_err(told)?);
+    Ok(reply)
+}
+
+/// What hyper does beside an HTTP/2 connection; it ends with the reply.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+    }
 }
 
 /// A stream whose end is not announced. hyper says goodbye when the response is whole: over TLS with a record of its
@@ -114,6 +151,8 @@ pub(super) struct Reply {
     connection: Option<Connection>,
     response: Option<Response<Incoming>>,
     address: IpAddr,
+    #[expect(dead_code, reason = "held to end with this")]
+    tasks: Tasks,
 }
 
 type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
@@ -122,6 +161,25 @@ impl Reply {
     /// The status code.
     pub(super) fn status(&self) -> Option<u16> {
         self.response.as_ref().map(|response| response.status().as_u16())
+    }
+
+    /// Those of its headers that readiness looks at, cut where they are long.
+    pub(super) fn known_headers(&self) -> Vec<(String, String)> {
+        let Some(response) = &self.response else { return Vec::new() };
+        let kept = HEADERS.into_iter().filter_map(|name| {
+            let value = response.headers().get(name)?.as_bytes();
+            let value = String::from_utf8_lossy(value.get(..HEADER_MAX).unwrap_or(value));
+            Some((name.to_owned(), value.into_owned()))
+        });
+        kept.collect()
+    }
+
+    /// Name and value of every header; names are in lower case.
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
+        let headers = self.response.iter().flat_map(|response| response.headers());
+        headers
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect()
     }
 
     /// Reads the body into `body`, [`BODY_MAX`] bytes at most. What came before an error is kept.

@@ -1,14 +1,19 @@
 //! One probe from the first packet to the facts.
 //!
-//! Own socket, own TLS handshake, HTTP on top, each phase timed and each with the party at fault. The edge reports
-//! what it saw; what that means is decided by [`crate::probe::judge`].
+//! Own socket, own TLS handshake, HTTP on top, each phase timed and each with the party at fault; or a datagram, an
+//! echo, a program, each timed as a whole. The edge reports what it saw; what that means is decided by
+//! [`crate::probe::judge`].
 //!
 //! `timeout` covers all that is the origin's: connect to the end of the body. The addresses of a host name are
 //! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. Only
 //! connections take turns: who waits for a resolver holds up nobody.
 
 mod chains;
+mod dns;
+mod exec;
+pub(in crate::edge) mod heartbeat;
 mod http;
+mod icmp;
 mod race;
 mod resolve;
 mod tcp;
@@ -24,18 +29,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ring::rand::SecureRandom;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
+use crate::config::expect::Subject;
 use crate::config::{Ask, Resolvers};
 use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
 use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
 use crate::probe::tripwire::What;
-use crate::probe::{Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind};
+use crate::probe::{
+    Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind,
+};
 use crate::time::Moment;
 
+use heartbeat::Beats;
+pub(super) use icmp::is_forbidden as ping_is_forbidden;
 use race::{RUNNERS, Race};
 pub(super) use resolve::system_servers;
 pub use tls::Roots;
@@ -54,6 +67,8 @@ struct Inner {
     anchors: tls::Anchors,
     names: resolve::Names,
     connections: Semaphore,
+    programs: Semaphore,
+    beats: Beats,
     wires: tripwire::Wires,
     starts: Starts,
 }
@@ -73,6 +88,8 @@ impl Prober {
             anchors: tls::Anchors::load(),
             names: resolve::Names::new(resolvers),
             connections: Semaphore::new(descriptors::probes()),
+            programs: Semaphore::new(exec::AT_ONCE),
+            beats: Beats::default(),
             wires: tripwire::Wires::new(),
             starts: Starts::default(),
         }))
@@ -92,6 +109,11 @@ impl Prober {
     /// Why host names cannot be resolved at all, if so.
     pub fn resolver_trouble(&self) -> Option<String> {
         self.0.names.trouble()
+    }
+
+    /// What origins have told us by calling.
+    pub(super) fn beats(&self) -> &Beats {
+        &self.0.beats
     }
 
     /// What has been counted: rows of name, label and count.
@@ -128,14 +150,19 @@ impl Prober {
 
     /// The same, and our end of its connection.
     async fn probe_from(&self, request: Request) -> (Observation, Option<SocketAddr>) {
+        if let Target::Origin(origin) = &request.target {
+            return (self.look(&request, origin), None);
+        }
         let limit = request.check.timeout;
         let asked = clock::moment();
         let (addresses, is_named) = match &request.target {
             &Target::Address(address) => (Ok(vec![address]), false),
             Target::Hostname(name) => (self.0.names.addresses(name, limit).await, true),
+            Target::Origin(_) => (Ok(Vec::new()), false),
         };
         let resolving = clock::moment().since(asked);
         let phases = Phases { resolve: is_named.then_some(resolving), ..Phases::default() };
+        let resolved = addresses.as_ref().ok().filter(|_| is_named).cloned().unwrap_or_default();
         let field = addresses.map(|addresses| match request.purpose {
             Purpose::Confirm(number) => race::other_family_first(race::field(&addresses), number),
             _ => race::field(&addresses),
@@ -152,27 +179,28 @@ impl Prober {
             (Ok(field), Ok(_)) => self.race(&request, field, phases).await,
         };
         let local = attempt.facts.local;
-        let seen = Observation {
-            watch: request.watch,
-            epoch: request.epoch,
-            purpose: request.purpose,
-            started,
-            finished: clock::moment(),
-            outcome: attempt.judged.outcome,
-            address: attempt.address,
-            phases: attempt.facts.phases,
-            warnings: attempt.judged.warnings,
-            certificate: attempt.facts.certificate,
-            status: attempt.facts.status,
-        };
-        (seen, local)
+        (attempt.observed(&request, started, &resolved), local)
+    }
+
+    /// Looks whether the origin has called.
+    fn look(&self, request: &Request, origin: &str) -> Observation {
+        let started = clock::moment();
+        let mut facts = Facts::default();
+        match self.0.beats.last(origin, &request.check.name, started) {
+            Ok(beat) => facts.beat = beat,
+            Err(kind) => facts.trouble = Some(Trouble { phase: Phase::Answer, kind }),
+        }
+        Attempt::of(request, None, facts).observed(request, started, &[])
     }
 
     /// Passes when one of the addresses does, else fails as the first one.
     async fn race(&self, request: &Request, field: Vec<IpAddr>, phases: Phases) -> Attempt {
         let deadline = clock::moment() + request.check.timeout;
         let attempts = field.into_iter().map(|address| self.attempt(request, address, phases, deadline)).collect();
-        match race::run(attempts, |attempt| attempt.judged.outcome == Outcome::Passed).await {
+        // A program is dear: the next address only when one has failed.
+        let is_dear = matches!(request.check.ask, Ask::Exec(_));
+        let apart = if is_dear { request.check.timeout } else { race::STAGGER };
+        match race::run(attempts, apart, |attempt| attempt.judged.outcome == Outcome::Passed).await {
             Race::Won(attempt) => attempt,
             // One that is the origin's fault says more than one that is ours (no route to that family).
             Race::Lost(attempts) => attempts
@@ -211,6 +239,26 @@ impl Attempt {
         Self { address, facts, judged }
     }
 
+    /// `resolved`: what the host name of the origin led to.
+    fn observed(self, request: &Request, started: Moment, resolved: &[IpAddr]) -> Observation {
+        let Self { address, facts, judged } = self;
+        let detail = Detail::of(&facts, resolved);
+        Observation {
+            watch: request.watch,
+            epoch: request.epoch,
+            purpose: request.purpose,
+            started,
+            finished: clock::moment(),
+            outcome: judged.outcome,
+            address,
+            phases: facts.phases,
+            warnings: judged.warnings,
+            certificate: facts.certificate,
+            status: facts.status,
+            detail,
+        }
+    }
+
     /// No address was tried.
     fn none(request: &Request, phases: Phases, phase: Phase, kind: TroubleKind) -> Self {
         let trouble = Some(Trouble { phase, kind });
@@ -227,36 +275,87 @@ impl Inner {
         deadline: Moment,
         facts: &mut Facts,
     ) -> Result<(), Trouble> {
-        let Facts { phases, local, certificate, status, body, .. } = facts;
         let to = SocketAddr::new(address, request.port);
-        let (path, headers, is_tls) = match &request.check.ask {
-            Ask::Tcp => (None, &[][..], false),
-            Ask::Http { path, headers } => (Some(path), &headers[..], false),
-            Ask::Https { path, headers } => (Some(path), &headers[..], true),
-        };
+        match &request.check.ask {
+            Ask::Tcp => self.connected(to, deadline, facts).await.map(drop),
+            Ask::Tls => self.secured(request, to, None, deadline, facts).await.map(drop),
+            Ask::Http(web) => {
+                let stream = self.connected(to, deadline, facts).await?;
+                let asked = http::request(&request.host, web).map_err(in_phase(Phase::FirstByte))?;
+                let asking = http::ask(stream, asked, address);
+                let reply = step(Phase::FirstByte, deadline, &mut facts.phases.first_byte, asking).await?;
+                heard(request, reply, deadline, facts).await
+            }
+            Ask::Https(web) => {
+                let asked = http::request(&request.host, web).map_err(in_phase(Phase::FirstByte))?;
+                let protocol = if web.http2 { tls::HTTP2 } else { tls::HTTP1 };
+                let stream = self.secured(request, to, Some(protocol), deadline, facts).await?;
+                let spent = &mut facts.phases.first_byte;
+                let reply = if !web.http2 {
+                    step(Phase::FirstByte, deadline, spent, http::ask(stream, asked, address)).await?
+                } else if stream.get_ref().1.alpn_protocol() == Some(protocol) {
+                    step(Phase::FirstByte, deadline, spent, http::ask_http2(stream, asked, address)).await?
+                } else {
+                    let kind = TroubleKind::Protocol("it does not speak HTTP/2".to_owned());
+                    return Err(in_phase(Phase::Tls)(kind));
+                };
+                heard(request, reply, deadline, facts).await
+            }
+            Ask::Dns(question) => {
+                let asking = dns::ask(to, question);
+                facts.reply = Some(step(Phase::Answer, deadline, &mut facts.phases.answer, asking).await?);
+                Ok(())
+            }
+            Ask::Icmp => step(Phase::Answer, deadline, &mut facts.phases.answer, icmp::ping(address)).await,
+            Ask::Exec(command) => {
+                let turn = timeout(deadline.since(clock::moment()), self.programs.acquire()).await;
+                let Ok(_turn) = turn else { return Err(in_phase(Phase::Answer)(TroubleKind::Busy)) };
+                let Facts { phases, body, exit, .. } = facts;
+                let running = exec::run(command, request, address, body);
+                *exit = step(Phase::Answer, deadline, &mut phases.answer, running).await?;
+                Ok(())
+            }
+            Ask::Heartbeat(_) => Ok(()),
+        }
+    }
+
+    /// Connects, to part without a farewell.
+    async fn connected(&self, to: SocketAddr, deadline: Moment, facts: &mut Facts) -> Result<TcpStream, Trouble> {
+        let stream = step(Phase::Connect, deadline, &mut facts.phases.connect, tcp::connect(to)).await?;
+        facts.local = stream.local_addr().ok();
+        tcp::close_at_once(&stream);
+        Ok(stream)
+    }
+
+    /// Connects and shakes hands.
+    async fn secured(
+        &self,
+        request: &Request,
+        to: SocketAddr,
+        protocol: Option<&[u8]>,
+        deadline: Moment,
+        facts: &mut Facts,
+    ) -> Result<TlsStream<TcpStream>, Trouble> {
+        let Facts { phases, local, certificate, .. } = facts;
         let stream = step(Phase::Connect, deadline, &mut phases.connect, tcp::connect(to)).await?;
         *local = stream.local_addr().ok();
-        if !is_tls {
-            tcp::close_at_once(&stream);
-        }
-        let Some(path) = path else { return Ok(()) };
-        let asked = http::request(&request.host, path, headers).map_err(in_phase(Phase::FirstByte))?;
-        let mut reply = if is_tls {
-            let ca = request.check.ca.as_ref();
-            let handshake = self.anchors.prepare(&request.host, ca).map_err(in_phase(Phase::Tls))?;
-            let secured = step(Phase::Tls, deadline, &mut phases.tls, handshake.run(stream, address)).await;
-            *certificate = handshake.certificate();
-            let secured = secured?;
-            tcp::close_at_once(secured.get_ref().0);
-            let asking = http::ask(secured, asked, address);
-            step(Phase::FirstByte, deadline, &mut phases.first_byte, asking).await?
-        } else {
-            let asking = http::ask(stream, asked, address);
-            step(Phase::FirstByte, deadline, &mut phases.first_byte, asking).await?
-        };
-        *status = reply.status();
-        step(Phase::Body, deadline, &mut phases.body, reply.read(body)).await
+        let ca = request.check.ca.as_ref();
+        let handshake = self.anchors.prepare(&request.host, ca, protocol).map_err(in_phase(Phase::Tls))?;
+        let secured = step(Phase::Tls, deadline, &mut phases.tls, handshake.run(stream, to.ip())).await;
+        *certificate = handshake.certificate();
+        let secured = secured?;
+        tcp::close_at_once(secured.get_ref().0);
+        Ok(secured)
     }
+}
+
+/// Takes in a response: its head, then its body.
+async fn heard(request: &Request, mut reply: http::Reply, deadline: Moment, facts: &mut Facts) -> Result<(), Trouble> {
+    facts.status = reply.status();
+    let mut expressions = request.check.expect.iter().chain(&request.check.warn);
+    let speaks_of_headers = expressions.any(|expression| expression.subject() == Subject::Header);
+    facts.headers = if speaks_of_headers { reply.headers() } else { reply.known_headers() };
+    step(Phase::Body, deadline, &mut facts.phases.body, reply.read(&mut facts.body)).await
 }
 
 /// One phase: does `work` until `deadline`, notes how long it took, and tells in which phase it ended early.
@@ -270,6 +369,15 @@ async fn step<T>(
     let done = timeout(deadline.since(began), work).await;
     *spent = Some(clock::moment().since(began));
     done.unwrap_or(Err(TroubleKind::Timeout)).map_err(in_phase(phase))
+}
+
+/// Bytes nobody can guess; zeros where the system has none to give.
+#[expect(clippy::disallowed_types, reason = "the edge draws what nobody may guess")]
+fn random<const LENGTH: usize>() -> [u8; LENGTH] {
+    let mut drawn = [0; LENGTH];
+    // A reply to an id that can be guessed is still a reply from this port.
+    let _ = ring::rand::SystemRandom::new().fill(&mut drawn);
+    drawn
 }
 
 fn unresolved(fault: ResolveFault) -> TroubleKind {

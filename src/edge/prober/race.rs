@@ -12,7 +12,7 @@ use tokio::time::timeout;
 pub(super) const RUNNERS: usize = 4;
 /// The next address starts this long after the one before it, or as soon as one has failed. A healthy origin answers
 /// the connect in less, so a probe of it costs it one connection.
-const STAGGER: Duration = Duration::from_millis(100);
+pub(super) const STAGGER: Duration = Duration::from_millis(100);
 
 /// Up to [`RUNNERS`] of `addresses`, the families by turns: a host name with eight IPv6 addresses must not hide that
 /// the one IPv4 address works, nor the other way round.
@@ -41,9 +41,13 @@ pub(super) fn other_family_first(mut field: Vec<IpAddr>, confirmation: u8) -> Ve
     field
 }
 
-/// Runs `attempts`, a little apart, until one of them `is_won`; the rest are dropped. All results that came, by the
+/// Runs `attempts`, at most so far apart, until one of them `is_won`; the rest are dropped. All results that came, by the
 /// order of `attempts`: the last one that came is the winner, if there is one.
-pub(super) async fn run<T, F: Future<Output = T>>(attempts: Vec<F>, is_won: impl Fn(&T) -> bool) -> Race<T> {
+pub(super) async fn run<T, F: Future<Output = T>>(
+    attempts: Vec<F>,
+    apart: Duration,
+    is_won: impl Fn(&T) -> bool,
+) -> Race<T> {
     let mut waiting = attempts.into_iter().map(Box::pin).enumerate();
     let mut running: Vec<(usize, Pin<Box<F>>)> = Vec::new();
     let mut lost: Vec<(usize, T)> = Vec::new();
@@ -54,7 +58,7 @@ pub(super) async fn run<T, F: Future<Output = T>>(attempts: Vec<F>, is_won: impl
             return Race::Lost(lost.into_iter().map(|(_, result)| result).collect());
         }
         let next = first(&mut running);
-        let came = if waiting.len() > 0 { timeout(STAGGER, next).await.ok() } else { Some(next.await) };
+        let came = if waiting.len() > 0 { timeout(apart, next).await.ok() } else { Some(next.await) };
         match came {
             Some((_, result)) if is_won(&result) => return Race::Won(result),
             Some(result) => lost.push(result),
@@ -119,7 +123,7 @@ mod tests {
     async fn the_first_pass_wins_past_one_that_hangs_and_one_that_fails() {
         let attempts: Vec<Pin<Box<dyn Future<Output = i32>>>> =
             vec![Box::pin(pending()), Box::pin(ready(-1)), Box::pin(ready(7)), Box::pin(pending())];
-        let Race::Won(result) = run(attempts, |&result| result > 0).await else { panic!("nobody won") };
+        let Race::Won(result) = run(attempts, STAGGER, |&result| result > 0).await else { panic!("nobody won") };
         assert_eq!(result, 7);
     }
 
@@ -137,7 +141,7 @@ mod tests {
                 index
             }
         });
-        let Race::Lost(results) = run(attempts.collect(), |_| false).await else { panic!("somebody won") };
+        let Race::Lost(results) = run(attempts.collect(), STAGGER, |_| false).await else { panic!("somebody won") };
         assert_eq!(results, [0, 1, 2, 3]);
     }
 
@@ -149,7 +153,7 @@ mod tests {
             tokio::task::yield_now().await;
             true
         });
-        assert!(matches!(run(attempts.collect(), |&passed| passed).await, Race::Won(true)));
+        assert!(matches!(run(attempts.collect(), STAGGER, |&passed| passed).await, Race::Won(true)));
         assert_eq!(asked.get(), 1);
     }
 }

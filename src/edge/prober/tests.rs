@@ -1,5 +1,7 @@
 //! Probes against real origins on loopback, each with one fault.
 
+mod ways; // the ways to ask
+
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -15,8 +17,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::config::Check;
 use crate::config::expect::Expression;
+use crate::config::{Check, Web};
 use crate::probe::judge::BODY_MAX;
 use crate::probe::{Cause, Epoch, LocalFault, WatchId};
 use crate::verdict::Class;
@@ -34,6 +36,7 @@ fn check(ask: Ask, timeout: Duration, ca: Option<&str>) -> Arc<Check> {
         ask,
         port: 0,
         every: Duration::from_secs(5),
+        standby_every: Duration::from_secs(5),
         timeout,
         fall: 3,
         rise: 3,
@@ -43,15 +46,17 @@ fn check(ask: Ask, timeout: Duration, ca: Option<&str>) -> Arc<Check> {
         warn: Vec::new(),
         ca: ca.map(Arc::from),
         tripwire: true,
+        window: None,
+        degraded: Vec::new(),
     })
 }
 
 fn http() -> Ask {
-    Ask::Http { path: "/healthz?full=1".into(), headers: vec![("X-Probe".into(), "token".into())] }
+    Ask::Http(Web { headers: vec![("X-Probe".into(), "token".into())], ..Web::get("/healthz?full=1") })
 }
 
 fn https() -> Ask {
-    Ask::Https { path: "/".into(), headers: Vec::new() }
+    Ask::Https(Web::get("/"))
 }
 
 fn request(target: Target, port: u16, check: Arc<Check>) -> Request {
@@ -491,7 +496,11 @@ fn some_roots_are_always_trusted() {
 
 /// Runs a test of this file that is ignored otherwise in a process of its own, which it may spoil.
 fn alone(command: &mut Command, test: &str) {
-    let test = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+    alone_in(command, module_path!(), test);
+}
+
+fn alone_in(command: &mut Command, module: &str, test: &str) {
+    let test = format!("{}::{test}", module.split_once("::").unwrap().1);
     let output = command.args(["--ignored", "--exact", &test]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));

@@ -29,6 +29,10 @@ use super::chains::{Chain, Chains};
 use super::tcp;
 use crate::probe::{Certificate, TroubleKind};
 
+/// Names of what is spoken after a handshake (RFC 7301).
+pub(super) const HTTP1: &[u8] = b"http/1.1";
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// Which roots are trusted where a check names none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Roots {
@@ -97,11 +101,17 @@ impl Anchors {
         Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Prepares the handshake of one probe with `host`, a name or an address, trusting `ca` (PEM) or the default.
+    /// Prepares the handshake of one probe with `host`, a name or an address, trusting `ca` (PEM) or the default, to
+    /// speak `protocol` (RFC 7301), if any.
     ///
     /// # Errors
     /// If `ca` holds no certificate, or `host` can be in none.
-    pub(super) fn prepare(&self, host: &str, ca: Option<&Arc<str>>) -> Result<Handshake, TroubleKind> {
+    pub(super) fn prepare(
+        &self,
+        host: &str,
+        ca: Option<&Arc<str>>,
+        protocol: Option<&[u8]>,
+    ) -> Result<Handshake, TroubleKind> {
         let trust = match ca {
             None => Arc::clone(&self.set().default),
             Some(pem) => self
@@ -112,6 +122,7 @@ impl Anchors {
         let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
             .map_err(|_| TroubleKind::Tls(format!("`{host}` cannot be the name of a server")))?;
         let mut client = trust.client.clone();
+        client.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
         let recorder = Arc::new(Recorder { trust, shown: Mutex::new(None) });
         client.dangerous().set_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>);
         Ok(Handshake { connector: TlsConnector::from(Arc::new(client)), name, recorder })
@@ -152,7 +163,6 @@ impl Trust {
             .with_webpki_verifier(Arc::clone(&webpki))
             .with_no_client_auth();
         client.resumption = Resumption::disabled();
-        client.alpn_protocols = vec![b"http/1.1".to_vec()];
         Some(Self { webpki, pinned, chains: Chains::default(), client })
     }
 

@@ -41,8 +41,11 @@ pub struct Runner {
 
 impl Prober {
     /// Asks `request` once, and if that fails runs the race to its end: the time of a scheduled probe, its
-    /// confirmations and a timeout.
+    /// confirmations and a timeout. An origin that calls us is looked at once: nothing confirms a call that is missed.
     pub async fn race_out(&self, request: Request) -> Raced {
+        if request.check.ask.is_awaited() {
+            return self.looked(request).await;
+        }
         let Request { target, port, host, check, .. } = &request;
         let (target, host) = (target.clone(), host.clone());
         let watch = Watch { origin: OriginId(0), target, port: *port, check: CheckId(0), host };
@@ -88,6 +91,15 @@ impl Prober {
         let runner = |(seen, local): (Observation, _)| Runner { offset: seen.started.since(first), local, seen };
         let after = decided.map_or(Duration::ZERO, |at| at.since(first));
         Raced { runners: done.into_iter().map(runner).collect(), class: verdict.class(), after }
+    }
+
+    async fn looked(&self, request: Request) -> Raced {
+        let (limits, up) = (Thresholds::from(&*request.check), Verdict::Up { since: clock::now() });
+        let seen = self.probe(Request { purpose: Purpose::Scheduled, due: clock::moment(), ..request }).await;
+        let now = clock::now();
+        let class = up.observe(&seen.outcome, now, limits, now).class();
+        let after = now.moment.since(seen.started);
+        Raced { runners: vec![Runner { offset: Duration::ZERO, local: None, seen }], class, after }
     }
 }
 

@@ -16,10 +16,15 @@ use crate::time::Wall;
 /// Entries that may wait for a disk that does not write. Some 10 MB; beyond it the oldest verdicts go first.
 pub(super) const WAITING_MAX: usize = 20_000;
 
+/// Entries that may wait to be settled, while the storage thread is away: some milliseconds of work.
+const UNSETTLED_MAX: usize = 4096;
+
 /// What waits to be committed in one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
+    /// As many of them were looked at for what follows from them.
+    pub(super) settled: usize,
     /// By folded name in presentation format.
     pub(super) decisions: BTreeMap<String, RestoredDecision>,
     /// By number; `None` takes it out of force.
@@ -49,29 +54,40 @@ impl Batch {
             && !self.whole
     }
 
-    /// Takes an entry in, and what follows from it for decisions and orders.
+    /// Takes an entry in. Costs whoever has to say something nothing else; see [`Batch::settle`].
     pub(super) fn push(&mut self, entry: Entry) {
-        match &entry.what {
-            What::Turned(turn) => {
-                let decision = RestoredDecision {
-                    name: turn.name.clone(),
-                    place: turn.to.place,
-                    origins: turn.to.origins.clone(),
-                    at: entry.at,
-                };
-                self.decisions.insert(key(&turn.name), decision);
-            }
-            What::Ordered(order) => {
-                self.orders.insert(order.id.0, Some(order.clone()));
-                self.next_order = self.next_order.max(Some(order.id.0 + 1));
-            }
-            What::OrderEnded { order, .. } => {
-                self.orders.insert(order.id.0, None);
-            }
-            _ => {}
-        }
         self.entries.push(entry);
+        if self.entries.len() - self.settled > UNSETTLED_MAX {
+            self.settle();
+        }
         self.shed();
+    }
+
+    /// Takes in what follows from the entries for decisions and orders. For the storage thread, before anything is done
+    /// with these.
+    pub(super) fn settle(&mut self) {
+        for entry in &self.entries[self.settled..] {
+            match &entry.what {
+                What::Turned(turn) => {
+                    let decision = RestoredDecision {
+                        name: turn.name.clone(),
+                        place: turn.to.place,
+                        origins: turn.to.origins.clone(),
+                        at: entry.at,
+                    };
+                    self.decisions.insert(key(&turn.name), decision);
+                }
+                What::Ordered(order) => {
+                    self.orders.insert(order.id.0, Some(order.clone()));
+                    self.next_order = self.next_order.max(Some(order.id.0 + 1));
+                }
+                What::OrderEnded { order, .. } => {
+                    self.orders.insert(order.id.0, None);
+                }
+                _ => {}
+            }
+        }
+        self.settled = self.entries.len();
     }
 
     /// Takes marks in. Those that wait already stay reserved.
@@ -86,8 +102,11 @@ impl Batch {
     }
 
     /// Takes in a batch that came later.
-    pub(super) fn append(&mut self, later: Self) {
+    pub(super) fn append(&mut self, mut later: Self) {
+        self.settle();
+        later.settle();
         self.entries.extend(later.entries);
+        self.settled = self.entries.len();
         self.decisions.extend(later.decisions);
         self.orders.extend(later.orders);
         self.next_order = self.next_order.max(later.next_order);
@@ -107,6 +126,7 @@ impl Batch {
 
     /// Counts entries and orders on from those of a file that was opened late.
     pub(super) fn shift(&mut self, entries: u64, orders: u64) {
+        self.settle();
         for entry in &mut self.entries {
             entry.sequence += entries;
             if let What::Ordered(order) | What::OrderEnded { order, .. } = &mut entry.what {
@@ -132,10 +152,12 @@ impl Batch {
         if waiting <= WAITING_MAX {
             return;
         }
+        self.settle();
         self.entries.retain(|entry| !matches!(entry.what, What::Verdict { .. }));
         if self.entries.len() > WAITING_MAX * 9 / 10 {
             self.entries.drain(..WAITING_MAX / 10);
         }
+        self.settled = self.entries.len();
         self.lost += waiting - self.entries.len();
     }
 }
@@ -199,6 +221,7 @@ impl State {
     /// Follows a batch. Its marks become those of both: numbers that may have been served stay reserved, also those
     /// of a zone that is not in the configuration now.
     pub(super) fn follow(&mut self, batch: &mut Batch) {
+        batch.settle();
         if let Some(steered) = &batch.steered {
             self.decisions.retain(|name, _| steered.contains(name));
         }
@@ -266,18 +289,21 @@ pub(super) fn key(name: &Name) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::control::journal::Ending;
     use crate::decision::order::OrderId;
     use crate::snapshot::Generation;
+    use crate::verdict::Class;
 
     fn entry(sequence: u64, what: What) -> Entry {
-        Entry { sequence, at: Wall::from_millis(0), node: "ns1".to_owned(), what }
+        Entry { sequence, at: Wall::from_millis(0), node: "ns1".into(), what }
     }
 
     fn verdict(sequence: u64) -> Entry {
-        let word = String::new;
-        let what = What::Verdict { origin: word(), target: word(), host: word(), from: word(), to: word(), why: None };
+        let (word, from, to) = (<Arc<str>>::default, Class::Up.into(), Class::Down.into());
+        let what = What::Verdict { origin: word(), target: word(), host: word(), from, to, why: None };
         entry(sequence, what)
     }
 

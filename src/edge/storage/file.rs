@@ -321,6 +321,7 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::verdict::Class;
 
     /// A disk that fills up.
     #[derive(Clone, Debug)]
@@ -357,7 +358,7 @@ mod tests {
         let open = || StateFile { database: Builder::new().create_with_backend(disk.clone()).expect("a database") };
         let (written, fresh) = open().past().expect("readable");
         assert_eq!((fresh.last_sequence, fresh.next_order), (0, 1));
-        let entry = Entry { sequence: 7, at: Wall::from_millis(0), node: String::new(), what: What::Stopped };
+        let entry = Entry { sequence: 7, at: Wall::from_millis(0), node: Arc::default(), what: What::Stopped };
         let batch = Batch { entries: vec![entry], next_order: Some(3), ..Batch::default() };
         let file = written.expect("writable");
         file.write(&batch, Wall::from_millis(0)).expect("written");
@@ -378,11 +379,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = StateFile::open(folder.path()).expect("readable").0.expect("writable");
         let entry = |sequence| {
-            let word = String::new;
-            let verdict =
-                What::Verdict { origin: word(), target: word(), host: word(), from: word(), to: word(), why: None };
+            let (word, from, to) = (<Arc<str>>::default, Class::Up.into(), Class::Down.into());
+            let verdict = What::Verdict { origin: word(), target: word(), host: word(), from, to, why: None };
             let what = if sequence % 2 == 0 { verdict } else { What::Stopped };
-            Entry { sequence, at: Wall::from_millis(0), node: String::new(), what }
+            Entry { sequence, at: Wall::from_millis(0), node: Arc::default(), what }
         };
         let batch = Batch { entries: (11..=20).map(entry).collect(), ..Batch::default() };
         file.write(&batch, Wall::from_millis(0)).expect("written");

@@ -28,7 +28,9 @@ fn key(number: u32) -> Key {
 
 /// The defaults of the contract.
 const USUAL: Timing = Timing {
+    awaited: false,
     every: Duration::from_secs(5),
+    standby_every: Duration::from_secs(5),
     timeout: Duration::from_secs(2),
     fall: 3,
     confirm: Duration::from_millis(500),
@@ -48,6 +50,7 @@ fn saw(schedule: &Schedule, purpose: Purpose, started: Moment, finished: Moment,
         warnings: vec![],
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 
@@ -484,6 +487,8 @@ fn timings() -> impl Strategy<Value = Timing> {
     (1000u64..20_000, 1u32..5, 50u64..1500, 0u64..2000).prop_flat_map(|(every, fall, confirm, blip)| {
         (100..every.min(5000)).prop_map(move |timeout| Timing {
             every: ms(every),
+            standby_every: ms(every),
+            awaited: false,
             timeout: ms(timeout),
             fall,
             confirm: ms(confirm),
@@ -673,4 +678,114 @@ fn one_percent_of_loss_moves_nothing() {
         }
     }
     assert!(lost > 80 && confirmed > 80, "{lost} lost, {confirmed} confirmations");
+}
+
+#[test]
+fn a_standby_is_asked_less_often_and_at_full_pace_as_soon_as_it_is_none() {
+    let timing = Timing { standby_every: Duration::from_secs(60), ..USUAL };
+    let mut schedule = Schedule::new();
+    schedule.arrange(&[(key(1), timing)], at(0));
+    let id = WatchId(0);
+    let starts = |schedule: &mut Schedule, from: u64, to: u64| {
+        let mut starts = 0;
+        for second in from..to {
+            for start in schedule.due(at(second * 1000)) {
+                let now = at(second * 1000);
+                starts += 1;
+                let seen = saw(schedule, start.purpose, now, now, Outcome::Passed);
+                schedule.observed(&seen, Class::Up, now);
+            }
+        }
+        starts
+    };
+    assert!((19..=21).contains(&starts(&mut schedule, 0, 100)));
+    schedule.pace(id, true, at(100_000));
+    assert!((9..=10).contains(&starts(&mut schedule, 100, 700)));
+    assert!(!schedule.is_stale(id, at(700_000)), "three of its own intervals");
+    schedule.pace(id, false, at(700_000));
+    assert!(schedule.next_of(id).is_some_and(|next| next <= at(705_000)));
+    assert!(!schedule.is_stale(id, at(710_000)), "it was not asked so often until now");
+    assert!((19..=21).contains(&starts(&mut schedule, 700, 800)));
+}
+
+// ---- origins that call us
+
+const AWAITED: Timing =
+    Timing { awaited: true, every: Duration::from_secs(60), timeout: Duration::from_secs(2), ..USUAL };
+const NEVER: [u64; 0] = [];
+const SILENT: Outcome = Outcome::Failed(Cause::Silent(None));
+
+/// A schedule with one watch whose origin calls us, made at minute 1, and looked after once a second.
+fn awaiting() -> Schedule {
+    let mut schedule = Schedule::new();
+    schedule.arrange(&[(key(1), AWAITED)], at(60_000));
+    schedule
+}
+
+/// Looks that are due, in seconds, while a second passes after the other.
+fn looks(schedule: &mut Schedule, seconds: std::ops::Range<u64>) -> Vec<u64> {
+    seconds.filter(|&second| !schedule.due(at(second * 1000)).is_empty()).collect()
+}
+
+#[test]
+fn an_origin_that_calls_in_time_is_never_looked_at() {
+    let mut schedule = awaiting();
+    for minute in 1..10 {
+        assert_eq!(looks(&mut schedule, minute * 60..minute * 60 + 60), NEVER, "minute {minute}");
+        // A second late each time, which is allowed.
+        let now = at(minute * 60_000 + 60_999);
+        let called = saw(&schedule, Purpose::Scheduled, now, now, Outcome::Passed);
+        schedule.observed(&called, Class::Up, now);
+        looks(&mut schedule, minute * 60 + 60..minute * 60 + 61);
+    }
+}
+
+#[test]
+fn each_missed_call_is_one_look_and_nothing_confirms_it() {
+    let mut schedule = awaiting();
+    let now = at(70_000);
+    assert_eq!(looks(&mut schedule, 60..71), NEVER);
+    let called = saw(&schedule, Purpose::Scheduled, now, now, Outcome::Passed);
+    schedule.observed(&called, Class::Up, now);
+    for missed in [132, 192, 252] {
+        assert_eq!(looks(&mut schedule, missed - 59..missed + 1), [missed]);
+        let now = at(missed * 1000);
+        let silent = saw(&schedule, Purpose::Scheduled, now, now, SILENT);
+        schedule.observed(&silent, if missed == 252 { Class::Down } else { Class::Suspect }, now);
+    }
+    // A report of its own is a call too.
+    let now = at(260_000);
+    let reported = saw(&schedule, Purpose::Scheduled, now, now, Outcome::Failed(Cause::Reported));
+    schedule.observed(&reported, Class::Down, now);
+    assert_eq!(looks(&mut schedule, 253..323), [322]);
+}
+
+#[test]
+fn calls_missed_while_we_were_away_are_not_held_against_the_origin() {
+    let mut schedule = awaiting();
+    assert_eq!(looks(&mut schedule, 60..100), NEVER);
+    // The machine sleeps for an hour, or for a few seconds that end just before the call is overdue.
+    assert_eq!(looks(&mut schedule, 3700..3762), NEVER);
+    assert_eq!(looks(&mut schedule, 3762..3763), [3762], "a call should have come since");
+    let mut schedule = awaiting();
+    assert_eq!(looks(&mut schedule, 60..115), NEVER);
+    assert_eq!(looks(&mut schedule, 121..183), NEVER);
+}
+
+#[test]
+fn an_origin_that_calls_is_no_witness() {
+    let mut schedule = awaiting();
+    schedule.witness(WatchId(0), at(60_001));
+    assert_eq!(looks(&mut schedule, 61..122), NEVER);
+}
+
+#[test]
+fn the_clock_of_an_origin_that_calls_begins_anew_with_another_interval() {
+    let mut schedule = awaiting();
+    let longer = Timing { every: ms(120_000), ..AWAITED };
+    assert_eq!(looks(&mut schedule, 60..121), NEVER);
+    schedule.arrange(&[(key(1), longer)], at(121_000));
+    assert_eq!(looks(&mut schedule, 121..244), [243]);
+    schedule.arrange(&[(key(1), longer)], at(244_000));
+    assert_eq!(looks(&mut schedule, 244..364), [363], "unchanged, it goes on as before");
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::config::Check;
 use crate::config::expect::Expression;
+use crate::config::{Ask, Check, Web};
 use crate::probe::{Cause::*, watch::Watch};
 use crate::probe::{Epoch, Phases, fixture};
 use std::time::Duration;
@@ -25,6 +25,7 @@ fn saw(watch: u32, purpose: Purpose, started: u64, outcome: Outcome) -> Observat
         warnings: vec![],
         certificate: None,
         status: None,
+        detail: None,
     }
 }
 
@@ -134,7 +135,7 @@ fn without_peers_a_failure_counts_at_once() {
     let alone = failed(CertUnknownIssuer);
     assert_eq!(trust(https(1)).see(&scheduled(0, 0, alone.clone())), (alone.clone(), vec![], vec![]));
     let mut plain = https(2);
-    plain[1].ask = Ask::Http { path: "/".into(), headers: vec![] };
+    plain[1].ask = Ask::Http(Web::get("/"));
     assert_eq!(trust(plain).see(&scheduled(0, 0, alone.clone())).0, alone, "plain http proves nothing");
     let mut private = https(2);
     private[1].ca = Some("PEM".into());

@@ -1,28 +1,37 @@
 //! Names that NS, MX and SRV records point at: addresses, not aliases (RFC 2181 §10.3), and glue where it is needed.
 
-use super::{Finding, Findings, covering, name_in, without_repeated_apex};
+use super::{Finding, Findings, covering, find, name_in, without_repeated_apex, without_root};
+use crate::dns::folded::Folded;
+use crate::dns::name::NAME_MAX;
 use crate::dns::{Name, Type};
 use crate::zone::check::Which;
 use crate::zone::master::Part;
 use crate::zone::report::Level;
-use crate::zone::table::{Node, Table};
+use crate::zone::table::{Node, Table, fetch, hash_folded};
 
-/// Names of the zone that an NS record of it points at: folded wire, sorted, for there may be many.
-pub(super) struct Glue(Vec<Vec<u8>>);
+/// Names of the zone that an NS record of it points at: folded wire, sorted, for there may be many. Gathered when they
+/// are first asked for: most glue is that of the delegation it stands below.
+#[derive(Default)]
+pub(super) struct Glue(Option<Vec<Vec<u8>>>);
 
 impl Glue {
-    pub(super) fn of(table: &Table) -> Self {
-        let servers = table.iter().filter_map(|node| node.rrset(Type::NS)).flat_map(|rrset| rrset.rdata);
-        let servers = servers.filter_map(|rdata| Name::from_wire(&rdata).ok());
-        let servers = servers.filter(|name| name.is_within(table.apex()));
-        let mut names: Vec<_> = servers.map(|name| name.as_wire().to_ascii_lowercase()).collect();
-        names.sort_unstable();
-        Self(names)
+    /// True if an NS record of the zone points at this node, which stands at or below this `cut`.
+    pub(super) fn is_wanted(&mut self, table: &Table, node: &Node<'_>, cut: &Node<'_>) -> bool {
+        let mut name = [0; NAME_MAX];
+        let name = node.full_name(&mut name);
+        let mut of_the_cut = cut.records(Type::NS).into_iter().flat_map(|set| set.rdata());
+        of_the_cut.any(|server| server.eq_ignore_ascii_case(name))
+            || self.0.get_or_insert_with(|| servers(table)).binary_search_by(|server| server[..].cmp(name)).is_ok()
     }
+}
 
-    pub(super) fn is_wanted(&self, name: &Name) -> bool {
-        self.0.binary_search(&name.as_wire().to_ascii_lowercase()).is_ok()
-    }
+fn servers(table: &Table) -> Vec<Vec<u8>> {
+    let servers = table.iter().filter_map(|node| node.records(Type::NS)).flat_map(|set| set.rdata());
+    let servers = servers.filter_map(|rdata| Name::from_wire(rdata).ok());
+    let servers = servers.filter(|name| name.is_within(table.apex()));
+    let mut names: Vec<_> = servers.map(|name| name.as_wire().to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// What a name of this zone has to offer a record that points at it.
@@ -45,11 +54,13 @@ pub(super) fn check(
     steered: &dyn Fn(&Name) -> bool,
     findings: &mut Findings,
 ) {
-    for rtype in node.types() {
+    let mut folded = Folded::default();
+    for set in node.sets() {
+        let rtype = set.rtype;
         if matches!(rtype, Type::CNAME | Type::DNAME | Type::PTR) {
-            for rdata in node.rrset(rtype).into_iter().flat_map(|rrset| rrset.rdata) {
+            for rdata in set.rdata().filter(|rdata| may_repeat(rdata, table.apex_wire())) {
                 let meant =
-                    name_in(&rdata, 0).and_then(|target| Some((without_repeated_apex(&target, table.apex())?, target)));
+                    name_in(rdata, 0).and_then(|target| Some((without_repeated_apex(&target, table.apex())?, target)));
                 if let Some((meant, target)) = meant {
                     findings.add(twice(node.owner(), rtype, rdata, &target, &meant));
                 }
@@ -58,8 +69,12 @@ pub(super) fn check(
         let Some(&(_, skip, may_be_root)) = POINTERS.iter().find(|(pointer, _, _)| *pointer == rtype) else {
             continue;
         };
-        for rdata in node.rrset(rtype).into_iter().flat_map(|rrset| rrset.rdata) {
-            let Some(target) = name_in(&rdata, skip).filter(|name| !(name.is_root() && may_be_root)) else {
+        for rdata in set.rdata() {
+            let named = rdata.get(skip..).and_then(|name| find(table, name, &mut folded));
+            if named.is_some_and(|node| has_address(&node)) {
+                continue;
+            }
+            let Some(target) = name_in(rdata, skip).filter(|name| !(name.is_root() && may_be_root)) else {
                 continue;
             };
             if target.is_within(table.apex()) && !is_steered(table, &target, steered) {
@@ -67,6 +82,43 @@ pub(super) fn check(
             }
         }
     }
+}
+
+fn has_address(node: &Node<'_>) -> bool {
+    node.records(Type::A).is_some() || node.records(Type::AAAA).is_some()
+}
+
+/// A first look that nearly all names pass: true for each wire name that may end in the apex (folded) twice.
+fn may_repeat(name: &[u8], apex: &[u8]) -> bool {
+    let apex = without_root(apex);
+    let twice = name.len().checked_sub(2 * apex.len() + 1);
+    twice.is_some_and(|at| name[at..][..apex.len()].eq_ignore_ascii_case(apex))
+}
+
+/// Touches the places that the checks of these nodes will look at, so that the waits for their memory overlap.
+pub(super) fn reach(table: &Table, group: &[Node<'_>]) {
+    let mut folded = Folded::default();
+    let mut places = Vec::with_capacity(2 * group.len());
+    for node in group {
+        if node.is_under_cut() {
+            let mut name = [0; NAME_MAX];
+            let name = node.full_name(&mut name);
+            let above = name.get(usize::from(name[0]) + 1..).unwrap_or_default();
+            places.extend(table.bucket(hash_folded(above)));
+        }
+        for set in node.sets() {
+            let pointer = POINTERS.iter().find(|(pointer, ..)| *pointer == set.rtype);
+            let skip = match pointer {
+                Some(&(_, skip, _)) => skip,
+                None if set.rtype == Type::CNAME => 0,
+                None => continue,
+            };
+            for name in set.rdata().filter_map(|rdata| rdata.get(skip..)) {
+                places.extend(folded.set(name).and_then(|name| table.bucket(hash_folded(name))));
+            }
+        }
+    }
+    fetch(places);
 }
 
 /// True for a steered name and for one that a steered wildcard answers: their addresses come while we run.
@@ -84,10 +136,10 @@ fn is_steered(table: &Table, target: &Name, steered: &dyn Fn(&Name) -> bool) -> 
     false
 }
 
-fn twice(owner: Name, rtype: Type, rdata: Vec<u8>, target: &Name, meant: &Name) -> Finding {
+fn twice(owner: Name, rtype: Type, rdata: &[u8], target: &Name, meant: &Name) -> Finding {
     let text = format!("{rtype} points at `{target}`, which has the zone's name in it twice");
     Finding::warning(owner, rtype, text)
-        .which(Which::Rdata(rdata))
+        .which(Which::Rdata(rdata.to_vec()))
         .part(Part::Rdata)
         .help(format!("if a final dot is missing: `{meant}`"))
 }
@@ -98,14 +150,14 @@ impl Findings {
         table: &Table,
         node: &Node<'_>,
         rtype: Type,
-        rdata: Vec<u8>,
+        rdata: &[u8],
         target: &Name,
         complete: bool,
     ) {
         let owner = node.owner();
         let find = |level, text: String| {
             let finding = Finding::new(level, owner.clone(), rtype, text);
-            finding.which(Which::Rdata(rdata.clone())).part(Part::Rdata)
+            finding.which(Which::Rdata(rdata.to_vec())).part(Part::Rdata)
         };
         match standing(table, target) {
             Standing::Addresses => {}
@@ -129,7 +181,7 @@ impl Findings {
             }
             Standing::Nothing => {
                 if let Some(meant) = without_repeated_apex(target, table.apex()) {
-                    self.add(twice(owner.clone(), rtype, rdata.clone(), target, &meant));
+                    self.add(twice(owner.clone(), rtype, rdata, target, &meant));
                     return;
                 }
                 let text = format!("{rtype} points at `{target}`, which has no address in this zone");
@@ -145,14 +197,10 @@ impl Findings {
 
 fn standing(table: &Table, target: &Name) -> Standing {
     let of = |node: Node<'_>| {
-        let mut alias = false;
-        for rtype in node.types() {
-            if matches!(rtype, Type::A | Type::AAAA) {
-                return Some(Standing::Addresses);
-            }
-            alias |= rtype == Type::CNAME;
+        if has_address(&node) {
+            return Some(Standing::Addresses);
         }
-        alias.then_some(Standing::Alias)
+        node.records(Type::CNAME).is_some().then_some(Standing::Alias)
     };
     let node = table.get(target);
     let exists = node.is_some();
@@ -163,8 +211,8 @@ fn standing(table: &Table, target: &Name) -> Standing {
     if cut {
         return Standing::Delegated(target.clone());
     }
-    match covering(table, target) {
-        Some((above, Type::NS)) => return Standing::Delegated(above),
+    match covering(table, target.folded().as_wire()) {
+        Some((above, Type::NS)) => return Standing::Delegated(above.owner()),
         // A DNAME makes an alias of it.
         Some(_) => return Standing::Alias,
         None => {}

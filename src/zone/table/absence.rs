@@ -1,5 +1,6 @@
 //! The SOA as negative answers have it (RFC 2308 §3), rendered once for each version of a zone: a flood of names that
-//! are not there is answered by a copy.
+//! are not there is answered by a copy. Where a question has the apex in another case than the zone, whose case names keep,
+//! it is written anew.
 
 use crate::dns::Type;
 use crate::dns::name::wire_length;
@@ -15,9 +16,10 @@ pub struct Absence {
 }
 
 impl Absence {
-    /// Of the zone with this apex; `None` if it has no SOA, or one that is broken.
+    /// Of the zone with this apex; `None` if it has no SOA, or one that is broken, and for the root, to which no pointer is
+    /// worth while.
     pub(super) fn of(apex: Node<'_>) -> Option<Self> {
-        let soa: Records<'_> = apex.records(Type::SOA)?;
+        let soa: Records<'_> = apex.records(Type::SOA).filter(|_| apex.table.apex_wire().len() > OWNER.len())?;
         let (mut rest, apex_length) = (soa.rdata().next()?, apex.table.apex_wire().len());
         let minimum = u32::from_be_bytes(*rest.last_chunk()?);
         let (mut wire, mut pointers) = (soa.wire.get(..RECORD_HEAD)?.to_vec(), vec![0]);

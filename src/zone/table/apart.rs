@@ -187,7 +187,7 @@ impl Table {
                 copy.keep_until(index % CHUNK);
                 let Some(node) = node_in(&old, index % CHUNK) else { continue };
                 pen.renew(node, &held, &self.apex.wire);
-                records = (records + pen.draft.record_count()).saturating_sub(node.record_count());
+                records = (records + pen.records).saturating_sub(node.record_count());
                 copy.node(|into| pen.draft.write(node.relative(), into));
             }
             chunks[row] = copy.finish();
@@ -198,15 +198,26 @@ impl Table {
 
 /// What a node is written with, used for one after the other.
 #[derive(Default)]
-struct Pen {
+struct Pen<'d> {
     draft: Draft,
+    /// Records in the draft.
+    records: usize,
+    /// What the draft holds, if nothing else: with the flags and children of the node it was made for.
+    last: Option<(Holding<'d>, u8, u32)>,
     four: Vec<[u8; 4]>,
     six: Vec<[u8; 16]>,
 }
 
-impl Pen {
-    /// Makes the draft hold what `node` holds, with the steered types replaced.
-    fn renew(&mut self, node: Raw<'_>, held: &Holding<'_>, apex: &[u8]) {
+impl<'d> Pen<'d> {
+    /// Makes the draft hold what `node` holds, with the steered types replaced. Names that turn at once often come to
+    /// hold the same and nothing else: then it is made already.
+    fn renew(&mut self, node: Raw<'_>, held: &Holding<'d>, apex: &[u8]) {
+        let is_all = node.slots().all(|(slot, _)| !slot.is_signature && HELD.contains(&slot.rtype));
+        let next = is_all.then(|| (*held, node.flags(), node.children()));
+        if next.is_some() && next == self.last {
+            return;
+        }
+        self.last = next;
         self.four.clear();
         self.six.clear();
         for address in held.addresses {
@@ -232,6 +243,7 @@ impl Pen {
             }
         }
         fresh.for_each(|rtype| self.push(rtype, held, apex));
+        self.records = self.draft.record_count();
     }
 
     fn push(&mut self, rtype: Type, held: &Holding<'_>, apex: &[u8]) {

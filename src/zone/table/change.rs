@@ -218,7 +218,7 @@ impl<'t> Edit<'t> {
         if parents {
             names.extend(self.touched.keys().filter(|name| is_below(name)).cloned());
             let nodes = self.table.shards().flat_map(Shard::nodes);
-            names.extend(nodes.map(|(raw, _)| raw.relative()).filter(|name| is_below(name)).map(<[u8]>::to_vec));
+            names.extend(nodes.map(|raw| raw.relative()).filter(|name| is_below(name)).map(<[u8]>::to_vec));
         }
         for name in names {
             let under = ancestors(&name).any(|above| self.is_cover(above));
@@ -300,8 +300,8 @@ impl<'t> Edit<'t> {
 fn rewritten(table: &Table, shard: &Shard, changed: &Rewrites) -> Shard {
     let mut nodes: Vec<(u64, &[u8], &[u8])> = shard
         .nodes()
-        .filter(|(raw, _)| !changed.contains_key(raw.relative()))
-        .map(|(raw, _)| (table.hash_of(raw.relative()), raw.relative(), raw.0))
+        .filter(|raw| !changed.contains_key(raw.relative()))
+        .map(|raw| (table.hash_of(raw.relative()), raw.relative(), raw.0))
         .chain(changed.iter().map(|(name, (hash, bytes))| (*hash, &name[..], &bytes[..])))
         .filter(|(_, _, bytes)| !bytes.is_empty())
         .collect();
@@ -320,7 +320,7 @@ fn spread(table: &Table, changed: Rewrites, names: usize, records: usize) -> Tab
     let old = table
         .shards()
         .flat_map(Shard::nodes)
-        .map(|(raw, _)| (raw.relative().to_vec(), (table.hash_of(raw.relative()), raw.0.to_vec())));
+        .map(|raw| (raw.relative().to_vec(), (table.hash_of(raw.relative()), raw.0.to_vec())));
     let mut all: Rewrites = old.collect();
     all.extend(changed);
     let mut nodes: Vec<_> = all.into_iter().filter(|(_, (_, bytes))| !bytes.is_empty()).collect();

@@ -24,7 +24,7 @@ impl Table {
             .filter(|(ours, theirs)| !ours.is_equal(theirs));
         let node = |raw| Node { table: self, raw };
         self.apart.unlike(&other.apart).all(|raw| sets_are_in(&node(raw), other))
-            && shards.all(|(ours, _)| ours.nodes().all(|(raw, _)| sets_are_in(&node(self.whole(raw)), other)))
+            && shards.all(|(ours, _)| ours.nodes().all(|raw| sets_are_in(&node(self.whole(raw)), other)))
     }
 
     /// A number made of the records, apart from the serial of the SOA: the same in every run and for every layout of

@@ -235,6 +235,12 @@ impl<'t> Raw<'t> {
         Some(Records { rtype, count, tails, wire })
     }
 
+    /// The types of its RRsets, RRSIG for each that holds signatures.
+    pub(super) fn types(self) -> impl Iterator<Item = Type> + use<'t> {
+        let heads = self.heads_at();
+        (0..self.set_count()).map_while(move |index| self.head(heads, index)).map(|(slot, ..)| slot.stored())
+    }
+
     /// All RRsets with their slots, in the order of these.
     pub(super) fn slots(self) -> impl Iterator<Item = (Slot, Records<'t>)> + use<'t> {
         let (heads, sets) = (self.heads_at(), self.set_count());
@@ -327,11 +333,11 @@ impl Draft {
             }
         }
         for one in rdata.take(usize::from(count)) {
-            self.data.extend_from_slice(&OWNER);
-            self.data.extend_from_slice(&rtype.0.to_be_bytes());
-            self.data.extend_from_slice(&Class::IN.0.to_be_bytes());
-            self.data.extend_from_slice(&ttl.to_be_bytes());
-            self.data.extend_from_slice(&(one.len() as u16).to_be_bytes());
+            let [t0, t1] = rtype.0.to_be_bytes();
+            let [c0, c1] = Class::IN.0.to_be_bytes();
+            let [s0, s1, s2, s3] = ttl.to_be_bytes();
+            let [l0, l1] = (one.len() as u16).to_be_bytes();
+            self.data.extend_from_slice(&[OWNER[0], OWNER[1], t0, t1, c0, c1, s0, s1, s2, s3, l0, l1]);
             self.data.extend_from_slice(one);
         }
         self.heads.push((slot, count, (self.data.len() - start) as u32));
@@ -418,7 +424,8 @@ fn tail(name: &[u8], apex: &[u8]) -> u8 {
     if apex.len() <= OWNER.len() {
         return 0;
     }
-    front_of(name, apex).filter(|&front| name[front..].starts_with(apex)).map_or(0, |front| front as u8 + 1)
+    let front = wire_length(name).ok().and_then(|length| front_of_folded(&name[..length], apex));
+    front.map_or(0, |front| front as u8 + 1)
 }
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ impl Shard {
         let nodes = &nodes[..nodes.len().min(NODES_MAX)];
         let buckets = bucket_count(nodes.len());
         let (unit_shift, end) = fit(buckets * LINE, nodes);
-        let mut lines = vec![Line::zeroed(); end.div_ceil(LINE)];
+        let mut shared: Arc<[Line]> = std::iter::repeat_n(Line::zeroed(), end.div_ceil(LINE)).collect();
+        let lines = Arc::make_mut(&mut shared);
         let mut at = buckets * LINE;
         for (hash, range) in nodes {
             at = round_up(at, unit_shift);
@@ -89,11 +90,11 @@ impl Shard {
             let line = &mut lines[bucket];
             let slot = line.offsets.iter().position(|&offset| offset == 0).unwrap_or(SLOTS - 1);
             (line.tags[slot], line.offsets[slot]) = (tag_of(*hash), offset);
-            bytemuck::must_cast_slice_mut::<Line, u8>(&mut lines)[at..at + range.len()]
+            bytemuck::must_cast_slice_mut::<Line, u8>(lines)[at..at + range.len()]
                 .copy_from_slice(&data[range.clone()]);
             at += range.len();
         }
-        Self { lines: lines.into(), names: nodes.len() as u32, buckets: buckets as u16, unit_shift }
+        Self { lines: shared, names: nodes.len() as u32, buckets: buckets as u16, unit_shift }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -150,28 +151,16 @@ impl Shard {
         byte(at) ^ byte(at + LINE)
     }
 
-    /// All nodes in the order they were built in, and where their bytes stand.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = (Raw<'_>, usize)> {
+    /// All nodes in the order they were built in.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = Raw<'_>> {
         let mut at = self.buckets() * LINE;
         (0..self.names).map_while(move |_| {
             at = round_up(at, self.unit_shift);
             let rest = self.bytes().get(at..)?;
-            let (start, length) = (at, Raw(rest).length());
+            let length = Raw(rest).length();
             at += length;
-            Some((Raw(rest.get(..length)?), start))
+            rest.get(..length).map(Raw)
         })
-    }
-
-    /// Sets `flag` of the nodes that stand at these places.
-    pub(super) fn flag(&mut self, places: &[usize], flag: u8) {
-        if places.is_empty() {
-            return;
-        }
-        let lines = Arc::make_mut(&mut self.lines);
-        let bytes: &mut [u8] = bytemuck::must_cast_slice_mut(lines);
-        for &place in places {
-            bytes[place] |= flag;
-        }
     }
 
     /// Bytes it keeps allocated.
@@ -256,7 +245,7 @@ mod tests {
             assert_eq!(node.records(Type::TXT).unwrap().rdata().next().unwrap().first(), Some(&(index as u8)));
         }
         assert_eq!(
-            shard.nodes().map(|(node, _)| node.relative().to_vec()).collect::<Vec<_>>(),
+            shard.nodes().map(|node| node.relative().to_vec()).collect::<Vec<_>>(),
             keys.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
         );
         assert!(shard.find(b"\x07missing", 77).is_none());
@@ -268,6 +257,17 @@ mod tests {
             let (shard, keys) = shard(300, 3, |_| hash);
             holds_all(&shard, &keys);
         }
+    }
+
+    #[test]
+    fn what_is_fetched_ahead_is_what_is_found() {
+        let (shard, keys) = shard(200, 9, |index| (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let leads = |(relative, hash): &&(Vec<u8>, u64)| {
+            shard.node_at(*hash).is_some_and(|at| Raw(&shard.bytes()[at..]).relative() == relative)
+        };
+        // But for those that overflow into the next bucket, or share a tag.
+        assert!(keys.iter().filter(leads).count() > 180);
+        assert_eq!(shard.node_at(0), None, "no tag is 1 here");
     }
 
     #[test]

@@ -200,10 +200,14 @@ proptest! {
         proptest::collection::vec(changes(), 1..8),
         proptest::collection::vec(owners(), 0..4),
         proptest::collection::vec(turns(), 0..4),
+        any::<bool>(),
     ), 1..8)) {
         let (mut model, mut table) = (Model::default(), Model::default().build());
         let target = name("elsewhere");
-        for (changes, apart, turns) in batches {
+        for (changes, apart, mut turns, is_alike) in batches {
+            if let Some((_, addresses, silent)) = turns.first().filter(|_| is_alike).cloned() {
+                turns.iter_mut().for_each(|turn| (turn.1, turn.2) = (addresses.clone(), silent));
+            }
             let before = (table.clone(), model.clone());
             let apart = apart.into_iter().map(|owner| Change::Apart { owner });
             table = table.with(&changes.iter().cloned().chain(apart).collect::<Vec<_>>());

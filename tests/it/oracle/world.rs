@@ -67,7 +67,7 @@ impl World {
             let text = format!("$TTL 300\n{text}");
             let mut report = Report::default();
             master::read(&One(&text), &zone.apex.clone(), Path::new(apex), &mut report, &mut |record, _| {
-                let (owner, rdata) = (record.owner.clone(), record.rdata.to_vec());
+                let (owner, rdata) = (record.name(), record.rdata.to_vec());
                 zone.rows.push(Row { owner, rtype: record.rtype, ttl: record.ttl, rdata });
             });
             assert!(report.is_empty(), "{report}");

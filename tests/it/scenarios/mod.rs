@@ -5,16 +5,34 @@
 //!
 //! ```text
 //! 10s  eu refuses                  # the origin of that name, all its addresses; also: is silent, heals
+//! 10s  eu refuses db               # one check alone, which from then on fares by itself; also: is silent to db, heals db
+//! 10s  eu loses 50%                # of its probes; or: takes 900ms
+//! 10s  our network fails           # every probe and the canary; or: our routes fail, which no origin is blamed for
 //! 12s  ask www.fo.example.com A
 //!   www.fo.example.com. 30 IN A 192.0.2.20
 //! 12s  status www.fo.example.com
 //!   backup us (failed-over)
+//! 12s  look www.fo.example.com     # every rung, and its origins
+//!   primary down: eu down
 //! 12s  explain www.fo.example.com to 192.0.2.200   # what its Extended DNS Error says
 //!   0: serving backup since 10:32:10Z; primary: connection refused
 //! ```
 //!
+//! What an origin shows beside being alive is told by `shows`, whether it would serve is asked by `ready`:
+//!
+//! ```text
+//! 5s   netlify shows certificate *.netlify.app               # also: `… for 6 days`, `… by Let's Encrypt`
+//! 5s   pages shows unclaimed github-pages
+//! 5s   us shows 301 https://eu.example.net/
+//! 20s  ready www.fo.example.com
+//!   primary vercel: ready
+//!   backup netlify: would fail
+//!     its certificate is for *.netlify.app, not for www.fo.example.com; …
+//! ```
+//!
 //! `UPDATE_EXPECT=1` writes the expectations anew.
 
+mod loss;
 mod world;
 
 use std::path::Path;
@@ -28,7 +46,7 @@ fn scenarios_hold() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
     files.sort();
-    assert!(files.len() >= 8, "scenarios are missing");
+    assert!(files.len() >= 38, "scenarios are missing");
     let mut wrong = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("readable");

@@ -10,13 +10,23 @@ use std::time::Duration;
 use failoverd::answer;
 use failoverd::config::{self, Config, Place};
 use failoverd::control::journal::What as Told;
-use failoverd::control::{Asked, Controller, Effects, Event, Loaded, Released, Reply, Restored, Span, Ticket};
+use failoverd::control::{
+    Asked, Controller, Effects, Event, Loaded, Released, Reply, ResolveFault, Resolved, Restored, Span, Ticket,
+};
 use failoverd::decision::order::What;
 use failoverd::dns::{Name, Type};
-use failoverd::probe::{Cause, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::probe::judge::judge;
+use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::ready::caa::Ours;
+use failoverd::ready::foresight;
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
+use failoverd::verdict::Class;
 use failoverd::zone;
+
+mod site;
+
+use site::Site;
 
 /// The scenario's text with what really came back below each question.
 pub fn tell(text: &str) -> String {
@@ -47,15 +57,20 @@ enum Health {
     Alive,
     Refuses,
     Silent,
+    /// So many percent of the probes get no reply.
+    Lossy(u64),
+    /// This long until the reply.
+    Slow(Duration),
 }
 
 enum Due {
     Observed(Box<Observation>),
     Canary(Moment),
+    Resolved(Name),
     Deadline,
 }
 
-struct World {
+pub struct World {
     start: Now,
     now: Now,
     queue: BTreeMap<(Moment, u64), Due>,
@@ -63,8 +78,20 @@ struct World {
     config: Arc<Config>,
     controller: Controller,
     snapshot: Option<Arc<Snapshot>>,
-    health: BTreeMap<String, Health>,
+    /// Of an origin, and where one of its checks fares otherwise, of that.
+    health: BTreeMap<(String, Option<String>), Health>,
+    /// What an origin that is alive shows, where that is not simply fine.
+    sites: BTreeMap<String, Site>,
+    /// What host names resolve to; without addresses they are gone.
+    resolves: BTreeMap<Name, Vec<IpAddr>>,
+    /// Probes of each origin since they were counted last.
+    counts: BTreeMap<String, u32>,
+    warnings: Vec<String>,
+    dice: u64,
+    probes: u64,
+    lost: u64,
     network: bool,
+    route: bool,
     told: Vec<String>,
     replies: Vec<Reply>,
     desk: answer::Desk,
@@ -88,7 +115,7 @@ impl zone::Files for Memory {
 }
 
 impl World {
-    fn new(config: &str, zone_text: &str) -> Self {
+    pub fn new(config: &str, zone_text: &str) -> Self {
         let path = PathBuf::from("/etc/failoverd/failoverd.toml");
         let zone_path = PathBuf::from("/etc/failoverd/fo.zone");
         let files = Memory([(path.clone(), config.to_owned()), (zone_path, zone_text.to_owned())].into());
@@ -99,10 +126,11 @@ impl World {
         let zones: Vec<_> = zones.collect();
         read.against(&zones).unwrap_or_else(|errors| panic!("{errors}"));
         let config = Arc::new(read.config.clone());
+        let warnings = foresight::warnings(&config, &Ours::new(zones.iter().map(|zone| &zone.table)));
         let loaded = Loaded { config: Arc::clone(&config), zones, warnings: Vec::new() };
         let start =
             Now { moment: Moment::from_boot(Duration::from_secs(1000)), wall: Wall::from_millis(1_795_257_120_000) };
-        let health = config.origins.iter().map(|origin| (origin.name.clone(), Health::Alive)).collect();
+        let health = config.origins.iter().map(|origin| ((origin.name.clone(), None), Health::Alive)).collect();
         let (controller, effects) = Controller::new(loaded, Restored::default(), start);
         let mut world = Self {
             start,
@@ -113,7 +141,15 @@ impl World {
             controller,
             snapshot: None,
             health,
+            sites: BTreeMap::new(),
+            resolves: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            warnings,
+            dice: 1,
+            probes: 0,
+            lost: 0,
             network: true,
+            route: true,
             told: Vec::new(),
             replies: Vec::new(),
             desk: answer::Desk::new(1),
@@ -122,7 +158,7 @@ impl World {
         world
     }
 
-    fn run_to(&mut self, seconds: f64) {
+    pub fn run_to(&mut self, seconds: f64) {
         let end = self.start.moment + Duration::from_secs_f64(seconds);
         while let Some((&key, _)) = self.queue.first_key_value() {
             if key.0 > end {
@@ -133,6 +169,7 @@ impl World {
             match due {
                 Due::Observed(observation) => self.event(Event::Observed(*observation)),
                 Due::Canary(started) => self.event(Event::Canary { started, passed: self.network }),
+                Due::Resolved(name) => self.resolved(name),
                 Due::Deadline => self.event(Event::Elapsed),
             }
         }
@@ -160,6 +197,9 @@ impl World {
         if effects.canary {
             self.later(Duration::from_millis(10), Due::Canary(self.now.moment));
         }
+        for name in effects.resolve {
+            self.later(Duration::from_millis(10), Due::Resolved(name));
+        }
         for entry in effects.record {
             let at = entry.at.since(self.start.wall).as_secs_f64();
             let line = match entry.what {
@@ -170,10 +210,17 @@ impl World {
                     turn.to.place,
                     turn.evidence.join("; ")
                 )),
+                Told::Verdict { origin, to, why: Some(rule), .. } if to.degraded => {
+                    Some(format!("{at:.1}s {origin} degraded: {rule}"))
+                }
+                Told::Verdict { origin, from, .. } if from.degraded => {
+                    Some(format!("{at:.1}s {origin} degraded no more"))
+                }
                 Told::DoubtBegan { .. } => Some(format!("{at:.1}s own sight in doubt")),
                 Told::DoubtEnded { .. } => Some(format!("{at:.1}s doubt ended")),
                 Told::Ordered(order) => Some(format!("{at:.1}s order by {}: {:?}", order.actor, order.what)),
                 Told::OrderEnded { by, .. } => Some(format!("{at:.1}s order ended: {by:?}")),
+                Told::Rehearsed(told) => Some(site::told(at, &told)),
                 _ => None,
             };
             self.told.extend(line);
@@ -189,15 +236,35 @@ impl World {
         let origin = self.config.origins.iter().find(|origin| match &request.target {
             Target::Address(address) => origin.addresses().any(|own| own == *address),
             Target::Hostname(name) => origin.cname.as_ref() == Some(name),
+            Target::Origin(name) => *origin.name == **name,
         });
-        let health = self.health[&origin.expect("a watch has an origin").name];
+        let origin = origin.expect("a watch has an origin").name.clone();
+        *self.counts.entry(origin.clone()).or_default() += 1;
+        let of_check = self.health.get(&(origin.clone(), Some(request.check.name.clone()))).copied();
+        let health = of_check.unwrap_or_else(|| self.health[&(origin.clone(), None)]);
+        let resolved = match &request.target {
+            Target::Hostname(name) => self.resolves.get(name).cloned().unwrap_or_default(),
+            Target::Address(_) | Target::Origin(_) => Vec::new(),
+        };
+        let is_gone =
+            matches!(&request.target, Target::Hostname(name) if self.resolves.get(name).is_some_and(Vec::is_empty));
+        let facts = self.sites.get(&origin).map(|site| site.facts(request, self.now.wall)).unwrap_or_default();
+        let is_plain = !self.sites.contains_key(&origin);
         let timeout = request.check.timeout;
         let (outcome, after) = match health {
+            _ if !self.route => (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1)),
             _ if !self.network => (Outcome::Failed(Cause::ConnectTimeout), timeout),
-            Health::Alive => (Outcome::Passed, Duration::from_millis(20)),
+            _ if is_gone => (Outcome::Failed(Cause::NameGone), Duration::from_millis(1)),
+            Health::Alive if is_plain => (Outcome::Passed, Duration::from_millis(20)),
+            Health::Alive => (judge(&request.check, &facts, self.now.wall).outcome, Duration::from_millis(20)),
             Health::Refuses => (Outcome::Failed(Cause::ConnectRefused), Duration::from_millis(1)),
             Health::Silent => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
+            Health::Lossy(share) if self.throw() < share => (Outcome::Failed(Cause::ConnectTimeout), timeout),
+            Health::Lossy(_) => (Outcome::Passed, Duration::from_millis(20)),
+            Health::Slow(span) => (Outcome::Passed, span),
         };
+        self.probes += 1;
+        self.lost += u64::from(matches!(outcome, Outcome::Failed(_)));
         let observation = Observation {
             watch: request.watch,
             epoch: request.epoch,
@@ -208,25 +275,80 @@ impl World {
             address: None::<IpAddr>,
             phases: Phases::default(),
             warnings: Vec::new(),
-            certificate: None,
-            status: None,
+            certificate: facts.certificate.clone(),
+            status: facts.status,
+            detail: Detail::of(&facts, &resolved),
         };
         self.later(after, Due::Observed(Box::new(observation)));
     }
 
+    /// Loses other packets.
+    pub fn seed(&mut self, seed: u64) {
+        self.dice = seed;
+    }
+
+    /// Probes made, by all watches.
+    pub fn probes(&self) -> u64 {
+        self.probes
+    }
+
+    /// Those that failed.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// 0 to 99, the same in every run (SplitMix64).
+    fn throw(&mut self) -> u64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.dice;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % 100
+    }
+
     /// Carries out one line of the story; what is told back.
-    fn act(&mut self, what: &str) -> Vec<String> {
+    pub fn act(&mut self, what: &str) -> Vec<String> {
         let words: Vec<_> = what.split_whitespace().collect();
         match words[..] {
             ["ask", name, rtype] => self.ask(name, rtype),
             ["explain", name, "to", client] => vec![self.explain(name, client)],
             ["status", name] => vec![self.status(name)],
+            ["look", name] => self.look(name),
             ["turns"] => std::mem::take(&mut self.told),
-            [origin, "refuses"] => self.set(origin, Health::Refuses),
-            [origin, "is", "silent"] => self.set(origin, Health::Silent),
-            [origin, "heals"] => self.set(origin, Health::Alive),
+            [origin, "was", "asked"] => vec![format!("{} times", self.counts.remove(origin).unwrap_or_default())],
+            [host, "resolves", "to", ref addresses @ ..] => {
+                let addresses = addresses.iter().map(|address| address.parse().expect("an address"));
+                self.resolves.insert(Name::absolute(host).expect("a name"), addresses.collect());
+                Vec::new()
+            }
+            [host, "is", "gone"] => {
+                self.resolves.insert(Name::absolute(host).expect("a name"), Vec::new());
+                Vec::new()
+            }
+            ["check"] => self.warnings.clone(),
+            ["ready", name] => self.ready(name),
+            [origin, "shows", ref what @ ..] => {
+                let site = self.sites.entry(origin.to_owned()).or_default();
+                site.show(what, self.now.wall);
+                Vec::new()
+            }
             ["our", "network", "fails"] => self.set_network(false),
             ["our", "network", "heals"] => self.set_network(true),
+            ["our", "routes", "fail"] => self.set_route(false),
+            ["our", "routes", "heal"] => self.set_route(true),
+            [origin, "refuses"] => self.set(origin, None, Health::Refuses),
+            [origin, "refuses", check] => self.set(origin, Some(check), Health::Refuses),
+            [origin, "is", "silent"] => self.set(origin, None, Health::Silent),
+            [origin, "is", "silent", "to", check] => self.set(origin, Some(check), Health::Silent),
+            [origin, "heals"] => self.set(origin, None, Health::Alive),
+            [origin, "heals", check] => self.set(origin, Some(check), Health::Alive),
+            [origin, "loses", share] => {
+                self.set(origin, None, Health::Lossy(share.trim_end_matches('%').parse().expect("a share")))
+            }
+            [origin, "takes", span] => {
+                let millis = span.trim_end_matches("ms").parse().expect("milliseconds");
+                self.set(origin, None, Health::Slow(Duration::from_millis(millis)))
+            }
             ["hold", name, place, "for", span] => {
                 let name = Name::absolute(name).expect("a name");
                 let place = match place {
@@ -254,8 +376,45 @@ impl World {
         }
     }
 
-    fn set(&mut self, origin: &str, health: Health) -> Vec<String> {
-        *self.health.get_mut(origin).unwrap_or_else(|| panic!("no origin `{origin}`")) = health;
+    /// How ready each origin of a name is, and why.
+    fn ready(&self, name: &str) -> Vec<String> {
+        let name = Name::absolute(name).expect("a name");
+        let snapshot = self.snapshot.as_ref().expect("published");
+        let state = snapshot.status.steers.iter().find(|state| state.steer.name == name).expect("a steered name");
+        let mut lines = Vec::new();
+        for (rung, seen) in state.steer.rungs.iter().zip(&*state.rungs) {
+            for origin in &*seen.origins {
+                lines.push(format!("{} {}: {}", rung.place, origin.name, origin.ready.word()));
+                let watches = origin
+                    .watches
+                    .iter()
+                    .map(|id| &snapshot.status.watches.get(id.0 as usize).expect("a watch").findings);
+                let mut findings: Vec<_> = watches.chain([&origin.foreseen]).flat_map(|all| &**all).collect();
+                findings.dedup();
+                lines.extend(findings.into_iter().map(|finding| format!("  {}", finding.told())));
+            }
+        }
+        lines
+    }
+
+    fn resolved(&mut self, hostname: Name) {
+        let Some(addresses) = self.resolves.get(&hostname).cloned() else { return };
+        let outcome = match addresses.is_empty() {
+            true => Err(ResolveFault::Gone),
+            false => Ok(Resolved { addresses, ttl: Duration::from_secs(10) }),
+        };
+        self.event(Event::Resolved { hostname, outcome });
+    }
+
+    fn set(&mut self, origin: &str, check: Option<&str>, health: Health) -> Vec<String> {
+        assert!(self.health.contains_key(&(origin.to_owned(), None)), "no origin `{origin}`");
+        assert!(check.is_none_or(|check| self.config.checks.iter().any(|known| known.name == check)), "no check");
+        self.health.insert((origin.to_owned(), check.map(str::to_owned)), health);
+        Vec::new()
+    }
+
+    fn set_route(&mut self, works: bool) -> Vec<String> {
+        self.route = works;
         Vec::new()
     }
 
@@ -286,6 +445,21 @@ impl World {
         let why = serde_json::to_value(&decision.reason).expect("a reason");
         let why = why["why"].as_str().expect("a word").to_owned();
         format!("{} {} ({why}) serial {}", decision.place, origins.collect::<Vec<_>>().join("+"), state.serial)
+    }
+
+    /// How every rung looks, a line each.
+    fn look(&self, name: &str) -> Vec<String> {
+        let name = Name::absolute(name).expect("a name");
+        let snapshot = self.snapshot.as_ref().expect("published");
+        let state = snapshot.status.steers.iter().find(|state| state.steer.name == name).expect("a steered name");
+        let rungs = state.steer.rungs.iter().zip(&*state.rungs).map(|(rung, seen)| {
+            let origins = seen.origins.iter().map(|origin| {
+                let drained = if origin.drained { " drained" } else { "" };
+                format!("{} {}{drained}", origin.name, word(origin.class, origin.degraded))
+            });
+            format!("{} {}: {}", rung.place, word(seen.class, seen.degraded), origins.collect::<Vec<_>>().join(", "))
+        });
+        rungs.collect()
     }
 
     /// What a client gets by UDP, in presentation format.
@@ -323,6 +497,11 @@ impl World {
             answer::Disposition::Send => Some(reply.bytes().to_vec()),
         }
     }
+}
+
+/// `up`, `suspect`, `untried`, `down`, and how well.
+fn word(class: Class, degraded: bool) -> String {
+    format!("{}{}", format!("{class:?}").to_lowercase(), if degraded { " but degraded" } else { "" })
 }
 
 fn query(name: &str, rtype: &str) -> Vec<u8> {

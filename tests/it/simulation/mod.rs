@@ -26,6 +26,7 @@ fn seeds() -> std::ops::Range<u64> {
 #[test]
 fn random_worlds_keep_every_promise() {
     let (mut turns, mut downs, mut restarts, mut doubts) = (0, 0, 0, 0);
+    let (mut windows, mut degraded, mut short, mut panics) = (0, 0, 0, 0);
     for seed in seeds() {
         let run = std::panic::catch_unwind(|| {
             let mut world = World::new(seed);
@@ -39,6 +40,10 @@ fn random_worlds_keep_every_promise() {
                 downs += tally.downs;
                 restarts += tally.restarts;
                 doubts += tally.doubts;
+                windows += tally.windows;
+                degraded += tally.degraded;
+                short += tally.short;
+                panics += tally.panics;
             }
             Err(panic) => {
                 eprintln!("seed {seed} broke a promise; replay it with FAILOVERD_SEED={seed}");
@@ -47,9 +52,11 @@ fn random_worlds_keep_every_promise() {
         }
     }
     println!("{turns} turns, {downs} deaths believed, {restarts} restarts, {doubts} doubts");
+    println!("{windows} deaths by a window, {degraded} degraded, {short} short of their quorum, {panics} panics");
     if std::env::var("FAILOVERD_SEED").is_err() {
         // A simulation in which nothing happens proves nothing.
         assert!(turns > 500 && downs > 500 && restarts > 50 && doubts > 10);
+        assert!(windows > 50 && degraded > 50 && short > 50 && panics > 20);
     }
 }
 

@@ -12,6 +12,7 @@ use failoverd::decision::order::What;
 use failoverd::decision::{Data, Decision, Reason};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
+use failoverd::ready::Ready;
 use failoverd::snapshot::status::{OriginStatus, RungStatus, SteerStatus};
 use failoverd::snapshot::{Generation, Snapshot};
 use failoverd::time::{Moment, Now};
@@ -49,7 +50,7 @@ impl Shadow {
     pub fn health(&mut self, address: IpAddr, health: Health, now: Now) {
         let alive = self.alive_since.get_mut(&address).expect("known");
         *alive = match health {
-            Health::Alive => alive.or(Some(now.moment)),
+            Health::Alive | Health::Astray => alive.or(Some(now.moment)),
             _ => None,
         };
     }
@@ -99,8 +100,10 @@ impl Shadow {
                 origin.and_then(|origin| origin.addresses().next()).expect("a known host name")
             }
         };
-        // The oldest failure that may count towards a fall of 4 at the slowest interval, with time-outs.
-        let oldest = Duration::from_secs(60);
+        // The oldest failure that may count towards a fall of 4 at the slowest interval, with time-outs; of a window of
+        // 6, while our own network failed for half a minute.
+        let windowed = config.checks.iter().any(|check| check.window.is_some());
+        let oldest = Duration::from_secs(if windowed { 240 } else { 100 });
         let alive = self.alive_since[&address].is_some_and(|since| now.moment.since(since) > oldest);
         let seeing = self.network_since.is_some_and(|since| now.moment.since(since) > oldest);
         assert!(!(alive && seeing), "{target} is believed dead and was alive all the time");
@@ -141,7 +144,8 @@ impl Shadow {
             // An order always wins; and it always ends (the sweep comes once a second).
             if let Some((place, order)) = held {
                 assert_eq!(decision.place, place, "{owner} is held and served elsewhere");
-                let jumped = self.jumped_at.is_some_and(|at| now.moment.since(at) < Duration::from_secs(2));
+                // Or as soon as the process is back, three seconds after a crash at the most.
+                let jumped = self.jumped_at.is_some_and(|at| now.moment.since(at) < Duration::from_secs(5));
                 if let Some(until) = order.until.filter(|_| !jumped) {
                     assert!(now.wall.since(until) < Duration::from_secs(3), "{owner} is held beyond {until}");
                 }
@@ -160,6 +164,7 @@ impl Shadow {
                     decision.reason
                 );
             }
+            self.short_rungs(name, decision, held.is_some(), frozen, config);
             // A drained origin is served only where its whole rung is drained.
             let rung = &name.rungs[decision.rung];
             let is_served = |seen: &&OriginStatus| decision.origins.contains(&seen.origin);
@@ -177,6 +182,30 @@ impl Shadow {
         }
         if let Some(committed) = self.restored.take() {
             self.start_is_the_last_committed(next, &committed, config);
+        }
+    }
+
+    /// A rung with too few origins is served only where nothing better is; a panic serves all of it.
+    fn short_rungs(&self, name: &SteerStatus, decision: &Decision, held: bool, frozen: bool, config: &Config) {
+        let owner = &name.steer.name;
+        let rung = &name.rungs[decision.rung];
+        assert!(name.steer.leave_degraded || decision.reason != Reason::Degraded, "{owner} left a degraded rung");
+        let usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).count();
+        let undrained = rung.origins.iter().filter(|seen| !seen.drained).count();
+        if matches!(decision.reason, Reason::TooFew | Reason::Panic) && !frozen {
+            assert!(!held);
+            assert!(name.rungs.iter().all(|rung| rung.class == Class::Down), "{owner} has something better");
+            let alive = rung.origins.iter().filter(|seen| !seen.drained && seen.class != Class::Down).count();
+            assert!(alive > 0 && alive < rung.quorum.needs(undrained), "{owner} has {alive} of {undrained}");
+            let calm = alive >= rung.quorum.calm_from(undrained);
+            assert_eq!(decision.reason == Reason::TooFew, calm, "{owner}: {alive} of {undrained}");
+            // What was served before and is not known since a restart or reload is served on.
+            let served = if calm { usable..=alive } else { undrained..=undrained };
+            assert!(served.contains(&decision.origins.len()), "{owner} serves {:?}", decision.origins);
+            if let Data::Addresses(answer) = &decision.data {
+                let mut origins = decision.origins.iter().map(|id| &config.origins[id.0 as usize]);
+                assert!(origins.all(|origin| origin.addresses().any(|address| answer.contains(&address))), "{owner}");
+            }
         }
     }
 
@@ -201,19 +230,33 @@ impl Shadow {
         if after.is_disjoint(before) && left != Some(decision.rung) {
             let dead_or_gone = left.is_none_or(|left| name.rungs[left].class == Class::Down);
             let went_home = left.is_some_and(|left| decision.rung < left) && rung.class == Class::Up;
+            let left_unready = left.is_some_and(|left| is_unready(&name.rungs[left]));
+            // Nothing moves to a rung that would fail while another would not.
+            if is_unready(rung) {
+                let ready = name.rungs.iter().position(|rung| rung.class.is_usable() && !is_unready(rung));
+                assert!(ready.is_none(), "{owner} moved to {after:?}, which would fail, and not to rung {ready:?}");
+            }
+            let was_unwell = left.is_some_and(|left| name.rungs[left].degraded) && name.steer.leave_degraded;
+            let is_well = rung.class == Class::Up && !rung.degraded;
+            if was_unwell && is_well {
+                return;
+            }
             assert!(
-                dead_or_gone || went_home,
+                dead_or_gone || went_home || left_unready && name.steer.strict,
                 "{owner} left {before:?} for {after:?} ({:?}){}",
                 rung.class,
                 if self.reloaded_at == Some(now.moment) { " by a reload" } else { "" }
             );
             // The emergency is left for anything better, without being asked.
-            if went_home && !dead_or_gone && old.place != Place::Emergency {
+            if went_home && !dead_or_gone && !left_unready && old.place != Place::Emergency {
                 assert!(name.steer.failback != Failback::Manual || self.approved.contains(owner), "{owner} unasked");
             }
             return;
         }
         let usable = rung.origins.iter().any(|seen| !seen.drained && seen.class.is_usable());
+        if decision.reason == Reason::Panic {
+            return;
+        }
         for gone in before.difference(&after) {
             let class = class_of(rung, gone);
             let guessed = old.reason == Reason::Unproven;
@@ -272,6 +315,12 @@ impl Shadow {
             assert!(ordered || ended || was.is_empty() || served == was, "{} moved by a restart", name.steer.name);
         }
     }
+}
+
+/// Everything usable of it would fail its visitors.
+fn is_unready(rung: &RungStatus) -> bool {
+    let mut usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).peekable();
+    usable.peek().is_some() && usable.all(|seen| seen.ready == Ready::WouldFail)
 }
 
 /// The names of the origins a decision serves.

@@ -11,13 +11,15 @@ use failoverd::control::journal::{Ending, Entry, What as Told};
 use failoverd::control::{
     Asked, Controller, Effects, Event, Loaded, Marks, Released, Restored, RestoredDecision, Span, Ticket,
 };
+use failoverd::decision::Reason;
 use failoverd::decision::order::{Order, What};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
 use failoverd::probe::tripwire::{self, News, Wire};
-use failoverd::probe::{Cause, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
+use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
+use failoverd::verdict::{Class, Grade};
 use failoverd::zone::load::{Report, Zone};
 use failoverd::zone::table::{Builder, Table};
 
@@ -56,6 +58,12 @@ pub enum Health {
     Refuses,
     Silent,
     Expired,
+    /// So many percent of the probes get no reply.
+    Lossy(u8),
+    /// So many milliseconds until the reply.
+    Slow(u16),
+    /// Passes its check, and sends its visitors away.
+    Astray,
 }
 
 /// What is to happen, in the order of time; ties by number, so that a seed is one history.
@@ -86,6 +94,12 @@ pub struct Tally {
     pub downs: u64,
     pub restarts: u64,
     pub doubts: u64,
+    /// Of the deaths, those by a window.
+    pub windows: u64,
+    pub degraded: u64,
+    /// Decisions served of a rung with too few origins, and those in a panic.
+    pub short: u64,
+    pub panics: u64,
 }
 
 /// What survives a crash.
@@ -212,7 +226,12 @@ impl World {
             };
             self.ask(Asked::Release(target));
         }
-        let longest = self.config.checks.iter().map(|c| c.every * (c.rise + 2) + c.timeout).max().unwrap_or_default();
+        let looks_back = |check: &Check| {
+            let rules = check.degraded.iter().map(|rule| rule.over * 2);
+            check.window.map(|window| window.of).into_iter().chain(rules).max().unwrap_or(0)
+        };
+        let rounds = |check: &Check| check.every * (check.rise + 2 + looks_back(check)) + check.timeout;
+        let longest = self.config.checks.iter().map(|check| rounds(check)).max().unwrap_or_default();
         // A held-back failback may have been doubled by relapses.
         let hold_down = self.config.steers.iter().map(|s| match s.failback {
             Failback::After(span) => span * 32,
@@ -270,6 +289,11 @@ impl World {
     fn finish(&mut self, mut effects: Effects) {
         if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
+            let decisions = snapshot.status.steers.iter().filter_map(|steer| steer.decision.as_ref());
+            for decision in decisions {
+                self.tally.short += u64::from(decision.reason == Reason::TooFew);
+                self.tally.panics += u64::from(decision.reason == Reason::Panic);
+            }
             self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
             self.snapshot = Some(snapshot);
         }
@@ -315,8 +339,10 @@ impl World {
                 self.tally.turns += 1;
                 self.shadow.turned(turn, self.now);
             }
-            Told::Verdict { to, target, .. } if to == "down" => {
+            Told::Verdict { to: Grade { degraded: true, .. }, .. } => self.tally.degraded += 1,
+            Told::Verdict { to: Grade { class: Class::Down, .. }, target, why, .. } => {
                 self.tally.downs += 1;
+                self.tally.windows += u64::from(why.as_ref().is_some_and(|why| why.contains("of the last")));
                 self.shadow.believed_dead(target, self.now, &self.config);
             }
             Told::DoubtBegan { .. } => self.tally.doubts += 1,
@@ -342,9 +368,10 @@ impl World {
                 .find_map(|origin| (origin.cname.as_ref() == Some(name)).then(|| origin.addresses().next()).flatten())
                 .as_ref()
                 .expect("every simulated host name has an address"),
+            Target::Origin(_) => unreachable!("no simulated origin calls us"),
         };
         let timeout = request.check.timeout;
-        let https = matches!(request.check.ask, Ask::Https { .. });
+        let https = matches!(request.check.ask, Ask::Https(_));
         let quick = Duration::from_millis(self.dice.between(2, 120)).min(timeout);
         let (outcome, after) = if !self.route {
             (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1))
@@ -356,9 +383,22 @@ impl World {
                 Health::Refuses => (Outcome::Failed(Cause::ConnectRefused), quick),
                 Health::Silent => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
                 Health::Expired if https => (Outcome::Failed(Cause::CertExpired), quick),
-                Health::Expired => (Outcome::Passed, quick),
+                Health::Expired | Health::Astray => (Outcome::Passed, quick),
+                Health::Lossy(share) if self.dice.below(100) < u64::from(share) => {
+                    (Outcome::Failed(Cause::ConnectTimeout), timeout)
+                }
+                Health::Lossy(_) => (Outcome::Passed, quick),
+                Health::Slow(millis) if u128::from(millis) < timeout.as_millis() => {
+                    (Outcome::Passed, Duration::from_millis(u64::from(millis)))
+                }
+                Health::Slow(_) => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
             }
         };
+        // Each to a host of its own: what all do is a habit.
+        let astray = (self.health[&address] == Health::Astray && outcome == Outcome::Passed).then(|| {
+            let location = Some(format!("https://astray-{address}.test/"));
+            Arc::new(Detail { location, ..Detail::default() })
+        });
         let observation = Observation {
             watch: request.watch,
             epoch: request.epoch,
@@ -370,7 +410,8 @@ impl World {
             phases: Phases::default(),
             warnings: Vec::new(),
             certificate: None,
-            status: None,
+            status: astray.is_some().then_some(302),
+            detail: astray,
         };
         self.schedule(after, Due::Observed(Box::new(observation)));
     }
@@ -527,6 +568,7 @@ impl World {
                 changed.fall = self.dice.between(1, 4) as u32;
                 changed.rise = changed.fall + self.dice.below(2) as u32;
                 changed.every = Duration::from_millis(self.dice.between(1000, 6000));
+                changed.window = random_window(&mut self.dice);
                 *check = Arc::new(changed);
             }
         }
@@ -565,7 +607,8 @@ impl World {
         let served = shown.and_then(|shown| shown.decision.as_ref().map(|decision| decision.rung));
         match free {
             Some(origin) if self.dice.one_in(2) => {
-                let rung = Rung { place: Place::Backup(1), origins: vec![origin], check: steer.rungs[0].check };
+                let (check, quorum) = (steer.rungs[0].check.clone(), Quorum::default());
+                let rung = Rung { place: Place::Backup(1), origins: vec![origin], check, quorum };
                 steer.rungs.insert(1, rung);
             }
             _ if steer.rungs.len() > 2 => {
@@ -640,7 +683,10 @@ impl World {
         let at = |dice: &mut Dice| Duration::from_millis(dice.below(span));
         for _ in 0..self.dice.between(1, 8) {
             let address = addresses[self.dice.below(addresses.len() as u64) as usize];
-            let health = [Health::Refuses, Health::Silent, Health::Expired][self.dice.below(3) as usize];
+            let lossy = Health::Lossy(self.dice.between(30, 70) as u8);
+            let slow = Health::Slow(self.dice.between(100, 900) as u16);
+            let all = [Health::Refuses, Health::Silent, Health::Expired, Health::Astray, lossy, slow];
+            let health = all[self.dice.below(all.len() as u64) as usize];
             let (begin, length) = (at(&mut self.dice), self.dice.between(100, 60_000));
             self.schedule(begin, Due::Health(address, health));
             self.schedule(begin + Duration::from_millis(length), Due::Health(address, Health::Alive));
@@ -711,21 +757,44 @@ impl Drop for World {
     }
 }
 
+fn random_window(dice: &mut Dice) -> Option<Window> {
+    let of = dice.between(3, 6) as u32;
+    let failed = dice.between(2, u64::from(of)) as u32;
+    dice.one_in(2).then_some(Window { failed, of })
+}
+
+fn random_rules(dice: &mut Dice) -> Vec<Rule> {
+    let rules = ["p50 time > 200ms over 6", "p75 time > 300ms over 4 until < 150ms", "errors > 20% over 8 until < 15%"];
+    let rules = rules.into_iter().filter(|_| dice.one_in(3));
+    rules.map(|rule| Rule::parse(rule).expect("a rule")).collect()
+}
+
+/// One check, or several that speak together.
+fn random_checks(dice: &mut Dice, count: usize) -> Checks {
+    let mut of: Vec<_> = (0..count as u32).map(CheckId).collect();
+    of.rotate_left(dice.below(count as u64) as usize);
+    of.truncate(if dice.one_in(2) { 1 } else { dice.between(1, count as u64) as usize });
+    Checks { need: dice.between(1, of.len() as u64) as usize, of }
+}
+
+fn random_quorum(dice: &mut Dice, origins: usize) -> Quorum {
+    let min_up = if dice.one_in(2) { dice.between(1, origins as u64) as usize } else { 1 };
+    let panic = dice.one_in(3).then(|| [30, 50, 67, 100][dice.below(4) as usize]);
+    Quorum { min_up, panic: panic.filter(|_| origins > 1) }
+}
+
 fn random_config(dice: &mut Dice) -> Config {
-    let checks = (0..dice.between(1, 2)).map(|n| {
+    let checks = (0..dice.between(1, 3)).map(|n| {
         let fall = dice.between(1, 4) as u32;
         let every = Duration::from_millis(dice.between(1000, 8000));
-        let path = "/healthz".to_owned();
-        let ask = if dice.one_in(2) {
-            Ask::Https { path, headers: Vec::new() }
-        } else {
-            Ask::Http { path, headers: Vec::new() }
-        };
+        let web = Web::get("/healthz");
+        let ask = if dice.one_in(2) { Ask::Https(web) } else { Ask::Http(web) };
         Arc::new(Check {
             name: format!("check{n}"),
             ask,
             port: 443 + n as u16,
             every,
+            standby_every: every * dice.between(1, 2) as u32,
             timeout: Duration::from_millis(dice.between(500, 1000)),
             fall,
             rise: fall + dice.below(2) as u32,
@@ -735,30 +804,41 @@ fn random_config(dice: &mut Dice) -> Config {
             warn: Vec::new(),
             ca: None,
             tripwire: true,
+            window: random_window(dice),
+            degraded: random_rules(dice),
         })
     });
     let checks: Vec<_> = checks.collect();
     let origins = (0..dice.between(2, 6)).map(|n| {
         let a = (0..dice.between(1, 2)).map(|m| Ipv4Addr::new(192, 0, 2, (n * 8 + m + 1) as u8)).collect();
         let cname = Some(Name::absolute(&format!("origin{n}.example.net")).expect("a name"));
-        Arc::new(Origin { name: format!("origin{n}"), cname, a, aaaa: Vec::new(), probe_port: None, probe_check: None })
+        Arc::new(Origin {
+            name: format!("origin{n}"),
+            cname,
+            a,
+            aaaa: Vec::new(),
+            probe_port: None,
+            probe_check: None,
+            platform: Platform::Plain,
+        })
     });
     let origins: Vec<_> = origins.collect();
     let steers = (0..dice.between(1, 4)).map(|n| {
         let form = if dice.one_in(3) { Form::Cname } else { Form::Address };
-        let check = Some(CheckId(dice.below(checks.len() as u64) as u32));
+        let check = random_checks(dice, checks.len());
         let mut left: Vec<_> = (0..origins.len() as u32).map(OriginId).collect();
         let mut rungs = Vec::new();
         while !left.is_empty() && rungs.len() < 4 && (rungs.len() < 2 || !dice.one_in(3)) {
             let mut take = vec![left.remove(dice.below(left.len() as u64) as usize)];
-            if form == Form::Address && !left.is_empty() && dice.one_in(4) {
+            while form == Form::Address && !left.is_empty() && dice.one_in(3) {
                 take.push(left.remove(0));
             }
+            let quorum = random_quorum(dice, take.len());
             let place = match rungs.len() {
                 0 => Place::Primary,
                 n => Place::Backup(n as u8),
             };
-            rungs.push(Rung { place, origins: take, check });
+            rungs.push(Rung { place, origins: take, check: Some(check.clone()), quorum });
         }
         if rungs.len() > 1 && dice.one_in(2) {
             rungs.last_mut().expect("two").place = Place::Emergency;
@@ -770,7 +850,8 @@ fn random_config(dice: &mut Dice) -> Config {
         };
         let name = Name::absolute(&format!("name{n}.{ZONE}")).expect("a name");
         let hosts = vec![name.to_host()];
-        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, hosts, form })
+        let (leave_degraded, strict) = (dice.one_in(2), dice.one_in(3));
+        Arc::new(Steer { name, zone: ZoneId(0), rungs, ttl: 30, failback, strict, hosts, form, leave_degraded })
     });
     let steers = steers.collect();
     Config {
@@ -785,6 +866,7 @@ fn random_config(dice: &mut Dice) -> Config {
             doubt_share: 0.5,
             answering: Default::default(),
             encrypted: Default::default(),
+            asking: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().expect("an address"),

@@ -11,6 +11,9 @@ use crate::snapshot::status::WatchStatus;
 use crate::time::Wall;
 use crate::verdict::Verdict;
 
+/// Why an origin that calls us is not raced.
+const NOTHING_TO_RACE: &str = "the origin calls us, and each call that is missed counts by itself";
+
 impl Sight<'_> {
     pub(super) fn watch(&self, id: WatchId) -> Option<view::Watch> {
         let watch = self.watch_status(id)?;
@@ -30,6 +33,7 @@ impl Sight<'_> {
             cause: cause(verdict).map(ToString::to_string),
             stale: watch.stale,
             unseen: watch.unseen,
+            degraded: watch.degraded.as_ref().map(ToString::to_string),
             last: figures.and_then(|row| row.last.as_ref()).map(|seen| self.probe(watch, seen)),
             recent: figures.map(|row| row.recent.clone()).unwrap_or_default(),
             next_in_ms: figures.and_then(|row| row.next).map(|next| whole_millis(next.since(self.now.moment))),
@@ -44,6 +48,9 @@ impl Sight<'_> {
     pub fn raced(&self, id: WatchId, raced: &Raced) -> Option<view::Probed> {
         let watch = self.watch_status(id)?;
         let probed = self.probed(id, raced.first()?)?;
+        if self.check(watch.check).is_some_and(|check| check.ask.is_awaited()) {
+            return Some(view::Probed { no_race: Some(NOTHING_TO_RACE.to_owned()), ..probed });
+        }
         let runners = raced.runners.iter().map(|runner| view::Runner {
             offset_ms: fine_millis(runner.offset),
             source_port: runner.local.map(|local| local.port()),
@@ -61,7 +68,12 @@ impl Sight<'_> {
                 Some(format!("{failures} failed in a row; down after {fall}"))
             }
             Verdict::Up { .. } => None,
-            Verdict::Down { passes, .. } => Some(format!("{passes} of {rise} passes towards up")),
+            Verdict::Down { passes, .. } => match self.check(check).and_then(|check| check.window) {
+                Some(window) if passes >= rise => {
+                    Some(format!("passes; up when fewer than {} of its last {} failed", window.failed, window.of))
+                }
+                _ => Some(format!("{passes} of {rise} passes towards up")),
+            },
         }
     }
 
@@ -137,6 +149,7 @@ fn phases(phases: &Phases) -> view::Phases {
         tls_ms: phases.tls.map(fine_millis),
         first_byte_ms: phases.first_byte.map(fine_millis),
         body_ms: phases.body.map(fine_millis),
+        answer_ms: phases.answer.map(fine_millis),
     }
 }
 

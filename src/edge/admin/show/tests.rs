@@ -72,6 +72,46 @@ fn reasons_name_the_rung_they_speak_of() {
     assert_eq!(because(&fixture::snapshot(0, Reason::FailedOver)), "no rung before it is up");
 }
 
+/// The snapshot with its first rung, and the watch of that, as `change` makes them.
+fn with_primary(reason: Reason, change: impl Fn(&mut RungStatus, &mut WatchStatus)) -> Snapshot {
+    let mut snapshot = fixture::snapshot(1, reason);
+    let mut steer = (**snapshot.status.steers.get(0).unwrap()).clone();
+    let mut rungs = steer.rungs.to_vec();
+    let mut watches: Vec<_> = snapshot.status.watches.iter().map(|watch| (**watch).clone()).collect();
+    change(&mut rungs[0], &mut watches[0]);
+    steer.rungs = rungs.into();
+    snapshot.status.steers = [std::sync::Arc::new(steer)].into_iter().collect();
+    snapshot.status.watches = watches.into_iter().map(std::sync::Arc::new).collect();
+    snapshot
+}
+
+#[test]
+fn what_is_degraded_says_by_which_rule() {
+    let snapshot = with_primary(Reason::Degraded, |rung, watch| {
+        (rung.class, rung.degraded) = (Class::Up, true);
+        rung.origins = [OriginStatus { class: Class::Up, degraded: true, ..rung.origins[0].clone() }].into();
+        watch.verdict = Verdict::Up { since: ago(60) };
+        watch.degraded = Some("p90 time > 800ms over 20".into());
+    });
+    assert_eq!(because(&snapshot), "primary (vercel) is degraded: p90 time > 800ms over 20");
+    let status = seen(&snapshot, None, |sight| sight.status());
+    let primary = &status.names[0].rungs[0];
+    assert_eq!((primary.degraded, primary.needs), (true, 1));
+    assert_eq!(primary.origins[0].degraded.as_deref(), Some("p90 time > 800ms over 20"));
+}
+
+#[test]
+fn a_rung_that_is_short_says_of_what_and_which_check_speaks() {
+    let snapshot = with_primary(Reason::FailedOver, |rung, watch| {
+        let vercel = OriginStatus { watches: [WatchId(1), WatchId(0)].into(), ..rung.origins[0].clone() };
+        let netlify = OriginStatus { watches: [WatchId(1)].into(), class: Class::Up, ..vercel.clone() };
+        rung.origins = [vercel, OriginStatus { name: "netlify".into(), ..netlify }].into();
+        rung.quorum.min_up = 2;
+        (watch.check, watch.check_name) = (CheckId(7), "db".into());
+    });
+    assert_eq!(because(&snapshot), "primary (vercel) is down: db: connection refused, (netlify) is up (needs 2 of 2)");
+}
+
 #[test]
 fn orders_count_down_and_stand_beside_their_name() {
     let mut snapshot = fixture::snapshot(2, Reason::AllDead);
