@@ -25,4 +25,5 @@ mod resolver; //  a real resolver follows
 mod resolvers; // everything in a tree of zones, through every resolver
 mod scale; //     ten thousand watches
 mod tree; //      root, TLD and zones on an island
+mod tripwire; //  a crash is told by the end of a connection
 mod zone_files; // the same zone file means the same to other parsers
