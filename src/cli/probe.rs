@@ -97,7 +97,10 @@ pub fn trace(seen: &[Probed], look: Look) -> String {
         if let Some(address) = probe.address {
             fact("address", address.to_string().into());
         }
-        fact("phases", format!("{} = {}", phases(probe), words::millis(probe.total_ms)).into());
+        let phases = phases(probe);
+        if !phases.is_empty() {
+            fact("phases", format!("{phases} = {}", words::millis(probe.total_ms)).into());
+        }
         if let Some(status) = probe.status {
             fact("status", status.to_string().into());
         }
@@ -146,7 +149,7 @@ fn run(out: &mut String, race: &Race, look: Look) {
             outcome(probe, look),
         ]);
     }
-    table.write(out, look);
+    table.without_empty().write(out, look);
     let after = format!(" after {}, had it been up before", words::millis(race.after_ms));
     line(out, Text::joined([Text::from("  believed "), look.class(race.class), Text::from(after)], ""));
 }

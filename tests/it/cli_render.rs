@@ -553,6 +553,18 @@ fn probes_in_a_table_and_traced() {
     ];
     let race = Some(Race { runners, class: Class::Down, after_ms: 1001.9 });
     golden("probe-race.terminal", &probe::trace(&[Probed { race, ..all[0].clone() }], TERMINAL));
+    let silent = Probe {
+        label: Some("silent".into()),
+        cause: Some("no heartbeat for 720 s".into()),
+        address: None,
+        phases: Phases::default(),
+        total_ms: 0.0,
+        expect: vec![],
+        ..refused()
+    };
+    let no_race = Some("the origin calls us, and each call that is missed counts by itself".into());
+    let awaited = Probed { port: 0, host: String::new(), no_race, ..probed("cron", "cron", silent) };
+    golden("probe-awaited.terminal", &probe::trace(&[awaited], TERMINAL));
     assert!(probe::render(&[], TERMINAL).contains("nothing is watched"));
 }
 

@@ -303,7 +303,7 @@ pub struct Watch {
 /// One probe.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Probe {
-    /// `scheduled`, `confirmation 1`, `witness`, `manual`.
+    /// `scheduled`, `confirmation 1`, `witness`, `tripwire`, `manual`.
     pub purpose: String,
     pub started: Timestamp,
     pub ago_ms: u64,
