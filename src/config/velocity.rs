@@ -129,7 +129,7 @@ fn names(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Option<Names> {
             share.map(Names::Share)
         }
         other => {
-            reading.mistyped("names", other, at, "a number or a share, like `20` or `\"10%\"`", None);
+            reading.mistyped("names", other, at, "a number or a share, like `20` or `\"10%\"`", Some("20".to_owned()));
             None
         }
     }

@@ -2,7 +2,7 @@
 //! storage that commits late, operators, and a clock that can be set.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use failoverd::decision::Reason;
 use failoverd::decision::order::{Order, What};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
+use failoverd::probe::tripwire::{self, News, Wire};
 use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
@@ -78,6 +79,8 @@ enum Due {
     Resolver(bool),
     Route(bool),
     Storage(bool),
+    Wire(News),
+    Wires,
     ClockJump(i64),
     Ask,
     Reload,
@@ -97,6 +100,9 @@ pub struct Tally {
     /// Decisions served of a rung with too few origins, and those in a panic.
     pub short: u64,
     pub panics: u64,
+    /// How often names began to wait for the velocity limit, and were let go by a person.
+    pub waits: u64,
+    pub approvals: u64,
 }
 
 /// What survives a crash.
@@ -132,6 +138,8 @@ pub struct World {
     uncommitted: Vec<Entry>,
     deadline: Option<(Moment, u64)>,
     tickets: u64,
+    /// Connections to origins that are held, by the place they lead to.
+    wires: BTreeMap<SocketAddr, Wire>,
     shadow: Shadow,
     tally: Tally,
     trace: Vec<String>,
@@ -142,7 +150,8 @@ const ZONE: &str = "fo.example.com";
 impl World {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
-        let config = Arc::new(random_config(&mut dice));
+        let velocity = random_velocity(&mut Dice(seed ^ 0x7e10_c177));
+        let config = Arc::new(Config { velocity, ..random_config(&mut dice) });
         let now =
             Now { moment: Moment::from_boot(Duration::from_secs(100)), wall: Wall::from_millis(1_795_000_000_000) };
         let health = config.origins.iter().flat_map(|o| o.addresses().collect::<Vec<_>>()).map(|a| (a, Health::Alive));
@@ -168,6 +177,7 @@ impl World {
             uncommitted: Vec::new(),
             deadline: None,
             tickets: 0,
+            wires: BTreeMap::new(),
             shadow: Shadow::default(),
             tally: Tally::default(),
             trace: Vec::new(),
@@ -203,7 +213,8 @@ impl World {
     /// Mischief stops; everything heals; every name must find its way home.
     pub fn settle(&mut self) {
         self.queue.retain(|_, due| {
-            matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Committed(_) | Due::Reserved(_) | Due::Deadline)
+            let is_ours = matches!(due, Due::Committed(_) | Due::Reserved(_) | Due::Deadline);
+            is_ours || matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Wire(_))
         });
         (self.network, self.resolver, self.route, self.storage) = (true, true, true, true);
         self.tell(Event::Storage { trouble: None });
@@ -230,8 +241,22 @@ impl World {
             Failback::After(span) => span * 32,
             _ => Duration::ZERO,
         });
-        let wait = longest + hold_down.max().unwrap_or_default() + Duration::from_secs(30);
+        let mut wait = longest + hold_down.max().unwrap_or_default() + Duration::from_secs(30);
+        if let Some(Velocity { per, beyond, .. }) = self.config.velocity {
+            let longer = if let Beyond::Confirm { longer } = beyond { longer } else { Duration::ZERO };
+            // Every name goes home, some by way of a rung between.
+            wait += (per + longer) * 2 * self.config.steers.len() as u32;
+        }
         self.run(wait.as_secs());
+        // Where a person decides, some failbacks wait for one after the other.
+        for _ in 0..4 {
+            if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) {
+                let person = self.config.velocity.is_some_and(|velocity| velocity.beyond == Beyond::Person);
+                assert!(person, "names wait for ever");
+                self.ask(Asked::Approve { name: None });
+                self.run(wait.as_secs());
+            }
+        }
         for name in self.config.steers.clone() {
             if name.failback == Failback::Manual {
                 self.tickets += 1;
@@ -244,6 +269,7 @@ impl World {
         self.run(2);
         let snapshot = self.snapshot.clone().expect("published");
         assert!(snapshot.status.doubt.is_none(), "doubt outlived its cause");
+        assert!(snapshot.status.waiting.is_none(), "names wait without a reason");
         for state in snapshot.status.steers.iter() {
             let decision = state.decision.as_ref().expect("decided");
             assert_eq!(decision.place, Place::Primary, "{} did not come home: {:?}", state.steer.name, decision.reason);
@@ -280,6 +306,7 @@ impl World {
     }
 
     fn finish(&mut self, mut effects: Effects) {
+        let before = self.snapshot.clone();
         if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
             let decisions = snapshot.status.steers.iter().filter_map(|steer| steer.decision.as_ref());
@@ -288,11 +315,15 @@ impl World {
                 self.tally.panics += u64::from(decision.reason == Reason::Panic);
             }
             self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
+            self.shadow.moved(&effects.record, &snapshot, before.as_deref(), &self.config, self.now);
             self.snapshot = Some(snapshot);
         }
         assert!(effects.refused.is_empty(), "the guard had to refuse: {:?}", effects.refused);
         for request in effects.probes {
             self.probe(&request);
+        }
+        for order in effects.wires {
+            self.wire(order);
         }
         if effects.canary {
             let passed = self.network && self.resolver;
@@ -336,6 +367,8 @@ impl World {
                 self.shadow.believed_dead(target, self.now, &self.config);
             }
             Told::DoubtBegan { .. } => self.tally.doubts += 1,
+            Told::LimitReached { .. } => self.tally.waits += 1,
+            Told::MovesApproved(_) => self.tally.approvals += 1,
             _ => {}
         }
     }
@@ -406,7 +439,34 @@ impl World {
         self.schedule(after, Due::Observed(Box::new(observation)));
     }
 
+    fn wire(&mut self, order: tripwire::Order) {
+        match order {
+            tripwire::Order::Open(wire) => {
+                assert!(self.wires.insert(wire.to, wire).is_none(), "opened twice");
+                let works = self.network && self.route && self.health[&wire.to.ip()] == Health::Alive;
+                self.news(wire, if works { tripwire::What::Held } else { tripwire::What::Ended });
+            }
+            tripwire::Order::Close(wire) => assert_eq!(self.wires.remove(&wire.to), Some(wire), "not open"),
+        }
+    }
+
+    fn news(&mut self, wire: Wire, what: tripwire::What) {
+        let after = Duration::from_millis(self.dice.between(1, 20));
+        self.schedule(after, Due::Wire(News { wire, at: self.now.moment + after, what }));
+    }
+
+    /// Wires end: those that lead to `address`, or all of them.
+    fn cut_wires(&mut self, address: Option<IpAddr>) {
+        let wires: Vec<_> = self.wires.values().copied().collect();
+        for wire in wires.into_iter().filter(|wire| address.is_none_or(|address| wire.to.ip() == address)) {
+            self.news(wire, tripwire::What::Ended);
+        }
+    }
+
     fn set_health(&mut self, address: IpAddr, health: Health) {
+        if health == Health::Refuses {
+            self.cut_wires(Some(address));
+        }
         self.health.insert(address, health);
         self.shadow.health(address, health, self.now);
     }
@@ -432,6 +492,15 @@ impl World {
                 self.tell(Event::Reserved { marks });
             }
             Due::Health(address, health) => self.set_health(address, health),
+            Due::Wire(news) => {
+                if self.wires.get(&news.wire.to) == Some(&news.wire) {
+                    if news.what == tripwire::What::Ended {
+                        self.wires.remove(&news.wire.to);
+                    }
+                    self.tell(Event::Wire(news));
+                }
+            }
+            Due::Wires => self.cut_wires(None),
             Due::Network(works) => {
                 self.network = works;
                 self.shadow.network(works, self.now);
@@ -501,6 +570,9 @@ impl World {
             Span::For(Duration::from_secs(self.dice.between(3, 40)))
         };
         let (reason, force) = ("drill".to_owned(), self.dice.one_in(2));
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) && self.dice.one_in(2) {
+            return Asked::Approve { name: self.dice.one_in(2).then(|| steer.name.clone()) };
+        }
         match self.dice.below(5) {
             0 | 1 => {
                 let what = What::Hold { name: steer.name.clone(), place };
@@ -540,6 +612,9 @@ impl World {
         }
         if self.dice.one_in(2) {
             self.edit_ladder(&mut config);
+        }
+        if let Some(velocity) = &mut config.velocity {
+            velocity.names = Names::Number(self.dice.between(1, 3) as usize);
         }
         self.config = Arc::new(config);
         let file_serial = self.dice.between(1, 4) as u32;
@@ -601,8 +676,10 @@ impl World {
         self.uncommitted.clear();
         // Whatever was on its way is lost with the process.
         self.queue.retain(|_, due| {
-            !matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Committed(_) | Due::Reserved(_) | Due::Deadline)
+            let is_ours = matches!(due, Due::Committed(_) | Due::Reserved(_) | Due::Deadline);
+            !is_ours && !matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Wire(_))
         });
+        self.wires.clear();
         self.deadline = None;
         let down = Duration::from_millis(self.dice.between(50, 3000));
         self.pass(self.now.moment + down);
@@ -648,6 +725,8 @@ impl World {
             match self.dice.below(4) {
                 0 => {
                     self.schedule(begin, Due::Network(false));
+                    // What translates our addresses has forgotten them, too.
+                    self.schedule(begin, Due::Wires);
                     self.schedule(begin + length, Due::Network(true));
                 }
                 1 => {
@@ -667,6 +746,11 @@ impl World {
         for _ in 0..self.dice.below(5) {
             let begin = at(&mut self.dice);
             self.schedule(begin, Due::Ask);
+        }
+        for _ in 0..self.dice.below(4) {
+            // Every wire ends, and nothing else happens.
+            let begin = at(&mut self.dice);
+            self.schedule(begin, Due::Wires);
         }
         if self.dice.one_in(3) {
             let begin = at(&mut self.dice);
@@ -700,6 +784,15 @@ impl Drop for World {
             }
         }
     }
+}
+
+/// Tight: a world has few names.
+fn random_velocity(dice: &mut Dice) -> Option<Velocity> {
+    let seconds = |dice: &mut Dice, low, high| Duration::from_secs(dice.between(low, high));
+    let names = if dice.one_in(3) { Names::Share(50) } else { Names::Number(dice.between(1, 2) as usize) };
+    let (per, longer) = (seconds(dice, 5, 40), seconds(dice, 1, 15));
+    let beyond = if dice.one_in(3) { Beyond::Person } else { Beyond::Confirm { longer } };
+    dice.one_in(2).then_some(Velocity { names, per, beyond })
 }
 
 fn random_window(dice: &mut Dice) -> Option<Window> {
@@ -748,6 +841,7 @@ fn random_config(dice: &mut Dice) -> Config {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            tripwire: true,
             window: random_window(dice),
             degraded: random_rules(dice),
         })
