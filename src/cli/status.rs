@@ -140,7 +140,7 @@ pub(super) fn waiting_names(waiting: &Waiting) -> String {
     let names = if waiting.names == 1 { "1 name waits".to_owned() } else { format!("{} names wait", waiting.names) };
     let next = match waiting.next_in_ms {
         Some(left) => format!("the next may move in {}", words::seconds(left.div_ceil(1000))),
-        None => "a person lets them move".to_owned(),
+        None => "a person decides".to_owned(),
     };
     format!("{names} for the velocity limit ({}): {next}", limit(waiting))
 }

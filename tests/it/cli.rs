@@ -70,7 +70,7 @@ fn beyond_the_velocity_limit_names_wait_for_a_person() {
     wait("two have moved", SOON, || (waiting().len() == 3).then_some(()));
     let status = wait("the others wait", SOON, || {
         let status = daemon.say(&["status"]);
-        status.contains("3 names wait for the velocity limit (2 in 1h): a person lets them move").then_some(status)
+        status.contains("3 names wait for the velocity limit (2 in 1h): a person decides").then_some(status)
     });
     assert!(status.0.contains("failoverd approve --all"), "{}", status.0);
     let first = waiting()[0];

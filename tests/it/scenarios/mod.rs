@@ -44,6 +44,7 @@
 //!
 //! `UPDATE_EXPECT=1` writes the expectations anew.
 
+mod crowd;
 mod loss;
 mod world;
 

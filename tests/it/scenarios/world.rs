@@ -105,6 +105,16 @@ pub struct World {
     desk: answer::Desk,
 }
 
+/// What people were shown at one moment.
+pub struct Shown(Arc<Snapshot>);
+
+impl Shown {
+    /// How many names are shown anew.
+    pub fn changed_since(&self, before: &Self) -> usize {
+        self.0.status.steers.unshared(Some(&before.0.status.steers)).count()
+    }
+}
+
 struct Memory(BTreeMap<PathBuf, String>);
 
 impl zone::Files for Memory {
@@ -369,6 +379,24 @@ impl World {
     /// Those that failed.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// How many names are served from this rung.
+    pub fn on(&self, place: &str) -> usize {
+        let steers = &self.snapshot.as_ref().expect("published").status.steers;
+        let places = steers.iter().filter_map(|state| Some(state.decision.as_ref()?.place.to_string()));
+        places.filter(|served| served == place).count()
+    }
+
+    /// How many names wait for the velocity limit.
+    pub fn waiting(&self) -> usize {
+        let waiting = &self.snapshot.as_ref().expect("published").status.waiting;
+        waiting.as_ref().map_or(0, |waits| waits.names)
+    }
+
+    /// What people are shown now.
+    pub fn shown(&self) -> Shown {
+        Shown(Arc::clone(self.snapshot.as_ref().expect("published")))
     }
 
     /// 0 to 99, the same in every run (SplitMix64).

@@ -315,7 +315,9 @@ impl World {
                 self.tally.panics += u64::from(decision.reason == Reason::Panic);
             }
             self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
-            self.shadow.moved(&effects.record, &snapshot, before.as_deref(), &self.config, self.now);
+            // A reload may still wait for its serials.
+            let config = Arc::clone(self.controller.config());
+            self.shadow.moved(&effects.record, &snapshot, before.as_deref(), &config, self.now);
             self.snapshot = Some(snapshot);
         }
         assert!(effects.refused.is_empty(), "the guard had to refuse: {:?}", effects.refused);
