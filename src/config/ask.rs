@@ -116,6 +116,11 @@ impl Ask {
         matches!(self, Self::Heartbeat(_))
     }
 
+    /// Is a probe so dear that one is made only when the one before it has failed?
+    pub fn is_dear(&self) -> bool {
+        matches!(self, Self::Exec(_))
+    }
+
     /// What must hold where no expression of a check speaks of it.
     pub fn usual(&self) -> Option<(Subject, &'static str)> {
         match self {

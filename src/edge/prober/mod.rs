@@ -5,8 +5,9 @@
 //! [`crate::probe::judge`].
 //!
 //! `timeout` covers all that is the origin's: connect to the end of the body. The addresses of a host name are
-//! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. Only
-//! connections take turns: who waits for a resolver holds up nobody.
+//! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. So is
+//! its turn waited for: connections and programs are bounded, each by themselves, and who waits for a resolver holds up
+//! nobody.
 
 mod chains;
 mod dns;
@@ -14,6 +15,7 @@ mod exec;
 pub(in crate::edge) mod heartbeat;
 mod http;
 mod icmp;
+mod orphans;
 mod race;
 mod resolve;
 mod tcp;
@@ -48,6 +50,8 @@ use crate::probe::{
 use crate::time::Moment;
 
 use heartbeat::Beats;
+pub(super) use exec::AT_ONCE as PROGRAMS;
+pub(crate) use exec::prepare as prepare_for_programs;
 pub(super) use icmp::is_forbidden as ping_is_forbidden;
 use race::{RUNNERS, Race};
 pub(super) use resolve::system_servers;
@@ -68,6 +72,7 @@ struct Inner {
     names: resolve::Names,
     connections: Semaphore,
     programs: Semaphore,
+    runs: orphans::Runs,
     beats: Beats,
     wires: tripwire::Wires,
     starts: Starts,
@@ -89,6 +94,7 @@ impl Prober {
             names: resolve::Names::new(resolvers),
             connections: Semaphore::new(descriptors::probes()),
             programs: Semaphore::new(exec::AT_ONCE),
+            runs: orphans::Runs::new(),
             beats: Beats::default(),
             wires: tripwire::Wires::new(),
             starts: Starts::default(),
@@ -143,6 +149,11 @@ impl Prober {
         self.0.wires.hold(to, held).await
     }
 
+    /// Takes in processes that programs left behind, for as long as this is awaited.
+    pub async fn reap(&self) {
+        self.0.runs.reap().await;
+    }
+
     /// Carries out one probe. Waiting for our own turn is no part of it, and lasts no longer than the probe may.
     pub async fn probe(&self, request: Request) -> Observation {
         self.probe_from(request).await.0
@@ -168,7 +179,12 @@ impl Prober {
             _ => race::field(&addresses),
         });
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
-        let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
+        // A program has turns of its own, and one at a time: no number of them holds up a connection.
+        let (turns, permits) = match request.check.ask {
+            Ask::Exec(_) => (&self.0.programs, permits.min(1)),
+            _ => (&self.0.connections, permits),
+        };
+        let turn = timeout(limit, turns.acquire_many(permits)).await;
         let started = clock::moment() - resolving;
         if request.purpose != Purpose::Manual {
             self.0.starts.count(started.since(request.due));
@@ -186,7 +202,7 @@ impl Prober {
     fn look(&self, request: &Request, origin: &str) -> Observation {
         let started = clock::moment();
         let mut facts = Facts::default();
-        match self.0.beats.last(origin, &request.check.name, started) {
+        match self.0.beats.last(origin, &request.check, started) {
             Ok(beat) => facts.beat = beat,
             Err(kind) => facts.trouble = Some(Trouble { phase: Phase::Answer, kind }),
         }
@@ -198,8 +214,7 @@ impl Prober {
         let deadline = clock::moment() + request.check.timeout;
         let attempts = field.into_iter().map(|address| self.attempt(request, address, phases, deadline)).collect();
         // A program is dear: the next address only when one has failed.
-        let is_dear = matches!(request.check.ask, Ask::Exec(_));
-        let apart = if is_dear { request.check.timeout } else { race::STAGGER };
+        let apart = if request.check.ask.is_dear() { request.check.timeout } else { race::STAGGER };
         match race::run(attempts, apart, |attempt| attempt.judged.outcome == Outcome::Passed).await {
             Race::Won(attempt) => attempt,
             // One that is the origin's fault says more than one that is ours (no route to that family).
@@ -308,10 +323,8 @@ impl Inner {
             }
             Ask::Icmp => step(Phase::Answer, deadline, &mut facts.phases.answer, icmp::ping(address)).await,
             Ask::Exec(command) => {
-                let turn = timeout(deadline.since(clock::moment()), self.programs.acquire()).await;
-                let Ok(_turn) = turn else { return Err(in_phase(Phase::Answer)(TroubleKind::Busy)) };
                 let Facts { phases, body, exit, .. } = facts;
-                let running = exec::run(command, request, address, body);
+                let running = exec::run(&self.runs, command, request, address, body);
                 *exit = step(Phase::Answer, deadline, &mut phases.answer, running).await?;
                 Ok(())
             }

@@ -683,6 +683,109 @@ async fn a_silent_resolver_is_inconclusive_within_the_timeout() {
     );
 }
 
+/// So many names as would need more sockets than a process may have by default.
+#[test]
+fn silent_resolvers_take_no_more_descriptors_however_many_names_there_are() {
+    alone(&mut this_program(), "many_names_and_silence");
+}
+
+#[tokio::test]
+#[ignore = "counts the descriptors of its process: run by the test above"]
+async fn many_names_and_silence() {
+    const NAMES: usize = 400;
+    let is_dead = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (dead, asked) = (Arc::clone(&is_dead), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&asked);
+    let resolvers = resolver(move |_, rtype| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        match (dead.load(Ordering::Relaxed), rtype) {
+            (true, _) => Said::Nothing,
+            (false, 1) => Said::Addresses(vec![v4("127.0.0.1")], 60),
+            (false, _) => Said::Code(0),
+        }
+    })
+    .await;
+    let prober = Prober::new(&resolvers);
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    let names: Vec<_> = (0..NAMES).map(|number| Name::absolute(&format!("o{number}.example.net")).unwrap()).collect();
+    let mut resolving = tokio::task::JoinSet::new();
+    let ask = |resolving: &mut tokio::task::JoinSet<_>| {
+        for name in names.clone() {
+            let prober = prober.clone();
+            resolving.spawn(async move { prober.resolve(&name).await });
+        }
+    };
+    ask(&mut resolving);
+    let mut most = 0;
+    while let Ok(Some(_)) | Err(_) = timeout(Duration::from_millis(20), resolving.join_next()).await {
+        most = most.max(descriptors());
+    }
+    let bound = 6 * resolve::QUESTIONS;
+    assert!(most <= before + bound + 8, "{most} descriptors, {before} of them before");
+    assert!(most > before + bound / 2, "they are asked for at once");
+    // Who asks again is told at once what is known, and nobody asks the resolvers.
+    ask(&mut resolving);
+    let so_far = asked.load(Ordering::Relaxed);
+    while let Some(told) = resolving.join_next().await {
+        assert_eq!(told.unwrap(), Err(ResolveFault::Unanswered));
+    }
+    let more = asked.load(Ordering::Relaxed) - so_far;
+    assert!(more <= bound, "{more} questions; those under way are asked to their end");
+    is_dead.store(false, Ordering::Relaxed);
+    let began = clock::moment();
+    for name in &names {
+        while prober.resolve(name).await.is_err() {
+            assert!(clock::moment().since(began) < LONG, "{name:?} does not come back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_whose_question_was_not_answered_is_not_asked_again_at_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let resolvers = resolver(move |_, _| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Said::Code(2)
+    })
+    .await;
+    let prober = Prober::new(&resolvers);
+    let blind = || prober.probe(request(hostname(), 80, check(http(), LONG, None)));
+    assert_eq!(blind().await.outcome, Outcome::Inconclusive(LocalFault::Resolver));
+    let once = asked.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        assert_eq!(blind().await.outcome, Outcome::Inconclusive(LocalFault::Resolver));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), once);
+    prober.reload(&resolvers);
+    assert_eq!(blind().await.outcome, Outcome::Inconclusive(LocalFault::Resolver));
+    assert!(asked.load(Ordering::Relaxed) > once, "others may be asked now");
+}
+
+/// The question for the other family takes 3 s to fail, which is longer than the probe may take.
+#[tokio::test]
+async fn a_resolver_that_drops_one_family_does_not_hide_the_other() {
+    let port = web(OK, true).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let resolvers = resolver(move |_, rtype| match rtype {
+        1 => {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Said::Addresses(vec![v4("127.0.0.1")], 60)
+        }
+        _ => Said::Nothing,
+    })
+    .await;
+    let prober = Prober::new(&resolvers);
+    for _ in 0..3 {
+        let seen = prober.probe(request(hostname(), port, check(http(), Duration::from_secs(2), None))).await;
+        assert_eq!(seen.outcome, Outcome::Passed);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "what was answered is kept");
+}
+
 #[tokio::test]
 async fn the_canary_sings_at_any_answer_but_one_of_a_blind_forwarder() {
     for (said, sings) in [(0, true), (3, true), (2, false), (5, false)] {
