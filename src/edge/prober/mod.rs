@@ -26,9 +26,10 @@ mod tripwire;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ring::rand::SecureRandom;
@@ -45,13 +46,13 @@ use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
 use crate::probe::tripwire::What;
 use crate::probe::{
-    Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind,
+    Cause, Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind, WatchId,
 };
 use crate::time::Moment;
 
-use heartbeat::Beats;
 pub(super) use exec::AT_ONCE as PROGRAMS;
 pub(crate) use exec::prepare as prepare_for_programs;
+use heartbeat::Beats;
 pub(super) use icmp::is_forbidden as ping_is_forbidden;
 use race::{RUNNERS, Race};
 pub(super) use resolve::system_servers;
@@ -61,7 +62,10 @@ pub use trace::{Raced, Runner};
 /// A probe that starts later than this after its due moment is late: the host, or our share of it, is too small.
 const LATE: Duration = Duration::from_millis(100);
 /// One race of a host name takes the permits of all its runners at once, so that it never waits in the middle.
-const _: () = assert!(RUNNERS <= descriptors::PROBES_MIN);
+const _: () = assert!(RUNNERS <= descriptors::PROBES_MIN / HANGING_SHARE);
+/// Watches whose last probe got no reply have one in so many connections at most. Each holds its own for a whole timeout,
+/// and where a whole network swallows packets there would be none left for the others.
+const HANGING_SHARE: usize = 2;
 
 /// Makes probes. Cheap to clone.
 #[derive(Clone)]
@@ -71,6 +75,9 @@ struct Inner {
     anchors: tls::Anchors,
     names: resolve::Names,
     connections: Semaphore,
+    /// Turns for those that hung the last time, before they take one of the others: not all of them.
+    hanging: Semaphore,
+    hung: Mutex<BTreeSet<WatchId>>,
     programs: Semaphore,
     runs: orphans::Runs,
     beats: Beats,
@@ -93,6 +100,8 @@ impl Prober {
             anchors: tls::Anchors::load(),
             names: resolve::Names::new(resolvers),
             connections: Semaphore::new(descriptors::probes()),
+            hanging: Semaphore::new(descriptors::probes() / HANGING_SHARE),
+            hung: Mutex::default(),
             programs: Semaphore::new(exec::AT_ONCE),
             runs: orphans::Runs::new(),
             beats: Beats::default(),
@@ -175,8 +184,8 @@ impl Prober {
         let phases = Phases { resolve: is_named.then_some(resolving), ..Phases::default() };
         let resolved = addresses.as_ref().ok().filter(|_| is_named).cloned().unwrap_or_default();
         let field = addresses.map(|addresses| match request.purpose {
-            Purpose::Confirm(number) => race::other_family_first(race::field(&addresses), number),
-            _ => race::field(&addresses),
+            Purpose::Confirm(number) => race::other_family_first(race::field(&addresses, drawn()), number),
+            _ => race::field(&addresses, drawn()),
         });
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
         // A program has turns of its own, and one at a time: no number of them holds up a connection.
@@ -184,7 +193,12 @@ impl Prober {
             Ask::Exec(_) => (&self.0.programs, permits.min(1)),
             _ => (&self.0.connections, permits),
         };
-        let turn = timeout(limit, turns.acquire_many(permits)).await;
+        let is_hanging = self.0.is_hanging(&request);
+        let taking = async {
+            let patience = if is_hanging { Some(self.0.hanging.acquire_many(permits).await) } else { None };
+            (patience, turns.acquire_many(permits).await)
+        };
+        let turn = timeout(limit, taking).await;
         let started = clock::moment() - resolving;
         if request.purpose != Purpose::Manual {
             self.0.starts.count(started.since(request.due));
@@ -194,6 +208,7 @@ impl Prober {
             (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
             (Ok(field), Ok(_)) => self.race(&request, field, phases).await,
         };
+        self.0.remember(&request, &attempt.judged.outcome);
         let local = attempt.facts.local;
         (attempt.observed(&request, started, &resolved), local)
     }
@@ -282,6 +297,27 @@ impl Attempt {
 }
 
 impl Inner {
+    /// Did the last probe of this watch hang? What a person asks is no probe of the watch's own.
+    fn is_hanging(&self, request: &Request) -> bool {
+        request.purpose != Purpose::Manual && self.hung().contains(&request.watch)
+    }
+
+    fn remember(&self, request: &Request, outcome: &Outcome) {
+        let is_asked = !matches!(outcome, Outcome::Inconclusive(_));
+        if request.purpose == Purpose::Manual || request.check.ask.is_dear() || !is_asked {
+            return;
+        }
+        if matches!(outcome, Outcome::Failed(Cause::ConnectTimeout | Cause::Timeout(_))) {
+            self.hung().insert(request.watch);
+        } else {
+            self.hung().remove(&request.watch);
+        }
+    }
+
+    fn hung(&self) -> MutexGuard<'_, BTreeSet<WatchId>> {
+        self.hung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks one address, phase by phase, and notes in `facts` what was seen on the way.
     async fn ask(
         &self,
@@ -382,6 +418,11 @@ async fn step<T>(
     let done = timeout(deadline.since(began), work).await;
     *spent = Some(clock::moment().since(began));
     done.unwrap_or(Err(TroubleKind::Timeout)).map_err(in_phase(phase))
+}
+
+/// Which of many addresses come first.
+fn drawn() -> usize {
+    usize::from(u16::from_ne_bytes(random()))
 }
 
 /// Bytes nobody can guess; zeros where the system has none to give.

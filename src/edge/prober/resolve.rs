@@ -191,7 +191,8 @@ impl Names {
         let now = clock::moment();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = known.entry(name.folded()).or_insert_with(|| {
-            let state = State { good: Vec::new(), last: None, expires: now, again: now, asking_since: None, wanted: now };
+            let state =
+                State { good: Vec::new(), last: None, expires: now, again: now, asking_since: None, wanted: now };
             Arc::new(Entry { state: watch::Sender::new(state) })
         });
         entry.state.send_if_modified(|state| {

@@ -20,7 +20,7 @@ use super::*;
 use crate::config::expect::Expression;
 use crate::config::{Check, Web};
 use crate::probe::judge::BODY_MAX;
-use crate::probe::{Cause, Epoch, LocalFault, WatchId};
+use crate::probe::{Epoch, LocalFault};
 use crate::verdict::Class;
 
 const HOST: &str = "www.example.com";
@@ -858,6 +858,29 @@ async fn who_gets_no_turn_within_the_timeout_says_nothing_of_the_origin() {
     drop(all);
 }
 
+/// However many there are of them.
+#[tokio::test]
+async fn who_hung_the_last_time_leaves_room_for_the_others() {
+    let (silent, healthy) = (web("", false).await, web(OK, true).await);
+    let prober = prober();
+    let asked = |watch, port| {
+        let request = request(loopback(), port, check(http(), SHORT, None));
+        prober.probe(Request { watch: WatchId(watch), ..request })
+    };
+    let hung = failed(Cause::Timeout(Phase::FirstByte));
+    assert_eq!(asked(1, silent).await.outcome, hung);
+    let room = u32::try_from(descriptors::probes() / HANGING_SHARE).unwrap();
+    let others = prober.0.hanging.acquire_many(room).await.unwrap();
+    assert_eq!(asked(1, silent).await.outcome, Outcome::Inconclusive(LocalFault::Busy));
+    assert_eq!(asked(2, healthy).await.outcome, Outcome::Passed);
+    drop(others);
+    assert_eq!(asked(1, silent).await.outcome, hung);
+    assert_eq!(asked(1, healthy).await.outcome, Outcome::Passed);
+    let others = prober.0.hanging.acquire_many(room).await.unwrap();
+    assert_eq!(asked(1, healthy).await.outcome, Outcome::Passed, "it is one of the others again");
+    drop(others);
+}
+
 #[tokio::test]
 async fn a_thousand_probes_that_wait_for_a_resolver_hold_up_no_other() {
     let port = web(OK, true).await;
@@ -900,7 +923,7 @@ async fn a_race_is_run_to_its_end_from_a_fresh_port_each_time() {
     for runner in &raced.runners {
         assert_eq!(was_asked.recv().await, runner.local);
     }
-    let ports: std::collections::BTreeSet<_> = raced.runners.iter().map(|runner| runner.local).collect();
+    let ports: BTreeSet<_> = raced.runners.iter().map(|runner| runner.local).collect();
     assert_eq!(ports.len(), 3, "{ports:?}");
 }
 

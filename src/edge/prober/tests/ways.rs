@@ -298,8 +298,7 @@ async fn a_program_passes_or_fails_by_its_exit_code() {
 async fn a_program_gets_its_arguments_a_few_variables_and_nothing_else() {
     let seen = ran(shell(r#"test "$1 $2 $3" = "127.0.0.1 www.example.com 7""#), LONG, &[]).await;
     assert_eq!(seen.outcome, Outcome::Passed);
-    let told =
-        "body ~~ '^(FAILOVERD_(ADDRESS=127.0.0.1|HOST=www.example.com|PORT=7|CHECK=site|TIMEOUT_MS=20000|RUN=[0-9a-f]{16}-1)\n){6}$'";
+    let told = "body ~~ '^(FAILOVERD_(ADDRESS=127.0.0.1|HOST=www.example.com|PORT=7|CHECK=site|TIMEOUT_MS=20000|RUN=[0-9a-f]{16}-1)\n){6}$'";
     let seen = ran(Ask::Exec(vec!["/usr/bin/env".into()]), LONG, &[told]).await;
     assert_eq!(seen.outcome, Outcome::Passed);
     let seen = ran(shell("read line && exit 1; test $(pwd) = /"), LONG, &[]).await;
@@ -398,7 +397,8 @@ async fn getting_out_of_the_group() {
         gone(&pids, count).await;
     }
     // What nobody can be asked for lives on, and is no zombie in the end.
-    let (folder, ask) = noted(&format!("env -i setsid /bin/sh -c 'echo $$ > NOTE; exec /bin/sleep 1000' & {until}; exit 0"));
+    let (folder, ask) =
+        noted(&format!("env -i setsid /bin/sh -c 'echo $$ > NOTE; exec /bin/sleep 1000' & {until}; exit 0"));
     assert_eq!(run(&ask, LONG).await, Outcome::Passed);
     let escaped = pids(folder.path());
     assert_eq!(run(&shell("exit 0"), LONG).await, Outcome::Passed);
