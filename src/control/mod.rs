@@ -87,7 +87,9 @@ pub struct Controller {
     trust: Trust,
     tripwires: Tripwires,
     sight: Sight,
-    /// The last one asked because another watch failed.
+    /// The watches that are up: who may be asked because another one fails.
+    well: BTreeSet<WatchId>,
+    /// The last one asked.
     witness: WatchId,
     flattened: Flattened,
     hostnames: Hostnames,
@@ -211,6 +213,7 @@ impl Controller {
             trust: Trust::default(),
             tripwires: Tripwires::default(),
             sight: Sight::new(config.server.doubt_share),
+            well: BTreeSet::new(),
             witness: WatchId(0),
             flattened: Flattened::default(),
             hostnames: Hostnames::default(),
@@ -408,6 +411,11 @@ impl Controller {
         }
         let after = next.class();
         self.watches[id.0 as usize].assume(next, now);
+        if after == Class::Up {
+            self.well.insert(id);
+        } else {
+            self.well.remove(&id);
+        }
         if counts && self.watches[id.0 as usize].weigh(seen) {
             self.quality_changed(id, now, fx);
         }
@@ -458,15 +466,11 @@ impl Controller {
         }
         let ladders = state.names.iter().flat_map(|name| &*self.names[name.0 as usize].rungs);
         let nearby = ladders.flat_map(|rung| &*rung.origins).flat_map(|origin| &*origin.watches).copied();
-        let up = |id: &WatchId| {
-            let other = &self.watches[id.0 as usize];
-            other.watch.origin != state.watch.origin && other.class() == Class::Up
-        };
-        // Where one was found last another is near: when most are down, not all of them are walked over again.
-        let (first, end) = (self.witness.0 as usize, self.watches.len());
-        let elsewhere = (first.min(end)..end).chain(0..first.min(end)).map(watch_id);
+        let another = |id: &WatchId| self.watches[id.0 as usize].watch.origin != state.watch.origin;
+        let nearby = nearby.filter(|id| self.well.contains(id));
+        let elsewhere = self.well.range(self.witness..).chain(self.well.range(..self.witness)).copied();
         let mut asked: Vec<WatchId> = Vec::new();
-        for id in nearby.chain(elsewhere).filter(up) {
+        for id in nearby.chain(elsewhere).filter(another) {
             if !asked.contains(&id) {
                 asked.push(id);
             }
@@ -517,6 +521,7 @@ impl Controller {
                         self.shown.insert(watch_id(index));
                     }
                 }
+                self.find_well();
                 self.touch_all(now);
                 if let Some(ended) = ended.filter(|doubt| doubt.spoken) {
                     let seconds = now.moment.since(ended.since.moment).as_secs();
@@ -569,6 +574,12 @@ impl Controller {
             });
         }
         fx.resolve.extend(self.flattened.due(now.moment));
+    }
+
+    /// Looks at all watches for those that are up.
+    fn find_well(&mut self) {
+        let up = self.watches.iter().enumerate().filter(|(_, state)| state.class() == Class::Up);
+        self.well = up.map(|(index, _)| watch_id(index)).collect();
     }
 
     fn sweep_stale(&mut self, now: Now) {

@@ -34,6 +34,7 @@ impl Controller {
         self.told.arrange(&plan.watches, &self.config);
         self.watches = watches::arrange(&self.config, &plan, self.scenes(&plan), before, &carried);
         self.called = watches::called(&self.watches);
+        self.find_well();
         self.trust.arrange(&plan.watches, &self.config, &carried);
         let origins = self.watches.iter().map(|state| Arc::clone(&state.origin_name)).collect();
         self.sight.arrange(self.config.server.doubt_share, origins, |epoch| self.schedule.locate(epoch).is_some());

@@ -131,18 +131,7 @@ fn all_home(daemon: &Daemon) {
     for name in names() {
         daemon.wait_address(&domain(name), home(name).address(name).into(), every() * 5 + TIMEOUT);
     }
-    wait("all are up", every() * 5 + TIMEOUT, || {
-        let (_, text) = daemon.api("/v1/status")?;
-        all_up(&serde_json::from_str(&text).ok()?).then_some(())
-    });
-}
-
-/// Is every origin of every rung of every name up?
-fn all_up(status: &Value) -> bool {
-    let lists = |of: &Value, key: &str| of[key].as_array().cloned().unwrap_or_default();
-    let rungs = lists(status, "names").into_iter().flat_map(|name| lists(&name, "rungs"));
-    let mut origins = rungs.flat_map(|rung| lists(&rung, "origins")).peekable();
-    origins.peek().is_some() && origins.all(|origin| origin["class"] == "up")
+    wait("all are up", every() * 5 + TIMEOUT, || daemon.sees_all_up().then_some(()));
 }
 
 /// Is every name in `of` answered from home?
@@ -176,11 +165,8 @@ fn cut(how: &str, off: impl Fn(&Cable) + Sync, on: impl Fn(&Cable) + Sync, told:
             let seen = daemon.say(&["status"]) + &daemon.say(&["explain", &domain(1)]);
             assert!(seen.contains(told), "{how}: no `{told}` in\n{seen}");
             on(&world.cable);
-            wait("all pass again", every() * 2 + TIMEOUT + CONFIRMED + MARGIN, || {
-                let (_, text) = daemon.api("/v1/status")?;
-                let status: Value = serde_json::from_str(&text).ok()?;
-                (status["doubt"].is_null() && all_up(&status)).then_some(())
-            });
+            let within = every() * 2 + TIMEOUT + CONFIRMED + MARGIN;
+            wait("all pass again", within, || daemon.sees_all_up().then_some(()));
             at_home(daemon, names()).unwrap_or_else(|why| panic!("{how}, mended: {why}"));
         }
         assert_eq!(turns(daemon), Vec::<Value>::new(), "{how}: nothing turned");

@@ -14,6 +14,7 @@ mod cuts; //      networks that fail, with all origins healthy
 mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU
+mod herd; //      ten thousand origins die at once, and flap
 mod hostile; //   malformed packets, floods, amplification
 mod local; //     our own troubles move nothing
 mod network; //   namespaces: a cable that can be cut
