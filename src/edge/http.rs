@@ -15,6 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Sleep, sleep, timeout};
 
+use crate::edge::clock;
+use crate::time::Moment;
+
 /// Connections open at once on one listener; more wait in the backlog. Enough for a fleet of dashboards.
 const CONNECTIONS: usize = 64;
 /// From the opening of a connection, or the last reply on it, to the end of the next request's head.
@@ -26,6 +29,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Callers connected at once: each says one thing and goes.
 pub(crate) const CALLERS: usize = 256;
+/// How long one may be there before it has to make room: many who call in the same second are all heard in their turn.
+const CALL_ROOM: Duration = Duration::from_secs(1);
 /// From the opening of a caller's connection to its end.
 const CALL_TIME: Duration = Duration::from_secs(5);
 /// How much of what a caller sends beside its request is taken, so that it hears the reply before the end.
@@ -50,11 +55,11 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
 }
 
 /// The same for callers of whom nobody is known before he has spoken: one request a connection, all of it within
-/// [`CALL_TIME`], and whoever has been there longest makes room for the next. `lost` is told of each that had to, and of
+/// [`CALL_TIME`], and whoever has been there longest makes room for those who wait. `lost` is told of each that had to, and of
 /// each that could not be let in: it may have had something to say.
 pub(crate) async fn serve_callers(listener: TcpListener, routes: Router, lost: impl Fn()) {
     let mut open = JoinSet::new();
-    let mut waiting: VecDeque<AbortHandle> = VecDeque::new();
+    let mut callers: VecDeque<(Moment, AbortHandle)> = VecDeque::new();
     loop {
         while open.try_join_next().is_some() {}
         let stream = match listener.accept().await {
@@ -66,17 +71,21 @@ pub(crate) async fn serve_callers(listener: TcpListener, routes: Router, lost: i
             }
         };
         while open.try_join_next().is_some() {}
-        if open.len() >= CALLERS {
-            waiting.retain(|caller| !caller.is_finished());
-            if let Some(oldest) = waiting.pop_front() {
+        while open.len() >= CALLERS {
+            callers.retain(|(_, caller)| !caller.is_finished());
+            let since = callers.front().map_or_else(clock::moment, |&(since, _)| since);
+            let left = CALL_ROOM.saturating_sub(clock::moment().since(since));
+            if timeout(left, open.join_next()).await.is_err()
+                && let Some((_, oldest)) = callers.pop_front()
+            {
                 lost();
                 oldest.abort();
                 open.join_next().await;
             }
         }
-        waiting.push_back(open.spawn(hear(stream, routes.clone())));
-        if waiting.len() > 2 * CALLERS {
-            waiting.retain(|caller| !caller.is_finished());
+        callers.push_back((clock::moment(), open.spawn(hear(stream, routes.clone()))));
+        if callers.len() > 2 * CALLERS {
+            callers.retain(|(_, caller)| !caller.is_finished());
         }
     }
 }
