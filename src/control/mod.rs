@@ -28,6 +28,7 @@ mod pace; //          who is asked less often
 mod rehearsed; //     would those not served serve their visitors?
 mod reload; //        another configuration under the same verdicts
 mod turns; //         decisions into zone versions, snapshots and journal entries
+mod waiting; //       names that wait for the velocity limit
 mod watches; //       verdicts and figures
 mod wires; //         connections whose end is a reason to ask
 
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Origin, SteerId};
-use crate::decision::Sight;
+use crate::decision::{Sight, Velocity};
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
@@ -100,6 +101,12 @@ pub struct Controller {
     names: Vec<NameState>,
     /// When time alone may change a name's decision: its `wake`, in order.
     wakes: BTreeSet<(Moment, SteerId)>,
+    /// What automation has moved lately, and what it would move if there were room.
+    velocity: Velocity,
+    /// Names that move in the next round without asking for room: a person wants it.
+    freed: BTreeSet<SteerId>,
+    /// Since when names wait for the velocity limit, once that is told.
+    reached: Option<Now>,
     /// Names to decide anew before the next snapshot, and when the first of them was touched.
     touched: Marked<SteerId>,
     touched_at: Option<Now>,
@@ -222,6 +229,9 @@ impl Controller {
             orders: OrderBook::restored(restored.orders, restored.next_order),
             names: Vec::new(),
             wakes: BTreeSet::new(),
+            velocity: Velocity::new(Self::limit(&config)),
+            freed: BTreeSet::new(),
+            reached: None,
             touched: Marked::default(),
             touched_at: None,
             shown: Marked::default(),
@@ -293,7 +303,7 @@ impl Controller {
                     self.apply_pending(now, fx);
                 }
             }
-            Event::Inspect { ticket } => fx.replies.push((ticket, Reply::Figures(Box::new(self.figures())))),
+            Event::Inspect { ticket } => fx.replies.push((ticket, Reply::Figures(Box::new(self.figures(now))))),
             Event::Elapsed => {}
         }
         self.tick(now, fx);
@@ -312,6 +322,7 @@ impl Controller {
             sweep,
             self.sight.next_deadline(),
             self.flattened.next_deadline(),
+            self.velocity.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -543,6 +554,9 @@ impl Controller {
             self.names[id.0 as usize].wake = None;
             self.touch(id, now);
         }
+        for id in self.velocity.due(now.moment).collect::<Vec<_>>() {
+            self.touch(id, now);
+        }
         if self.next_sweep <= now.moment {
             self.next_sweep = now.moment + SWEEP;
             self.sweep_orders(now, fx);
@@ -593,7 +607,7 @@ impl Controller {
         }
     }
 
-    fn figures(&self) -> Figures {
+    fn figures(&self, now: Now) -> Figures {
         let watches = self.watches.iter().enumerate().map(|(index, state)| {
             let id = watch_id(index);
             state.figures(id, self.schedule.next_of(id))
@@ -603,6 +617,7 @@ impl Controller {
             recorded: self.sequence,
             committed: self.committed,
             storage: self.storage.clone(),
+            room: self.velocity.room(now.moment),
         }
     }
 

@@ -18,6 +18,8 @@
 //!   0: serving backup since 10:32:10Z; primary: connection refused
 //! ```
 //!
+//! Who waits for the velocity limit is asked by `who waits`; `approve NAME` and `approve all` let them move.
+//!
 //! What an origin shows beside being alive is told by `shows`, whether it would serve is asked by `ready`:
 //!
 //! ```text
@@ -50,6 +52,7 @@
 //!
 //! `UPDATE_EXPECT=1` writes the expectations anew.
 
+mod crowd;
 mod loss;
 mod world;
 

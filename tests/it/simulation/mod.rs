@@ -27,6 +27,7 @@ fn seeds() -> std::ops::Range<u64> {
 fn random_worlds_keep_every_promise() {
     let (mut turns, mut downs, mut restarts, mut doubts) = (0, 0, 0, 0);
     let (mut windows, mut degraded, mut short, mut panics) = (0, 0, 0, 0);
+    let (mut waits, mut approvals) = (0, 0);
     for seed in seeds() {
         let run = std::panic::catch_unwind(|| {
             let mut world = World::new(seed);
@@ -44,6 +45,8 @@ fn random_worlds_keep_every_promise() {
                 degraded += tally.degraded;
                 short += tally.short;
                 panics += tally.panics;
+                waits += tally.waits;
+                approvals += tally.approvals;
             }
             Err(panic) => {
                 eprintln!("seed {seed} broke a promise; replay it with FAILOVERD_SEED={seed}");
@@ -53,10 +56,12 @@ fn random_worlds_keep_every_promise() {
     }
     println!("{turns} turns, {downs} deaths believed, {restarts} restarts, {doubts} doubts");
     println!("{windows} deaths by a window, {degraded} degraded, {short} short of their quorum, {panics} panics");
+    println!("the velocity limit reached {waits} times, {approvals} approvals");
     if std::env::var("FAILOVERD_SEED").is_err() {
         // A simulation in which nothing happens proves nothing.
         assert!(turns > 500 && downs > 500 && restarts > 50 && doubts > 10);
         assert!(windows > 50 && degraded > 50 && short > 50 && panics > 20);
+        assert!(waits > 50 && approvals > 10);
     }
 }
 

@@ -100,6 +100,9 @@ pub struct Tally {
     /// Decisions served of a rung with too few origins, and those in a panic.
     pub short: u64,
     pub panics: u64,
+    /// How often names began to wait for the velocity limit, and were let go by a person.
+    pub waits: u64,
+    pub approvals: u64,
 }
 
 /// What survives a crash.
@@ -147,7 +150,8 @@ const ZONE: &str = "fo.example.com";
 impl World {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
-        let config = Arc::new(random_config(&mut dice));
+        let velocity = random_velocity(&mut Dice(seed ^ 0x7e10_c177));
+        let config = Arc::new(Config { velocity, ..random_config(&mut dice) });
         let now =
             Now { moment: Moment::from_boot(Duration::from_secs(100)), wall: Wall::from_millis(1_795_000_000_000) };
         let health = config.origins.iter().flat_map(|o| o.addresses().collect::<Vec<_>>()).map(|a| (a, Health::Alive));
@@ -237,8 +241,22 @@ impl World {
             Failback::After(span) => span * 32,
             _ => Duration::ZERO,
         });
-        let wait = longest + hold_down.max().unwrap_or_default() + Duration::from_secs(30);
+        let mut wait = longest + hold_down.max().unwrap_or_default() + Duration::from_secs(30);
+        if let Some(Velocity { per, beyond, .. }) = self.config.velocity {
+            let longer = if let Beyond::Confirm { longer } = beyond { longer } else { Duration::ZERO };
+            // Every name goes home, some by way of a rung between.
+            wait += (per + longer) * 2 * self.config.steers.len() as u32;
+        }
         self.run(wait.as_secs());
+        // Where a person decides, some failbacks wait for one after the other.
+        for _ in 0..4 {
+            if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) {
+                let person = self.config.velocity.is_some_and(|velocity| velocity.beyond == Beyond::Person);
+                assert!(person, "names wait for ever");
+                self.ask(Asked::Approve { name: None });
+                self.run(wait.as_secs());
+            }
+        }
         for name in self.config.steers.clone() {
             if name.failback == Failback::Manual {
                 self.tickets += 1;
@@ -251,6 +269,7 @@ impl World {
         self.run(2);
         let snapshot = self.snapshot.clone().expect("published");
         assert!(snapshot.status.doubt.is_none(), "doubt outlived its cause");
+        assert!(snapshot.status.waiting.is_none(), "names wait without a reason");
         for state in snapshot.status.steers.iter() {
             let decision = state.decision.as_ref().expect("decided");
             assert_eq!(decision.place, Place::Primary, "{} did not come home: {:?}", state.steer.name, decision.reason);
@@ -287,6 +306,7 @@ impl World {
     }
 
     fn finish(&mut self, mut effects: Effects) {
+        let before = self.snapshot.clone();
         if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
             let decisions = snapshot.status.steers.iter().filter_map(|steer| steer.decision.as_ref());
@@ -295,6 +315,9 @@ impl World {
                 self.tally.panics += u64::from(decision.reason == Reason::Panic);
             }
             self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
+            // A reload may still wait for its serials.
+            let config = Arc::clone(self.controller.config());
+            self.shadow.moved(&effects.record, &snapshot, before.as_deref(), &config, self.now);
             self.snapshot = Some(snapshot);
         }
         assert!(effects.refused.is_empty(), "the guard had to refuse: {:?}", effects.refused);
@@ -346,6 +369,8 @@ impl World {
                 self.shadow.believed_dead(target, self.now, &self.config);
             }
             Told::DoubtBegan { .. } => self.tally.doubts += 1,
+            Told::LimitReached { .. } => self.tally.waits += 1,
+            Told::MovesApproved(_) => self.tally.approvals += 1,
             _ => {}
         }
     }
@@ -547,6 +572,9 @@ impl World {
             Span::For(Duration::from_secs(self.dice.between(3, 40)))
         };
         let (reason, force) = ("drill".to_owned(), self.dice.one_in(2));
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) && self.dice.one_in(2) {
+            return Asked::Approve { name: self.dice.one_in(2).then(|| steer.name.clone()) };
+        }
         match self.dice.below(5) {
             0 | 1 => {
                 let what = What::Hold { name: steer.name.clone(), place };
@@ -586,6 +614,9 @@ impl World {
         }
         if self.dice.one_in(2) {
             self.edit_ladder(&mut config);
+        }
+        if let Some(velocity) = &mut config.velocity {
+            velocity.names = Names::Number(self.dice.between(1, 3) as usize);
         }
         self.config = Arc::new(config);
         let file_serial = self.dice.between(1, 4) as u32;
@@ -757,6 +788,15 @@ impl Drop for World {
     }
 }
 
+/// Tight: a world has few names.
+fn random_velocity(dice: &mut Dice) -> Option<Velocity> {
+    let seconds = |dice: &mut Dice, low, high| Duration::from_secs(dice.between(low, high));
+    let names = if dice.one_in(3) { Names::Share(50) } else { Names::Number(dice.between(1, 2) as usize) };
+    let (per, longer) = (seconds(dice, 5, 40), seconds(dice, 1, 15));
+    let beyond = if dice.one_in(3) { Beyond::Person } else { Beyond::Confirm { longer } };
+    dice.one_in(2).then_some(Velocity { names, per, beyond })
+}
+
 fn random_window(dice: &mut Dice) -> Option<Window> {
     let of = dice.between(3, 6) as u32;
     let failed = dice.between(2, u64::from(of)) as u32;
@@ -874,6 +914,7 @@ fn random_config(dice: &mut Dice) -> Config {
             tokens: Vec::new(),
         },
         alerts: Vec::new(),
+        velocity: None,
         cli: Cli::default(),
         zones: vec![ZoneFile { apex: Name::absolute(ZONE).expect("a name"), file: "zone".into() }],
         checks,
