@@ -60,7 +60,7 @@ use names::{Ground, NameState};
 use orders::OrderBook;
 use rehearsed::{Hostnames, Told};
 use turns::Moved;
-use watches::WatchState;
+use watches::{Called, WatchState};
 
 /// How often stale watches are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -83,6 +83,7 @@ pub struct Controller {
     /// Lines of zones a reload took out: one that comes back goes on where it was.
     retired: BTreeMap<Name, SerialLine>,
     watches: Vec<WatchState>,
+    called: Called,
     schedule: Schedule,
     trust: Trust,
     tripwires: Tripwires,
@@ -214,6 +215,7 @@ impl Controller {
             zones,
             retired: retired.collect(),
             watches: Vec::new(),
+            called: Called::new(),
             schedule: Schedule::new(),
             trust: Trust::default(),
             tripwires: Tripwires::default(),
@@ -268,7 +270,8 @@ impl Controller {
             Event::Observed(seen) => self.observed(seen, now, fx),
             Event::Wire(news) => self.wired(news),
             Event::Called(call) => {
-                if let Some(id) = self.watches.iter().position(|state| state.is_called_by(&call)).map(watch_id) {
+                let key = (Arc::clone(&call.origin), Arc::clone(&call.check));
+                if let Some(&id) = self.called.get(&key) {
                     self.observed(call.observed(id, self.schedule.epoch(id)), now, fx);
                 }
             }

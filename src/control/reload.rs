@@ -33,6 +33,7 @@ impl Controller {
         let carried = self.schedule.arrange(&keys, now.moment);
         self.told.arrange(&plan.watches, &self.config);
         self.watches = watches::arrange(&self.config, &plan, self.scenes(&plan), before, &carried);
+        self.called = watches::called(&self.watches);
         self.find_well();
         self.trust.arrange(&plan.watches, &self.config, &carried);
         let origins = self.watches.iter().map(|state| Arc::clone(&state.origin_name)).collect();
