@@ -19,6 +19,7 @@ pub mod out; //         standard output
 pub mod probe; //       probes now
 pub mod release; //     ends an order
 pub mod reload; //      reads the files again
+pub mod replay; //      decides a record again
 pub mod run; //         the daemon
 pub mod status; //      every name at a glance
 
@@ -77,6 +78,8 @@ enum Verb {
     Events(events::Args),
     /// Let the daemon read its files again; a bad file never replaces a good one
     Reload(reload::Args),
+    /// Decide again what was recorded (`[server] record`); with --config, beside it by another configuration
+    Replay(replay::Args),
     /// Print completions for a shell
     Completions(completions::Args),
 }
@@ -95,6 +98,7 @@ pub fn main() -> Exit {
             discover::config(args.file.as_deref().or(given.config.as_deref())).and_then(|path| run::run(&path))
         }
         Verb::Check(args) => check::check(args.file.as_deref().or(given.config.as_deref())),
+        Verb::Replay(args) => replay::replay(given.config.as_deref(), &args),
         Verb::Completions(args) => completions::completions(args),
         verb => ask(&given, verb),
     })
@@ -121,7 +125,12 @@ fn ask(given: &Given, verb: Verb) -> Result<Exit, Failure> {
             Verb::Failback(args) => failback::failback(&nodes, args).await,
             Verb::Events(args) => events::events(first, args).await,
             Verb::Reload(args) => reload::reload(first, args).await,
-            Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Check(_) | Verb::Completions(_) => Ok(Exit::Usage),
+            Verb::Demo(_)
+            | Verb::Init(_)
+            | Verb::Run(_)
+            | Verb::Check(_)
+            | Verb::Replay(_)
+            | Verb::Completions(_) => Ok(Exit::Usage),
         }
     })
 }

@@ -811,6 +811,7 @@ fn random_config(dice: &mut Dice) -> Config {
             answering: Default::default(),
             encrypted: Default::default(),
             asking: Default::default(),
+            record: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().expect("an address"),
@@ -834,7 +835,7 @@ fn loaded(config: &Arc<Config>, serial: u32) -> Loaded {
         signatures_until: None,
         report: Report::default(),
     };
-    Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new() }
+    Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new(), files: Arc::default() }
 }
 
 fn static_table(serial: u32) -> Table {
