@@ -1,11 +1,11 @@
-//! `failoverd probe [ORIGIN]`: asks the daemon to probe now, beside its schedule. Moves nothing.
+//! `failoverd probe [ORIGIN|NAME]`: asks the daemon to probe now, beside its schedule. Moves nothing.
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::explain::{asked, outcome_style};
 use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line};
 use crate::cli::node::Node;
 use crate::cli::out;
-use crate::edge::admin::view::{Certificate, Outcome, Probe, ProbeNow, Probed};
+use crate::edge::admin::view::{Certificate, Outcome, Probe, ProbeNow, Probed, Race};
 use crate::edge::admin::words;
 
 /// Certificates with fewer days left are coloured.
@@ -13,9 +13,9 @@ const DAYS_FEW: i64 = 14;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// Origin to probe; all where left out
+    /// Origin to probe, or a steered name for all that it stands on; everything where left out
     origin: Option<String>,
-    /// Show each probe whole: phases, status, expectations, certificate
+    /// Show each probe whole, and run the race of confirmations that a failure starts
     #[arg(short, long)]
     trace: bool,
     /// Print the views as JSON
@@ -24,7 +24,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn probe(node: &Node, args: Args) -> Result<Exit, Failure> {
-    let seen: Vec<Probed> = node.post(&["probe"], &ProbeNow { origin: args.origin }).await?;
+    let seen: Vec<Probed> = node.post(&["probe"], &ProbeNow { origin: args.origin, race: args.trace }).await?;
     match (args.json, args.trace) {
         (true, _) => out::json(&seen)?,
         (false, true) => out::print(&trace(&seen, Look::of_stdout()))?,
@@ -97,7 +97,10 @@ pub fn trace(seen: &[Probed], look: Look) -> String {
         if let Some(address) = probe.address {
             fact("address", address.to_string().into());
         }
-        fact("phases", format!("{} = {}", phases(probe), words::millis(probe.total_ms)).into());
+        let phases = phases(probe);
+        if !phases.is_empty() {
+            fact("phases", format!("{phases} = {}", words::millis(probe.total_ms)).into());
+        }
         if let Some(status) = probe.status {
             fact("status", status.to_string().into());
         }
@@ -121,8 +124,34 @@ pub fn trace(seen: &[Probed], look: Look) -> String {
             fact("", format!("{} in the chain as sent", plural(shown.chain, "certificate")).into());
         }
         table.write(&mut out, look);
+        if let Some(race) = &one.race {
+            run(&mut out, race, look);
+        }
+        if let Some(why) = &one.no_race {
+            line(&mut out, Text::of(format!("  no race: {why}"), DIM));
+        }
     }
     out
+}
+
+/// Each probe of a race in a line, and what is believed in the end.
+fn run(out: &mut String, race: &Race, look: Look) {
+    let mut table = Table::new(&["START", "PROBE", "FROM PORT", "FAMILY", "PHASES", "OUTCOME"]).indented(2);
+    for runner in &race.runners {
+        let probe = &runner.probe;
+        let family = probe.address.map(|address| if address.is_ipv4() { "IPv4" } else { "IPv6" });
+        table.row(vec![
+            format!("+{}", words::millis(runner.offset_ms)).into(),
+            probe.purpose.as_str().into(),
+            runner.source_port.map(|port| port.to_string()).unwrap_or_default().into(),
+            family.unwrap_or_default().into(),
+            phases(probe).into(),
+            outcome(probe, look),
+        ]);
+    }
+    table.without_empty().write(out, look);
+    let after = format!(" after {}, had it been up before", words::millis(race.after_ms));
+    line(out, Text::joined([Text::from("  believed "), look.class(race.class), Text::from(after)], ""));
 }
 
 /// `passed`, `failed: connection refused`.

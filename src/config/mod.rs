@@ -289,6 +289,8 @@ pub struct Check {
     pub warn: Vec<Expression>,
     /// Roots to trust instead of the system's, as PEM.
     pub ca: Option<Arc<str>>,
+    /// Hold an idle connection to each address, whose end is a reason to ask at once.
+    pub tripwire: bool,
     /// So many failed of so many is down too.
     pub window: Option<Window>,
     /// One that holds makes what is up degraded.

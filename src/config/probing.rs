@@ -25,6 +25,7 @@ pub(crate) struct CheckDefaults {
     pub(crate) rise: Option<Located<u64>>,
     pub(crate) confirm: Option<Located<Duration>>,
     pub(crate) blip: Option<Located<Duration>>,
+    pub(crate) tripwire: Option<bool>,
     /// The inner one is `None` for `window = false`.
     pub(crate) window: Option<Option<Window>>,
     pub(crate) degraded: Option<Vec<Rule>>,
@@ -76,6 +77,7 @@ fn times(reading: &mut Reading<'_>, fields: &Fields<'_>) -> CheckDefaults {
         rise: reading.integer(fields, "rise"),
         confirm: reading.span(fields, "confirm"),
         blip: reading.span(fields, "blip"),
+        tripwire: reading.boolean(fields, "tripwire"),
         window: window(reading, fields),
         degraded: rules(reading, fields),
     }

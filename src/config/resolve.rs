@@ -340,6 +340,7 @@ impl Tables<'_> {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            tripwire: own.tripwire.or(defaults.tripwire).unwrap_or(true),
             window: own.window.or(defaults.window).flatten(),
             degraded: own.degraded.clone().or_else(|| defaults.degraded.clone()).unwrap_or_default(),
         }

@@ -12,7 +12,7 @@ use crate::decision::Order;
 use crate::decision::order::What;
 use crate::dns::Name;
 use crate::dns::Serial;
-use crate::probe::{Call, Observation, Request, WatchId};
+use crate::probe::{Call, Observation, Request, WatchId, tripwire};
 use crate::snapshot::{Generation, Refused};
 use crate::time::{Moment, Wall};
 use crate::verdict::Verdict;
@@ -27,6 +27,8 @@ pub struct Ticket(pub u64);
 pub enum Event {
     /// A probe came back.
     Observed(Observation),
+    /// Something became of a tripwire.
+    Wire(tripwire::News),
     /// An origin that calls us has called.
     Called(Call),
     /// The canary came back: did the resolvers answer?
@@ -109,6 +111,8 @@ pub enum Span {
 pub struct Effects {
     /// Probes to start now.
     pub probes: Vec<Request>,
+    /// Tripwires to open and to let go of, in this order.
+    pub wires: Vec<tripwire::Order>,
     /// Ask the canary now.
     pub canary: bool,
     /// Host names to resolve now.

@@ -30,6 +30,7 @@ mod rehearsed; //     would those not served serve their visitors?
 mod reload; //        another configuration under the same verdicts
 mod turns; //         decisions into zone versions, snapshots and journal entries
 mod watches; //       verdicts and figures
+mod wires; //         connections whose end is a reason to ask
 
 pub use event::*;
 pub use reload::waits_for_restart;
@@ -43,6 +44,7 @@ use crate::decision::Sight;
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
+use crate::probe::tripwire::Tripwires;
 use crate::probe::trust::Trust;
 use crate::probe::{Cause, Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
@@ -66,6 +68,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 const DOUBT_SPOKEN: Duration = Duration::from_secs(2);
 /// Neighbours asked when a watch turns suspect, to tell its trouble from ours.
 const WITNESSES: usize = 2;
+/// Other addresses of an origin that are asked when one of them first fails, to either side of it in the plan.
+const SIBLINGS: usize = 16;
 /// How long a reload waits for the reservation of a raised serial before it goes on without.
 const RESERVATION_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -81,6 +85,7 @@ pub struct Controller {
     watches: Vec<WatchState>,
     schedule: Schedule,
     trust: Trust,
+    tripwires: Tripwires,
     sight: Sight,
     /// The last one asked because another watch failed.
     witness: WatchId,
@@ -203,6 +208,7 @@ impl Controller {
             watches: Vec::new(),
             schedule: Schedule::new(),
             trust: Trust::default(),
+            tripwires: Tripwires::default(),
             sight: Sight::new(config.server.doubt_share),
             witness: WatchId(0),
             flattened: Flattened::default(),
@@ -248,6 +254,7 @@ impl Controller {
     pub fn handle(&mut self, event: Event, now: Now, fx: &mut Effects) {
         match event {
             Event::Observed(seen) => self.observed(seen, now, fx),
+            Event::Wire(news) => self.wired(news),
             Event::Called(call) => {
                 if let Some(id) = self.watches.iter().position(|state| state.is_called_by(&call)).map(watch_id) {
                     self.observed(call.observed(id, self.schedule.epoch(id)), now, fx);
@@ -350,6 +357,7 @@ impl Controller {
         let class = self.count(&seen, now, fx);
         self.rehearse(&seen, class, now, fx);
         self.schedule.observed(&seen, class, now.moment);
+        self.wire(&seen, class, now, fx);
         self.watches[id.0 as usize].last = Some(seen);
         for witness in weighed.witnesses {
             self.schedule.witness(witness, weighed.since);
@@ -382,6 +390,9 @@ impl Controller {
             (Outcome::Failed(_), by_window) if counts => {
                 self.sight.failed(epoch, now.moment);
                 self.ask_witnesses(id, now.moment);
+                if before == Class::Up {
+                    self.ask_siblings(id, now.moment);
+                }
                 // A window that is full does not wait for a whole streak, but for a witness to what filled it last:
                 // until then the watch is suspect, and its next probe decides.
                 if let Some(down) = by_window.filter(|_| self.sight.is_vouched_for(epoch)) {
@@ -464,6 +475,26 @@ impl Controller {
         for id in asked {
             self.witness = id;
             self.schedule.witness(id, since);
+        }
+    }
+
+    /// Asks an origin's other addresses when one of them first fails. They are watched apart, each with a race of its
+    /// own, but mostly die together: a name must not wait for the next probe of each of them.
+    fn ask_siblings(&mut self, failing: WatchId, since: Moment) {
+        let at = failing.0 as usize;
+        let failed = &self.watches[at].watch;
+        let is_near = |state: &&WatchState| state.watch.origin == failed.origin;
+        let before = self.watches[..at].iter().rev().take(SIBLINGS).take_while(is_near).count();
+        let after = self.watches[at..].iter().take(SIBLINGS).take_while(is_near).count();
+        let is_sibling = |&index: &usize| {
+            let state = &self.watches[index];
+            let other = &state.watch;
+            let is_alike = (&other.host, other.check) == (&failed.host, failed.check);
+            is_alike && other.target != failed.target && state.class() == Class::Up
+        };
+        let siblings: Vec<usize> = (at - before..at + after).filter(is_sibling).collect();
+        for index in siblings {
+            self.schedule.witness(watch_id(index), since);
         }
     }
 

@@ -221,6 +221,7 @@ impl Controller {
         self.retired.extend(known.into_values().map(|gone| (gone.apex, gone.line)));
         let before = std::mem::take(&mut self.watches);
         self.arrange(before, &old, now);
+        self.rewire(fx);
         self.replant();
         self.sweep_orders(now, fx);
         self.touch_all(now);

@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Streams;
+use crate::probe::tripwire::MOST;
 
 /// Descriptors for all else: listeners, the API, files.
 const OTHERS: u64 = 512;
@@ -11,12 +12,17 @@ const OTHERS: u64 = 512;
 pub(super) const PROBES_MIN: usize = 512;
 /// Where there are enough. In the worst case each holds the buffers of a TLS session, some 30 kB.
 const PROBES_MAX: usize = 4096;
-/// Probes get this part of the descriptors, within these bounds.
+/// Probes get this part of the descriptors, within these bounds; tripwires as much, if they need it.
 const PROBES_SHARE: u64 = 16;
 
 /// How many connections of probes may be open at once.
 pub(super) fn probes() -> usize {
     for_probes(getrlimit(Resource::Nofile).current)
+}
+
+/// How many tripwires may be held.
+pub(super) fn wires() -> usize {
+    for_wires(getrlimit(Resource::Nofile).current)
 }
 
 /// How many connections there are descriptors for on each of so many `transports` over TCP (plain, TLS, HTTPS), after
@@ -43,7 +49,7 @@ fn for_connections(limit: Option<u64>, transports: usize) -> usize {
     let Some(limit) = limit else {
         return usize::MAX;
     };
-    let others = OTHERS + for_probes(Some(limit)) as u64;
+    let others = OTHERS + (for_probes(Some(limit)) + for_wires(Some(limit))) as u64;
     usize::try_from(limit - others.min(limit / 2)).unwrap_or(usize::MAX) / transports.max(1)
 }
 
@@ -51,6 +57,10 @@ fn for_connections(limit: Option<u64>, transports: usize) -> usize {
 fn for_probes(limit: Option<u64>) -> usize {
     let share = limit.map_or(PROBES_MAX, |limit| usize::try_from(limit / PROBES_SHARE).unwrap_or(usize::MAX));
     share.clamp(PROBES_MIN, PROBES_MAX)
+}
+
+fn for_wires(limit: Option<u64>) -> usize {
+    limit.map_or(MOST, |limit| usize::try_from(limit / PROBES_SHARE).unwrap_or(MOST).min(MOST))
 }
 
 #[cfg(test)]
@@ -63,9 +73,9 @@ mod tests {
             (Some(0), 1, 0),
             (Some(256), 1, 128),
             (Some(1024), 1, 512),
-            (Some(20_000), 0, 18_238),
-            (Some(20_000), 1, 18_238),
-            (Some(20_000), 3, 6_079),
+            (Some(20_000), 0, 17_214),
+            (Some(20_000), 1, 17_214),
+            (Some(20_000), 3, 5_738),
             (None, 3, usize::MAX),
         ] {
             assert_eq!(for_connections(limit, transports), connections, "{limit:?} for {transports}");

@@ -1,5 +1,6 @@
 //! What the HTTP API may ask of the running daemon. Reads go to the snapshot; writes become events.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -11,11 +12,12 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::control::journal::Entry;
 use crate::control::{Asked, Figures, Loaded, Reply, waits_for_restart};
+use crate::dns::Name;
 use crate::edge::alerts::Undelivered;
 use crate::edge::encrypted::certificate::Certificates;
 use crate::edge::files::{Disk, Looks};
-use crate::edge::prober::Prober;
 use crate::edge::prober::heartbeat::Beats;
+use crate::edge::prober::{Prober, Raced};
 use crate::edge::publication::Reader;
 use crate::edge::storage::Storage;
 use crate::edge::{clock, load};
@@ -77,6 +79,10 @@ pub(super) enum Call {
     Probe {
         requests: Vec<Request>,
         reply: oneshot::Sender<Vec<Observation>>,
+    },
+    Race {
+        requests: Vec<Request>,
+        reply: oneshot::Sender<Vec<(WatchId, Raced)>>,
     },
     /// A reload begins.
     Reloading {
@@ -213,11 +219,40 @@ impl Handle {
         self.0.prober.rows()
     }
 
-    /// Probes now, beside the schedule: all watches, or those of one origin. Moves nothing.
-    pub async fn probe(&self, origin: Option<&str>) -> Vec<(WatchId, Observation)> {
+    /// Probes now, beside the schedule: all watches, or those of one origin or steered name. Moves nothing.
+    pub async fn probe(&self, wanted: Option<&str>) -> Vec<(WatchId, Observation)> {
+        let (reply, seen) = oneshot::channel();
+        let call = Call::Probe { requests: self.requests(wanted), reply };
+        if self.0.calls.send(call).await.is_err() {
+            return Vec::new();
+        }
+        let mut seen: Vec<_> = seen.await.unwrap_or_default().into_iter().map(|seen| (seen.watch, seen)).collect();
+        seen.sort_by_key(|&(watch, _)| watch);
+        seen
+    }
+
+    /// The same, with the race that a failure starts.
+    pub async fn race(&self, wanted: Option<&str>) -> Vec<(WatchId, Raced)> {
+        let (reply, raced) = oneshot::channel();
+        let call = Call::Race { requests: self.requests(wanted), reply };
+        if self.0.calls.send(call).await.is_err() {
+            return Vec::new();
+        }
+        let mut raced = raced.await.unwrap_or_default();
+        raced.sort_by_key(|&(watch, _)| watch);
+        raced
+    }
+
+    /// One for each watch of an origin or steered name, or for all.
+    fn requests(&self, wanted: Option<&str>) -> Vec<Request> {
         let (snapshot, config) = (self.snapshot(), self.config());
+        let name = wanted.and_then(|wanted| Name::absolute(wanted).ok()).map(|name| name.folded());
+        let steered = snapshot.status.steers.iter().filter(|state| Some(&state.steer.name) == name.as_ref());
+        let origins = steered.flat_map(|state| &*state.rungs).flat_map(|rung| &*rung.origins);
+        let of_name: BTreeSet<WatchId> = origins.flat_map(|origin| origin.watches.iter().copied()).collect();
         let watches = snapshot.status.watches.iter();
-        let wanted = watches.filter(|watch| origin.is_none_or(|origin| *watch.origin_name == *origin));
+        let wanted = watches
+            .filter(|watch| wanted.is_none_or(|wanted| *watch.origin_name == *wanted || of_name.contains(&watch.id)));
         let requests = wanted.filter_map(|watch| {
             Some(Request {
                 watch: watch.id,
@@ -230,14 +265,7 @@ impl Handle {
                 check: Arc::clone(config.checks.get(watch.check.0 as usize)?),
             })
         });
-        let (reply, seen) = oneshot::channel();
-        let call = Call::Probe { requests: requests.collect(), reply };
-        if self.0.calls.send(call).await.is_err() {
-            return Vec::new();
-        }
-        let mut seen: Vec<_> = seen.await.unwrap_or_default().into_iter().map(|seen| (seen.watch, seen)).collect();
-        seen.sort_by_key(|&(watch, _)| watch);
-        seen
+        requests.collect()
     }
 
     /// Committed journal entries after `sequence`, oldest first, at most `limit`.

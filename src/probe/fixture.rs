@@ -59,6 +59,7 @@ pub(crate) fn check(name: &str) -> Check {
         expect: vec![],
         warn: vec![],
         ca: None,
+        tripwire: true,
         window: None,
         degraded: vec![],
     }

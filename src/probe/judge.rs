@@ -134,6 +134,7 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Facts {
         Facts {
+            local: None,
             phases: Phases { connect: Some(Duration::from_millis(40)), ..Phases::default() },
             status: Some(status),
             headers: Vec::new(),

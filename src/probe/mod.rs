@@ -6,6 +6,7 @@ pub mod detail; //   what a probe saw besides its outcome
 pub mod judge; //    facts of one probe to its outcome
 pub mod nameserver; // a question to a nameserver and its reply
 pub mod schedule; // when each watch is asked next; the confirmation race
+pub mod tripwire; // idle connections whose end is a reason to ask
 pub mod trust; //    certificate failures that may be our own clock or roots
 pub mod watch; //    the watches a configuration needs, and their identity
 
@@ -13,7 +14,7 @@ pub mod watch; //    the watches a configuration needs, and their identity
 pub(crate) mod fixture;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ pub enum Purpose {
     Confirm(u8),
     /// Asked of a neighbour to tell its trouble from ours.
     Witness,
+    /// Its [tripwire] ended.
+    Tripwire,
     /// A person's `failoverd probe`; moves nothing.
     Manual,
 }
@@ -363,6 +366,8 @@ pub struct Certificate {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Facts {
     pub phases: Phases,
+    /// Our end of the connection.
+    pub local: Option<SocketAddr>,
     /// Where and how it ended, if before the end of the body.
     pub trouble: Option<Trouble>,
     pub certificate: Option<Arc<Certificate>>,

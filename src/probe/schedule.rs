@@ -3,7 +3,7 @@
 //! Scheduled starts of a watch lie on a grid of its own: one per `every`, at an offset that is a hash of what it asks.
 //! One scheduled probe of a watch is in flight at a time.
 //!
-//! A failure is confirmed fast. When a scheduled or witness probe of a watch that is not down fails, or a scheduled one
+//! A failure is confirmed fast. When a probe of a watch that is not down fails, or a scheduled one
 //! is open for longer than it usually takes, up to `fall − 1` confirmations race it. Times count from the start of the
 //! first probe:
 //!
@@ -130,9 +130,9 @@ struct Entry {
     /// Next scheduled start.
     next: Moment,
     scheduled: Option<Open>,
+    /// Start of the one out of turn in flight.
     witness: Option<Moment>,
-    /// A witness is asked for, to start at or after this.
-    wanted: Option<Moment>,
+    wanted: Option<Wanted>,
     /// Confirmations in flight, with their starts.
     confirmations: Vec<(u8, Moment)>,
     race: Option<Race>,
@@ -152,6 +152,16 @@ struct Open {
     start: Moment,
     /// It took too long, and a race began over it.
     raced: bool,
+}
+
+/// A probe out of turn is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Wanted {
+    /// One that started at or after this will do as well.
+    since: Moment,
+    /// When it is to start.
+    at: Moment,
+    is_tripped: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -333,12 +343,22 @@ impl Schedule {
     /// Asks this watch out of turn as soon as possible, unless a probe of it that started at or after `since` is in
     /// flight or done.
     pub fn witness(&mut self, watch: WatchId, since: Moment) {
+        self.want(watch, Wanted { since, at: since, is_tripped: false });
+    }
+
+    /// The same for a watch whose [tripwire](super::tripwire) ended at `since`. Where many end at once, only so many
+    /// are asked at once.
+    pub fn tripped(&mut self, watch: WatchId, since: Moment) {
+        self.want(watch, Wanted { since, at: since, is_tripped: true });
+    }
+
+    fn want(&mut self, watch: WatchId, wanted: Wanted) {
         let Some(entry) = self.entries.get_mut(watch.0 as usize) else {
             return;
         };
         // What an origin said to us some time ago proves nothing now.
-        if !entry.timing.awaited && entry.last_start.is_none_or(|start| start < since) {
-            entry.wanted = entry.wanted.max(Some(since));
+        if !entry.timing.awaited && entry.last_start.is_none_or(|start| start < wanted.since) {
+            entry.wanted = entry.wanted.max(Some(wanted));
             self.requeue(watch.0);
         }
     }
@@ -407,7 +427,7 @@ impl Entry {
         };
         let witness = match self.witness {
             Some(start) => Some(start + lost),
-            None => self.wanted,
+            None => self.wanted.map(|wanted| wanted.at),
         };
         let planned = self.race.as_ref().and_then(|race| race.plan.front()).map(|&(_, at)| at);
         let confirmation = planned.filter(|_| self.has_room());
@@ -463,15 +483,19 @@ impl Entry {
         if !starts.is_empty() {
             self.last_start = Some(now);
         }
-        if let Some(since) = self.wanted
+        if let Some(Wanted { since, at, is_tripped }) = self.wanted
             && self.witness.is_none()
-            && since <= now
+            && at <= now
         {
+            let is_new = self.last_start.is_none_or(|start| start < since);
             self.wanted = None;
-            if self.last_start.is_none_or(|start| start < since) {
+            if is_new && is_tripped && !is_room {
+                let at = scattered(&self.key, self.timing.every, many, now);
+                self.wanted = Some(Wanted { since, at, is_tripped });
+            } else if is_new {
                 self.witness = Some(now);
                 self.last_start = Some(now);
-                starts.push((Purpose::Witness, since));
+                starts.push((if is_tripped { Purpose::Tripwire } else { Purpose::Witness }, at));
             }
         }
         starts
@@ -499,7 +523,7 @@ impl Entry {
                 // One that outlasted its interval made the next one wait, not late.
                 self.next = self.next.max(now);
             }
-            Purpose::Witness => self.witness = self.witness.filter(|&start| start > started),
+            Purpose::Witness | Purpose::Tripwire => self.witness = self.witness.filter(|&start| start > started),
             Purpose::Confirm(number) => {
                 let mine = |&(open, start): &(u8, Moment)| open == number && start <= started;
                 if let Some(at) = self.confirmations.iter().position(mine) {
@@ -536,6 +560,7 @@ impl Entry {
 
     fn failed(&mut self, observation: &Observation) {
         let is_scheduled = observation.purpose == Purpose::Scheduled;
+        let is_first = is_scheduled || matches!(observation.purpose, Purpose::Witness | Purpose::Tripwire);
         match &mut self.race {
             // The probe the race began over: now its start is known exactly.
             Some(race) if is_scheduled && race.first < observation.started => {
@@ -546,7 +571,7 @@ impl Entry {
                 }
             }
             Some(_) => {}
-            None if self.class != Class::Down && (is_scheduled || observation.purpose == Purpose::Witness) => {
+            None if self.class != Class::Down && is_first => {
                 self.begin_race(observation.started, Duration::ZERO);
             }
             None => {}

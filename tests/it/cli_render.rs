@@ -17,8 +17,8 @@ use failoverd::dns::Name;
 use failoverd::dns::Serial;
 use failoverd::edge::admin::view::{
     Answer, Certificate, Configured, ConfiguredCheck, ConfiguredOrigin, ConfiguredRung, Done, Doubt, Event,
-    Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Rung, Serving, Status,
-    Steered, Watch, Zone,
+    Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Race, Rung, Runner, Serving,
+    Status, Steered, Watch, Zone,
 };
 use failoverd::ready::{Finding, Kind, Ready};
 use failoverd::snapshot::{Generation, Refused};
@@ -528,6 +528,8 @@ fn probed(origin: &str, target: &str, probe: Probe) -> Probed {
         host: "www.example.com".into(),
         class: Class::Up,
         probe,
+        race: None,
+        no_race: None,
     }
 }
 
@@ -540,6 +542,29 @@ fn probes_in_a_table_and_traced() {
     ];
     golden("probe.terminal", &probe::render(&all, TERMINAL));
     golden("probe-trace.terminal", &probe::trace(&all, TERMINAL));
+    let runner = |offset_ms: f64, source_port, purpose: &str| {
+        let probe = Probe { purpose: purpose.into(), ..refused() };
+        Runner { offset_ms, source_port: Some(source_port), probe }
+    };
+    let runners = vec![
+        runner(0.0, 40_112, "scheduled"),
+        runner(500.3, 51_876, "confirmation 1"),
+        runner(1000.4, 33_004, "confirmation 2"),
+    ];
+    let race = Some(Race { runners, class: Class::Down, after_ms: 1001.9 });
+    golden("probe-race.terminal", &probe::trace(&[Probed { race, ..all[0].clone() }], TERMINAL));
+    let silent = Probe {
+        label: Some("silent".into()),
+        cause: Some("no heartbeat for 720 s".into()),
+        address: None,
+        phases: Phases::default(),
+        total_ms: 0.0,
+        expect: vec![],
+        ..refused()
+    };
+    let no_race = Some("the origin calls us, and each call that is missed counts by itself".into());
+    let awaited = Probed { port: 0, host: String::new(), no_race, ..probed("cron", "cron", silent) };
+    golden("probe-awaited.terminal", &probe::trace(&[awaited], TERMINAL));
     assert!(probe::render(&[], TERMINAL).contains("nothing is watched"));
 }
 

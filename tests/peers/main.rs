@@ -10,9 +10,11 @@ mod checkers; //  what Zonemaster and DNSViz say of us
 mod compliance; // flags, versions and options, known, unknown and malformed
 mod connections; // the idle, the slow, the many
 mod crash; //     kill -9, a full disk, a hung disk
+mod cuts; //      networks that fail, with all origins healthy
 mod encrypted; // TLS, HTTPS and QUIC, asked by the clients of others
 mod failover; //  real origins die in every way an origin dies
 mod footprint; // memory and CPU
+mod herd; //      ten thousand origins die at once, and flap
 mod hostile; //   malformed packets, floods, amplification
 mod local; //     our own troubles move nothing
 mod network; //   namespaces: a cable that can be cut
@@ -24,4 +26,5 @@ mod resolver; //  a real resolver follows
 mod resolvers; // everything in a tree of zones, through every resolver
 mod scale; //     ten thousand watches
 mod tree; //      root, TLD and zones on an island
+mod tripwire; //  a crash is told by the end of a connection
 mod zone_files; // the same zone file means the same to other parsers

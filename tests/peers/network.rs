@@ -1,5 +1,5 @@
-//! Network namespaces: a host of its own behind a cable that can be cut, and an internet of its own without a cable. They
-//! need root.
+//! Network namespaces: a host of its own behind a cable that can be cut, two hosts and the cable between them, and an
+//! internet of its own without a cable. They need root.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -90,7 +90,12 @@ impl Drop for Namespace {
 /// it spawns, threads and processes, is there too. The island is gone afterwards.
 pub(crate) fn on_an_island<T: Send>(addresses: &[IpAddr], story: impl FnOnce() -> T + Send) -> T {
     let island = Island::new(addresses);
-    let there = File::open(format!("/run/netns/{}", island.0)).expect("the namespace just made");
+    inside(&island.0, story)
+}
+
+/// Runs `story` in a namespace.
+fn inside<T: Send>(namespace: &str, story: impl FnOnce() -> T + Send) -> T {
+    let there = File::open(format!("/run/netns/{namespace}")).expect("a namespace of ours");
     let end = thread::scope(|scope| {
         let told = scope.spawn(|| {
             move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).expect("to be root");
@@ -99,6 +104,114 @@ pub(crate) fn on_an_island<T: Send>(addresses: &[IpAddr], story: impl FnOnce() -
         told.join()
     });
     end.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Two hosts: `here` runs failoverd, `there` is all the rest of the world. The cable between them can lose packets, all of
+/// them or some, on the way to and from all addresses or some.
+pub(crate) struct Cable {
+    here: String,
+    there: String,
+}
+
+/// The ends of the cable.
+const HERE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const THERE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+
+impl Cable {
+    /// The rest of the world has these addresses, beside [`Cable::far_end`].
+    pub(crate) fn new(addresses: impl Iterator<Item = Ipv4Addr>) -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = |side: &str| format!("failoverd-{side}-{}-{number}", std::process::id());
+        let cable = Self { here: name("here"), there: name("there") };
+        let (here, there) = (cable.here.as_str(), cable.there.as_str());
+        ip(&["netns", "add", here]);
+        ip(&["netns", "add", there]);
+        ip(&["link", "add", "cable", "netns", here, "type", "veth", "peer", "name", "cable", "netns", there]);
+        for (side, end) in [(here, HERE), (there, THERE)] {
+            ip(&["-n", side, "address", "add", &format!("{end}/24"), "dev", "cable"]);
+            ip(&["-n", side, "link", "set", "lo", "up"]);
+            ip(&["-n", side, "link", "set", "cable", "up"]);
+        }
+        for address in addresses {
+            ip(&["-n", there, "address", "add", &format!("{address}/32"), "dev", "lo"]);
+        }
+        cable.find_way();
+        cable.filter(
+            "add table ip cable; add chain ip cable to { type filter hook input priority 0; }; \
+                      add chain ip cable from { type filter hook output priority 0; }",
+        );
+        cable
+    }
+
+    /// Where the rest of the world has its resolver.
+    pub(crate) fn far_end() -> Ipv4Addr {
+        THERE
+    }
+
+    /// Runs `story` on the host of failoverd; what it spawns, threads and processes, runs there too.
+    pub(crate) fn here<T: Send>(&self, story: impl FnOnce() -> T + Send) -> T {
+        inside(&self.here, story)
+    }
+
+    /// The same in the rest of the world.
+    pub(crate) fn there<T: Send>(&self, story: impl FnOnce() -> T + Send) -> T {
+        inside(&self.there, story)
+    }
+
+    /// From now on so many percent of the packets to these addresses get lost, and of those from them.
+    pub(crate) fn lose(&self, percent: u8, addresses: &[Ipv4Addr]) {
+        let addresses: Vec<_> = addresses.iter().map(Ipv4Addr::to_string).collect();
+        let these = addresses.join(", ");
+        let some = if percent < 100 { format!("numgen random mod 100 < {percent} drop") } else { "drop".to_owned() };
+        self.filter(&format!(
+            "flush table ip cable; add rule ip cable to iifname cable ip daddr {{ {these} }} {some}; \
+             add rule ip cable from oifname cable ip saddr {{ {these} }} {some}"
+        ));
+    }
+
+    /// All packets arrive again.
+    pub(crate) fn lose_none(&self) {
+        self.filter("flush table ip cable");
+    }
+
+    /// The far end is unplugged: our card is up and has no carrier.
+    pub(crate) fn unplug(&self) {
+        ip(&["-n", &self.there, "link", "set", "cable", "down"]);
+    }
+
+    /// It is plugged in again.
+    pub(crate) fn plug(&self) {
+        ip(&["-n", &self.there, "link", "set", "cable", "up"]);
+    }
+
+    /// Our own card is switched off, and with it the way to the rest of the world.
+    pub(crate) fn switch_off(&self) {
+        ip(&["-n", &self.here, "link", "set", "cable", "down"]);
+    }
+
+    /// It is on again.
+    pub(crate) fn switch_on(&self) {
+        ip(&["-n", &self.here, "link", "set", "cable", "up"]);
+        self.find_way();
+    }
+
+    fn find_way(&self) {
+        ip(&["-n", &self.here, "route", "replace", "default", "via", &THERE.to_string()]);
+    }
+
+    fn filter(&self, rules: &str) {
+        tool("nft", "nftables");
+        ip(&["netns", "exec", &self.there, "nft", rules]);
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for side in [&self.here, &self.there] {
+            drop(Command::new(tool("ip", "iproute2")).args(["netns", "del", side]).output());
+        }
+    }
 }
 
 struct Island(String);

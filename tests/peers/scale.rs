@@ -34,19 +34,7 @@ fn many_watches(check: &str, port: impl Fn(&Nginx) -> u16) {
     let authority = Authority::new("our authority");
     let identity = authority.valid("*.example.test");
     let nginx = Nginx::start(&[], Ipv4Addr::UNSPECIFIED, free_port(), &identity, Manner::Fine);
-    let mut config = format!(
-        "[check.site]\n{check}\nport = {}\nevery = \"{every}s\"\n\n\
-         [defaults.steer]\nttl = \"30s\"\ncheck = \"site\"\n\n",
-        port(&nginx)
-    );
-    for number in 1..=watches {
-        let [_, b, c, d] = u32::try_from(number).expect("small").to_be_bytes();
-        writeln!(config, "[origin.o{number}]\na = [\"127.{}.{c}.{d}\"]", 64 + b).expect("a string");
-    }
-    for (primary, backup) in (1..=watches).step_by(2).map(|number| (number, number + 1)) {
-        let steer = format!("[steer.\"s{primary}.example.test\"]\nprimary = \"o{primary}\"\nbackup = \"o{backup}\"\n");
-        config.push_str(&steer);
-    }
+    let config = fleet(check, port(&nginx), watches, every);
     let resolver = Resolver::start();
     let mut daemon = Daemon::prepare(&config, &[resolver.address]);
     daemon.write("ca.pem", &authority.pem);
@@ -76,6 +64,25 @@ fn many_watches(check: &str, port: impl Fn(&Nginx) -> u16) {
     assert!(first.memory.max(steady.memory) < MEMORY, "{} kB resident", first.memory.max(steady.memory));
     assert!(late_share < LATE, "{late} of {} probes were late", on_time + late);
     assert!(steady.busiest < UNEVEN, "{} of the average in one second", steady.busiest);
+}
+
+/// A configuration of so many watches, two to a name: every address of 127.64.0.0 and above is an origin, asked every so
+/// many seconds.
+pub(crate) fn fleet(check: &str, port: u16, watches: usize, every: usize) -> String {
+    let mut config = format!(
+        "[check.site]\n{check}\nport = {}\nevery = \"{every}s\"\n\n\
+         [defaults.steer]\nttl = \"30s\"\ncheck = \"site\"\n\n",
+        port
+    );
+    for number in 1..=watches {
+        let [_, b, c, d] = u32::try_from(number).expect("small").to_be_bytes();
+        writeln!(config, "[origin.o{number}]\na = [\"127.{}.{c}.{d}\"]", 64 + b).expect("a string");
+    }
+    for (primary, backup) in (1..=watches).step_by(2).map(|number| (number, number + 1)) {
+        let steer = format!("[steer.\"s{primary}.example.test\"]\nprimary = \"o{primary}\"\nbackup = \"o{backup}\"\n");
+        config.push_str(&steer);
+    }
+    config
 }
 
 /// Looks at the origin's counter, each of which is a request too.

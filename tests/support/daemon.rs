@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use super::dns::{self, Answer};
 use super::{free_port, wait};
@@ -245,15 +246,15 @@ impl Daemon {
     ///
     /// # Panics
     /// If the API does not answer.
-    pub(crate) fn events(&self) -> Vec<serde_json::Value> {
-        let mut all: Vec<serde_json::Value> = Vec::new();
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let mut all: Vec<Value> = Vec::new();
         loop {
             let after = all.last().map_or(0, |entry| entry["sequence"].as_u64().expect("a sequence number"));
             let (status, text) = self.api(&format!("/v1/events?after={after}&limit=1000")).expect("the API");
             assert_eq!(status, 200, "{text}");
             let before = all.len();
             let lines = text.lines().filter(|line| line.starts_with('{'));
-            all.extend(lines.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")));
+            all.extend(lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON")));
             if all.len() == before {
                 return all;
             }
@@ -264,6 +265,16 @@ impl Daemon {
     pub(crate) fn api(&self, path: &str) -> Option<(u16, String)> {
         let token = fs::read_to_string(self.state.join("operator.token")).ok()?;
         get_with(self.admin, path, &format!("authorization: Bearer {}\r\n", token.trim()))
+    }
+
+    /// Every origin of every rung of every name is up, and our own sight is not in doubt.
+    pub(crate) fn sees_all_up(&self) -> bool {
+        let Some((200, text)) = self.api("/v1/status") else { return false };
+        let status: Value = serde_json::from_str(&text).expect("JSON");
+        let lists = |of: &Value, key: &str| of[key].as_array().cloned().unwrap_or_default();
+        let rungs = lists(&status, "names").into_iter().flat_map(|name| lists(&name, "rungs"));
+        let mut origins = rungs.flat_map(|rung| lists(&rung, "origins")).peekable();
+        status["doubt"].is_null() && origins.peek().is_some() && origins.all(|origin| origin["class"] == "up")
     }
 
     /// Waits until the admin API answers.
@@ -328,4 +339,16 @@ pub(crate) fn usage(pid: u32) -> (u64, Duration) {
     let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
     // utime and stime are the 14th and 15th field, in hundredths of a second on Linux.
     (rss, Duration::from_millis((ticks(11) + ticks(12)) * 10))
+}
+
+/// CPU time that the thread of this name has used so far.
+pub(crate) fn thread_usage(pid: u32, thread: &str) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a running process");
+    let tasks = tasks.filter_map(|task| Some(task.ok()?.path()));
+    let mut named =
+        tasks.filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == thread));
+    let stat = named.next().and_then(|task| fs::read_to_string(task.join("schedstat")).ok());
+    let nanoseconds =
+        stat.as_deref().and_then(|stat| stat.split_whitespace().next()).and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_else(|| panic!("no thread `{thread}`")))
 }

@@ -20,7 +20,12 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     pub(crate) fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP socket");
+        Self::start_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// At another address of this host.
+    pub(crate) fn start_at(address: Ipv4Addr) -> Self {
+        let socket = UdpSocket::bind((address, 0)).expect("a UDP socket");
         socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
         let shared =
             Arc::new(Shared { silent: AtomicBool::new(false), stop: AtomicBool::new(false), names: Mutex::default() });

@@ -71,6 +71,13 @@ const BLIP: Row = row(
     "Failures must span at least this long to count: a restart is not an outage.",
     "A minute of outage is no blip.",
 );
+const TRIPWIRE: Row = row(
+    "tripwire",
+    Kind::Boolean,
+    Value("true"),
+    "Hold an idle connection to each address that works, over which nothing is sent. Its end has the watch asked at once, so a crash is found without waiting for the next probe. It never counts by itself. Means nothing where no connection is made.",
+    "",
+);
 const WINDOW: Row = row(
     "window",
     Kind::Other("`\"6 of 10\"`, or false"),
@@ -517,7 +524,7 @@ pub(super) const SECTIONS: &[Section] = &[
         path: "defaults.check",
         header: "[defaults.check]",
         meaning: "Holds for every check that does not say otherwise. In the worst case a death is found after `every + max(confirm × (fall − 1), blip) + timeout`.",
-        rows: &[EVERY, STANDBY_EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP, WINDOW, DEGRADED],
+        rows: &[EVERY, STANDBY_EVERY, TIMEOUT, FALL, RISE, CONFIRM, BLIP, TRIPWIRE, WINDOW, DEGRADED],
     },
     Section {
         path: "defaults.steer",
@@ -649,6 +656,7 @@ pub(super) const SECTIONS: &[Section] = &[
             RISE,
             CONFIRM,
             BLIP,
+            TRIPWIRE,
             WINDOW,
             DEGRADED,
         ],

@@ -93,6 +93,7 @@ pub(crate) fn config() -> Config {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            tripwire: true,
             window: None,
             degraded: Vec::new(),
         })],

@@ -139,7 +139,12 @@ async fn reload(State(api): State<Api>, Extension(actor): Extension<Actor>, body
 
 async fn probe(State(api): State<Api>, body: Sent) -> Reply<Vec<view::Probed>> {
     let asked: view::ProbeNow = read(body)?;
-    let wanted = asked.origin.map(|name| origin(&api.handle.config(), &name)).transpose()?;
+    let wanted = asked.origin.map(|name| origin_or_name(&api.handle.config(), name)).transpose()?;
+    if asked.race {
+        let raced = api.handle.race(wanted.as_deref()).await;
+        let told = api.look(|sight| raced.iter().filter_map(|(id, raced)| sight.raced(*id, raced)).collect()).await;
+        return Ok(Json(told));
+    }
     let seen = api.handle.probe(wanted.as_deref()).await;
     let told = api.look(|sight| seen.iter().filter_map(|(id, seen)| sight.probed(*id, seen)).collect()).await;
     Ok(Json(told))
@@ -217,6 +222,14 @@ fn steered(config: &Config, text: &str) -> Result<Name, Refusal> {
     let wanted = Name::absolute(text).map(|name| name.folded()).map_err(|_| no_such_name(config, text))?;
     let found = config.steers.iter().find(|steer| steer.name.folded() == wanted);
     found.map(|steer| steer.name.clone()).ok_or_else(|| no_such_name(config, text))
+}
+
+/// What may be probed: an origin, or all that a steered name stands on.
+fn origin_or_name(config: &Config, text: String) -> Result<String, Refusal> {
+    match steered(config, &text) {
+        Ok(_) => Ok(text),
+        Err(_) => origin(config, &text),
+    }
 }
 
 fn origin(config: &Config, text: &str) -> Result<String, Refusal> {

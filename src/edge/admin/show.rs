@@ -115,6 +115,8 @@ impl Sight<'_> {
             host: watch.host.to_string(),
             class: watch.verdict.class(),
             probe: self.probe(watch, seen),
+            race: None,
+            no_race: None,
         })
     }
 

@@ -303,7 +303,7 @@ pub struct Watch {
 /// One probe.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Probe {
-    /// `scheduled`, `confirmation 1`, `witness`, `manual`.
+    /// `scheduled`, `confirmation 1`, `witness`, `tripwire`, `manual`.
     pub purpose: String,
     pub started: Timestamp,
     pub ago_ms: u64,
@@ -379,6 +379,31 @@ pub struct Probed {
     pub host: String,
     /// What the verdict is, for comparison: this probe moves nothing.
     pub class: Class,
+    pub probe: Probe,
+    /// The race it began, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race: Option<Race>,
+    /// Why there is none, though it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_race: Option<String>,
+}
+
+/// A probe and the confirmations a failure of it started, as if the watch had been up.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Race {
+    /// In the order of their starts.
+    pub runners: Vec<Runner>,
+    /// What would be believed of the watch, and how long after the first start.
+    pub class: Class,
+    pub after_ms: f64,
+}
+
+/// One probe of a race.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Runner {
+    /// From the first start to its own.
+    pub offset_ms: f64,
+    pub source_port: Option<u16>,
     pub probe: Probe,
 }
 
@@ -481,6 +506,9 @@ pub struct ProbeNow {
     /// All watches where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// Run the race that a failure starts.
+    #[serde(default)]
+    pub race: bool,
 }
 
 /// Query of `GET /v1/events`.

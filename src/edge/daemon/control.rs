@@ -227,6 +227,7 @@ impl Control {
                 batch.push(Event::Inspect { ticket });
             }
             Call::Probe { requests, reply } => self.probes.ask([Work::Manual { requests, reply }]),
+            Call::Race { requests, reply } => self.probes.ask([Work::Race { requests, reply }]),
             Call::Reloading { under_way } => {
                 self.reload = Some(Reload { under_way, ticket: None });
                 self.notifier.reloading();
@@ -250,10 +251,11 @@ impl Control {
     }
 
     fn carry_out(&mut self, effects: Effects) {
-        let Effects { probes, canary, resolve, record, reserve, replies, refused: _ } = effects;
+        let Effects { probes, wires, canary, resolve, record, reserve, replies, refused: _ } = effects;
         let probes = probes.into_iter().map(Work::Probe);
         let canary = canary.then_some(Work::Canary);
-        self.probes.ask(probes.chain(canary).chain(resolve.into_iter().map(Work::Resolve)));
+        let wires = wires.into_iter().map(Work::Wire);
+        self.probes.ask(probes.chain(canary).chain(resolve.into_iter().map(Work::Resolve)).chain(wires));
         headline::log(&record);
         self.storage.push_all(record);
         if let Some(marks) = reserve {

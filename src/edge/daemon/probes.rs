@@ -4,7 +4,9 @@
 //! thread costs as much as a tenth of a probe. What may gather is bounded by the controller, which has one scheduled
 //! probe of a watch in flight, its confirmations and a witness; and by the number of people who may ask at once.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +14,15 @@ use std::task::Poll;
 use std::thread;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 
 use crate::config::Resolvers;
 use crate::control::Event;
 use crate::dns::Name;
 use crate::edge::clock;
-use crate::edge::prober::Prober;
-use crate::probe::{LocalFault, Observation, Outcome, Phases, Request};
+use crate::edge::prober::{Prober, Raced};
+use crate::probe::tripwire::{self, News, What, Wire};
+use crate::probe::{LocalFault, Observation, Outcome, Phases, Request, WatchId};
 
 /// Probes of one person's call under way at once.
 const MANUAL: usize = 16;
@@ -27,6 +30,7 @@ const MANUAL: usize = 16;
 /// Something to ask the world.
 pub(super) enum Work {
     Probe(Request),
+    Wire(tripwire::Order),
     /// Do the resolvers answer?
     Canary,
     Resolve(Name),
@@ -34,6 +38,11 @@ pub(super) enum Work {
     Manual {
         requests: Vec<Request>,
         reply: oneshot::Sender<Vec<Observation>>,
+    },
+    /// The same with the races that failures start.
+    Race {
+        requests: Vec<Request>,
+        reply: oneshot::Sender<Vec<(WatchId, Raced)>>,
     },
     /// The system's roots and these resolvers are to be read again.
     Reload(Resolvers),
@@ -96,12 +105,21 @@ impl Probes {
     /// Does what is asked, for as long as this is awaited.
     pub(super) async fn run(self) {
         let mut running = JoinSet::new();
+        let mut wires = Wires::default();
         loop {
             tokio::select! {
                 () = self.0.begin.notified() => {
                     let asked = std::mem::take(&mut *locked(&self.0.asked));
                     for work in asked {
-                        running.spawn(self.clone().do_one(work));
+                        match work {
+                            Work::Wire(tripwire::Order::Open(wire)) => {
+                                wires.open(wire, running.spawn(self.clone().hold(wire)));
+                            }
+                            Work::Wire(tripwire::Order::Close(wire)) => wires.close(wire),
+                            work => {
+                                running.spawn(self.clone().do_one(work));
+                            }
+                        }
                     }
                 }
                 // One that broke down has been reported by the panic itself.
@@ -112,9 +130,18 @@ impl Probes {
         }
     }
 
+    /// Holds a wire until it ends.
+    async fn hold(self, wire: Wire) {
+        let tell = |what| self.tell(Event::Wire(News { wire, at: clock::moment(), what }));
+        let what = self.0.prober.hold(wire.to, || tell(What::Held)).await;
+        tell(what);
+    }
+
     async fn do_one(self, work: Work) {
         let prober = &self.0.prober;
         let event = match work {
+            // Held and let go of by the loop.
+            Work::Wire(_) => return,
             Work::Probe(request) => Event::Observed(guarded(prober, request).await),
             Work::Canary => {
                 let started = clock::moment();
@@ -124,7 +151,15 @@ impl Probes {
                 let outcome = prober.resolve(&hostname).await;
                 Event::Resolved { hostname, outcome }
             }
-            Work::Manual { requests, reply } => return probe_all(prober, requests, reply).await,
+            Work::Manual { requests, reply } => {
+                let one = |prober: Prober, request: Request| async move { guarded(&prober, request).await };
+                return all(prober, requests, reply, one).await;
+            }
+            Work::Race { requests, reply } => {
+                let one =
+                    |prober: Prober, request: Request| async move { (request.watch, prober.race_out(request).await) };
+                return all(prober, requests, reply, one).await;
+            }
             Work::Reload(resolvers) => {
                 let prober = prober.clone();
                 // It reads files.
@@ -132,6 +167,25 @@ impl Probes {
             }
         };
         self.tell(event);
+    }
+}
+
+/// The wires that are held, or were.
+#[derive(Default)]
+struct Wires(BTreeMap<SocketAddr, (Wire, AbortHandle)>);
+
+impl Wires {
+    fn open(&mut self, wire: Wire, task: AbortHandle) {
+        if self.0.len() >= tripwire::MOST {
+            self.0.retain(|_, (_, task)| !task.is_finished());
+        }
+        self.0.insert(wire.to, (wire, task));
+    }
+
+    fn close(&mut self, wire: Wire) {
+        if let Some((_, task)) = self.0.remove(&wire.to) {
+            task.abort();
+        }
     }
 }
 
@@ -176,15 +230,22 @@ async fn contained<T>(work: impl Future<Output = T>) -> thread::Result<T> {
 }
 
 /// Some at a time, so that a person's question never crowds out the schedule.
-async fn probe_all(prober: &Prober, requests: Vec<Request>, reply: oneshot::Sender<Vec<Observation>>) {
+async fn all<T, F>(
+    prober: &Prober,
+    requests: Vec<Request>,
+    reply: oneshot::Sender<Vec<T>>,
+    one: impl Fn(Prober, Request) -> F,
+) where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
     let mut seen = Vec::new();
     let mut under_way = JoinSet::new();
     for request in requests {
         if under_way.len() >= MANUAL {
             seen.extend(under_way.join_next().await.and_then(Result::ok));
         }
-        let prober = prober.clone();
-        under_way.spawn(async move { guarded(&prober, request).await });
+        under_way.spawn(one(prober.clone(), request));
     }
     while let Some(one) = under_way.join_next().await {
         seen.extend(one.ok());

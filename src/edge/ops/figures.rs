@@ -141,6 +141,7 @@ impl Scrape {
                 "connections_open" => ("kind", "Connections of clients that are open now: TCP, TLS, HTTPS and QUIC"),
                 "connections_closed" => ("reason", "Connections of clients that were closed, by reason"),
                 "probe_starts" => ("when", "Probes started, on time or late: more than 100 ms after their due moment"),
+                "tripwires" => ("kind", "Idle connections to origins, whose end is a reason to ask"),
                 "socket_events" => ("kind", "What happened at sockets: connections, failures, contained panics"),
                 _ => ("kind", "Counted by the answering threads"),
             };
@@ -150,7 +151,7 @@ impl Scrape {
                 kind => (vec![(label, kind.to_owned())], count),
             });
             match name {
-                "connections_open" => sheet.gauges(name, help, rows)?,
+                "connections_open" | "tripwires" => sheet.gauges(name, help, rows)?,
                 _ => sheet.counters(name, help, rows)?,
             }
         }

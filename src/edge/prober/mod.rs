@@ -18,6 +18,8 @@ mod race;
 mod resolve;
 mod tcp;
 mod tls;
+mod trace;
+mod tripwire;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ use crate::control::{ResolveFault, Resolved};
 use crate::dns::Name;
 use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
+use crate::probe::tripwire::What;
 use crate::probe::{
     Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind,
 };
@@ -49,6 +52,7 @@ pub(super) use icmp::is_forbidden as ping_is_forbidden;
 use race::{RUNNERS, Race};
 pub(super) use resolve::system_servers;
 pub use tls::Roots;
+pub use trace::{Raced, Runner};
 
 /// A probe that starts later than this after its due moment is late: the host, or our share of it, is too small.
 const LATE: Duration = Duration::from_millis(100);
@@ -65,6 +69,7 @@ struct Inner {
     connections: Semaphore,
     programs: Semaphore,
     beats: Beats,
+    wires: tripwire::Wires,
     starts: Starts,
 }
 
@@ -85,6 +90,7 @@ impl Prober {
             connections: Semaphore::new(descriptors::probes()),
             programs: Semaphore::new(exec::AT_ONCE),
             beats: Beats::default(),
+            wires: tripwire::Wires::new(),
             starts: Starts::default(),
         }))
     }
@@ -116,6 +122,7 @@ impl Prober {
         [("on-time", on_time), ("late", late)]
             .map(|(when, count)| ("probe_starts", when, count.load(Ordering::Relaxed)))
             .into_iter()
+            .chain([("tripwires", "", self.0.wires.count())])
     }
 
     /// Current addresses of a host name, sorted.
@@ -131,10 +138,20 @@ impl Prober {
         self.0.names.canary().await
     }
 
+    /// Opens an idle connection, says so to `held`, and holds it until it ends.
+    pub async fn hold(&self, to: SocketAddr, held: impl FnOnce()) -> What {
+        self.0.wires.hold(to, held).await
+    }
+
     /// Carries out one probe. Waiting for our own turn is no part of it, and lasts no longer than the probe may.
     pub async fn probe(&self, request: Request) -> Observation {
+        self.probe_from(request).await.0
+    }
+
+    /// The same, and our end of its connection.
+    async fn probe_from(&self, request: Request) -> (Observation, Option<SocketAddr>) {
         if let Target::Origin(origin) = &request.target {
-            return self.look(&request, origin);
+            return (self.look(&request, origin), None);
         }
         let limit = request.check.timeout;
         let asked = clock::moment();
@@ -146,7 +163,10 @@ impl Prober {
         let resolving = clock::moment().since(asked);
         let phases = Phases { resolve: is_named.then_some(resolving), ..Phases::default() };
         let resolved = addresses.as_ref().ok().filter(|_| is_named).cloned().unwrap_or_default();
-        let field = addresses.map(|addresses| race::field(&addresses));
+        let field = addresses.map(|addresses| match request.purpose {
+            Purpose::Confirm(number) => race::other_family_first(race::field(&addresses), number),
+            _ => race::field(&addresses),
+        });
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
         let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
         let started = clock::moment() - resolving;
@@ -158,7 +178,8 @@ impl Prober {
             (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
             (Ok(field), Ok(_)) => self.race(&request, field, phases).await,
         };
-        attempt.observed(&request, started, &resolved)
+        let local = attempt.facts.local;
+        (attempt.observed(&request, started, &resolved), local)
     }
 
     /// Looks whether the origin has called.
@@ -301,6 +322,7 @@ impl Inner {
     /// Connects, to part without a farewell.
     async fn connected(&self, to: SocketAddr, deadline: Moment, facts: &mut Facts) -> Result<TcpStream, Trouble> {
         let stream = step(Phase::Connect, deadline, &mut facts.phases.connect, tcp::connect(to)).await?;
+        facts.local = stream.local_addr().ok();
         tcp::close_at_once(&stream);
         Ok(stream)
     }
@@ -314,8 +336,9 @@ impl Inner {
         deadline: Moment,
         facts: &mut Facts,
     ) -> Result<TlsStream<TcpStream>, Trouble> {
-        let Facts { phases, certificate, .. } = facts;
+        let Facts { phases, local, certificate, .. } = facts;
         let stream = step(Phase::Connect, deadline, &mut phases.connect, tcp::connect(to)).await?;
+        *local = stream.local_addr().ok();
         let ca = request.check.ca.as_ref();
         let handshake = self.anchors.prepare(&request.host, ca, protocol).map_err(in_phase(Phase::Tls))?;
         let secured = step(Phase::Tls, deadline, &mut phases.tls, handshake.run(stream, to.ip())).await;

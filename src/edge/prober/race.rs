@@ -31,6 +31,16 @@ pub(super) fn field(addresses: &[IpAddr]) -> Vec<IpAddr> {
     field
 }
 
+/// For every other confirmation: what a first address of one family could not show, one of the other may at once.
+pub(super) fn other_family_first(mut field: Vec<IpAddr>, confirmation: u8) -> Vec<IpAddr> {
+    let first = field.first().map(IpAddr::is_ipv4);
+    let other = field.iter().position(|address| Some(address.is_ipv4()) != first);
+    if let Some(other) = other.filter(|_| confirmation % 2 == 1) {
+        field.swap(0, other);
+    }
+    field
+}
+
 /// Runs `attempts`, at most so far apart, until one of them `is_won`; the rest are dropped. All results that came, by the
 /// order of `attempts`: the last one that came is the winner, if there is one.
 pub(super) async fn run<T, F: Future<Output = T>>(
@@ -97,6 +107,16 @@ mod tests {
         let v4 = addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"]);
         assert_eq!(field(&v4), v4[..4]);
         assert!(field(&[]).is_empty());
+    }
+
+    #[test]
+    fn every_other_confirmation_begins_with_the_other_family() {
+        let all = addresses(&["192.0.2.1", "2001:db8::1", "192.0.2.2"]);
+        let turned = addresses(&["2001:db8::1", "192.0.2.1", "192.0.2.2"]);
+        for (number, expected) in [(1, &turned), (2, &all), (3, &turned)] {
+            assert_eq!(other_family_first(all.clone(), number), **expected, "confirmation {number}");
+        }
+        assert_eq!(other_family_first(all[..1].to_vec(), 1), all[..1], "there is no other");
     }
 
     #[tokio::test]

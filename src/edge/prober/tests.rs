@@ -21,6 +21,7 @@ use crate::config::expect::Expression;
 use crate::config::{Check, Web};
 use crate::probe::judge::BODY_MAX;
 use crate::probe::{Cause, Epoch, LocalFault, WatchId};
+use crate::verdict::Class;
 
 const HOST: &str = "www.example.com";
 /// Far longer than anything on loopback takes.
@@ -44,6 +45,7 @@ fn check(ask: Ask, timeout: Duration, ca: Option<&str>) -> Arc<Check> {
         expect: Vec::new(),
         warn: Vec::new(),
         ca: ca.map(Arc::from),
+        tripwire: true,
         window: None,
         degraded: Vec::new(),
     })
@@ -727,7 +729,7 @@ async fn starts_are_counted_by_whether_they_were_late() {
         assert_eq!(prober.probe(request).await.outcome, Outcome::Passed);
     }
     let rows: Vec<_> = prober.rows().collect();
-    assert_eq!(rows, [("probe_starts", "on-time", 2), ("probe_starts", "late", 1)]);
+    assert_eq!(rows, [("probe_starts", "on-time", 2), ("probe_starts", "late", 1), ("tripwires", "", 0)]);
 }
 
 #[tokio::test]
@@ -768,4 +770,50 @@ async fn a_thousand_probes_that_wait_for_a_resolver_hold_up_no_other() {
     assert_eq!(prober.0.connections.available_permits(), descriptors::probes());
     let seen = prober.probe(request(loopback(), port, check(http(), LONG, None))).await;
     assert_eq!(seen.outcome, Outcome::Passed);
+}
+
+#[tokio::test]
+async fn a_race_is_run_to_its_end_from_a_fresh_port_each_time() {
+    let (asked, mut was_asked) = tokio::sync::mpsc::channel(9);
+    let port = origin(move |mut stream| {
+        let asked = asked.clone();
+        async move {
+            asked.send(stream.peer_addr().unwrap()).await.unwrap();
+            read_request(&mut stream).await;
+            let _ = stream.write_all(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let (confirm, blip) = (Duration::from_millis(20), Duration::from_millis(30));
+    let expect = vec![Expression::parse("status == 200").unwrap()];
+    let check = Arc::new(Check { confirm, blip, expect, ..(*check(http(), LONG, None)).clone() });
+    let raced = prober().race_out(request(loopback(), port, check)).await;
+    assert_eq!(raced.class, Class::Down);
+    let purposes: Vec<_> = raced.runners.iter().map(|runner| runner.seen.purpose).collect();
+    assert_eq!(purposes, [Purpose::Scheduled, Purpose::Confirm(1), Purpose::Confirm(2)]);
+    assert_eq!(raced.first(), Some(&raced.runners[0].seen));
+    assert!(raced.runners[1].offset >= confirm && raced.runners[2].offset >= confirm * 2);
+    assert!(raced.after >= raced.runners[2].offset);
+    for runner in &raced.runners {
+        assert_eq!(was_asked.recv().await, runner.local);
+    }
+    let ports: std::collections::BTreeSet<_> = raced.runners.iter().map(|runner| runner.local).collect();
+    assert_eq!(ports.len(), 3, "{ports:?}");
+}
+
+#[tokio::test]
+async fn a_race_that_never_begins_is_one_probe() {
+    let port = web(OK, true).await;
+    let raced = prober().race_out(request(loopback(), port, check(http(), LONG, None))).await;
+    assert_eq!((raced.class, raced.runners.len()), (Class::Up, 1));
+}
+
+#[tokio::test]
+async fn a_wire_is_counted_while_it_is_held() {
+    let prober = prober();
+    let port = origin(|mut stream| async move { drop(stream.read_u8().await) }).await;
+    let tripwires = || prober.rows().find(|row| row.0 == "tripwires").unwrap().2;
+    let mut wire = std::pin::pin!(prober.hold((Ipv4Addr::LOCALHOST, port).into(), || assert_eq!(tripwires(), 1)));
+    assert!(timeout(SHORT, wire.as_mut()).await.is_err(), "nothing is said, and it stays");
+    assert_eq!(tripwires(), 1);
 }

@@ -567,6 +567,120 @@ proptest! {
 }
 
 #[test]
+fn the_end_of_a_tripwire_asks_at_once_and_its_failure_starts_the_race() {
+    let (mut schedule, first) = started(USUAL);
+    schedule.observed(
+        &saw(&schedule, Purpose::Scheduled, first, first + ms(3), Outcome::Passed),
+        Class::Up,
+        first + ms(3),
+    );
+    let ended = first + ms(10);
+    schedule.tripped(WatchId(0), ended);
+    assert_eq!(due(&mut schedule, ended), [(WatchId(0), Purpose::Tripwire)]);
+    let seen = saw(&schedule, Purpose::Tripwire, ended, ended + ms(1), REFUSED);
+    schedule.observed(&seen, Class::Suspect, ended + ms(1));
+    let mut race = starts(&mut schedule, ended, ms(1100));
+    race.retain(|&(_, purpose)| purpose != Purpose::Scheduled);
+    assert_eq!(race, [(500, Purpose::Confirm(1)), (1000, Purpose::Confirm(2))]);
+}
+
+#[test]
+fn the_end_of_a_tripwire_alone_moves_nothing() {
+    let (mut schedule, first) = started(USUAL);
+    schedule.observed(
+        &saw(&schedule, Purpose::Scheduled, first, first + ms(3), Outcome::Passed),
+        Class::Up,
+        first + ms(3),
+    );
+    let (next, ended) = (schedule.next_of(WatchId(0)), first + ms(10));
+    schedule.tripped(WatchId(0), ended);
+    due(&mut schedule, ended);
+    schedule.observed(
+        &saw(&schedule, Purpose::Tripwire, ended, ended + ms(1), Outcome::Passed),
+        Class::Up,
+        ended + ms(1),
+    );
+    assert_eq!(schedule.next_deadline(), next, "all goes on as before");
+    // One that a probe has answered already is not asked about.
+    schedule.tripped(WatchId(0), ended);
+    assert_eq!(schedule.next_deadline(), next);
+}
+
+#[test]
+fn when_all_tripwires_end_at_once_no_herd_starts() {
+    let watches: Vec<_> = (0..1024).map(|number| (key(number), USUAL)).collect();
+    let mut schedule = Schedule::new();
+    schedule.arrange(&watches, at(60_000));
+    let mut now = at(60_000);
+    let mut pass = |schedule: &mut Schedule, until: Moment| {
+        let mut herd = 0;
+        let mut asked = Vec::new();
+        while let Some(next) = schedule.next_deadline().filter(|&next| next <= until) {
+            now = now.max(next);
+            let starts = due(schedule, now);
+            herd = herd.max(starts.len());
+            for (watch, purpose) in starts {
+                let epoch = schedule.epoch(watch);
+                let seen = Observation { watch, epoch, ..saw(schedule, purpose, now, now, Outcome::Passed) };
+                schedule.observed(&seen, Class::Up, now);
+                asked.extend((purpose == Purpose::Tripwire).then_some(watch));
+            }
+        }
+        (herd, asked)
+    };
+    pass(&mut schedule, at(65_000));
+    for watch in 0..1024 {
+        schedule.tripped(WatchId(watch), at(65_001));
+    }
+    let (herd, asked) = pass(&mut schedule, at(68_000));
+    assert!(herd <= AT_ONCE, "{herd} at once");
+    // Some were asked by their schedule before their turn came, which does as well.
+    assert!(asked.len() > 256 && asked.len() <= 1024, "{}", asked.len());
+    let asked_since = |watch: u32| schedule.entries[watch as usize].last_start >= Some(at(65_001));
+    assert!((0..1024).all(asked_since));
+}
+
+/// One in a hundred probes is lost, each by itself: ten thousand scheduled ones and all confirmations they cause.
+#[test]
+fn one_percent_of_loss_moves_nothing() {
+    let mut draw = 7_u64;
+    let mut is_lost = || {
+        draw = draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (draw ^ (draw >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).is_multiple_of(100)
+    };
+    let limits = Thresholds { fall: USUAL.fall, rise: 3, blip: USUAL.blip };
+    let mut schedule = Schedule::new();
+    schedule.arrange(&[(key(1), USUAL)], at(60_000));
+    let mut verdict = Verdict::UNTRIED;
+    let (mut scheduled, mut lost, mut confirmed) = (0, 0, 0);
+    // Probes that are lost come back after their timeout, others at once.
+    let mut coming: BTreeMap<(Moment, u32), (Purpose, Moment, Outcome)> = BTreeMap::new();
+    let mut number = 0;
+    while scheduled < 10_000 {
+        let next = coming.first_key_value().map(|(&(at, _), _)| at);
+        let now = [next, schedule.next_deadline()].into_iter().flatten().min().unwrap();
+        while let Some(entry) = coming.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (purpose, started, outcome) = entry.remove();
+            let wall = Wall::from_millis(0);
+            verdict = verdict.observe(&outcome, Now { moment: started, wall }, limits, Now { moment: now, wall });
+            assert_ne!(verdict.class(), Class::Down, "after {scheduled} probes");
+            schedule.observed(&saw(&schedule, purpose, started, now, outcome), verdict.class(), now);
+        }
+        for (_, purpose) in due(&mut schedule, now) {
+            number += 1;
+            scheduled += u32::from(purpose == Purpose::Scheduled);
+            confirmed += u32::from(purpose != Purpose::Scheduled);
+            let (outcome, after) = if is_lost() { (REFUSED, USUAL.timeout) } else { (Outcome::Passed, ms(20)) };
+            lost += u32::from(outcome == REFUSED);
+            coming.insert((now + after, number), (purpose, now, outcome));
+        }
+    }
+    assert!(lost > 80 && confirmed > 80, "{lost} lost, {confirmed} confirmations");
+}
+
+#[test]
 fn a_standby_is_asked_less_often_and_at_full_pace_as_soon_as_it_is_none() {
     let timing = Timing { standby_every: Duration::from_secs(60), ..USUAL };
     let mut schedule = Schedule::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use failoverd::control::{
 use failoverd::decision::order::What;
 use failoverd::dns::{Name, Type};
 use failoverd::probe::judge::judge;
+use failoverd::probe::tripwire::{self, News, Wire};
 use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::ready::caa::Ours;
 use failoverd::ready::foresight;
@@ -67,6 +68,7 @@ enum Due {
     Observed(Box<Observation>),
     Canary(Moment),
     Resolved(Name),
+    Wire(News),
     Deadline,
 }
 
@@ -86,6 +88,11 @@ pub struct World {
     resolves: BTreeMap<Name, Vec<IpAddr>>,
     /// Probes of each origin since they were counted last.
     counts: BTreeMap<String, u32>,
+    /// Connections that are held, by where they lead, and those opened to each origin since they were counted last.
+    wires: BTreeMap<SocketAddr, Wire>,
+    wired: BTreeMap<String, u32>,
+    /// Origins that close idle connections, and when.
+    patience: BTreeMap<String, Duration>,
     warnings: Vec<String>,
     dice: u64,
     probes: u64,
@@ -144,6 +151,9 @@ impl World {
             sites: BTreeMap::new(),
             resolves: BTreeMap::new(),
             counts: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            wired: BTreeMap::new(),
+            patience: BTreeMap::new(),
             warnings,
             dice: 1,
             probes: 0,
@@ -170,6 +180,7 @@ impl World {
                 Due::Observed(observation) => self.event(Event::Observed(*observation)),
                 Due::Canary(started) => self.event(Event::Canary { started, passed: self.network }),
                 Due::Resolved(name) => self.resolved(name),
+                Due::Wire(news) => self.tell_of_wire(news),
                 Due::Deadline => self.event(Event::Elapsed),
             }
         }
@@ -193,6 +204,9 @@ impl World {
         }
         for request in effects.probes {
             self.probe(&request);
+        }
+        for order in effects.wires {
+            self.wire(order);
         }
         if effects.canary {
             self.later(Duration::from_millis(10), Due::Canary(self.now.moment));
@@ -272,7 +286,10 @@ impl World {
             started: self.now.moment,
             finished: self.now.moment + after,
             outcome,
-            address: None::<IpAddr>,
+            address: match &request.target {
+                Target::Address(address) => Some(*address),
+                Target::Hostname(_) | Target::Origin(_) => resolved.first().copied(),
+            },
             phases: Phases::default(),
             warnings: Vec::new(),
             certificate: facts.certificate.clone(),
@@ -280,6 +297,57 @@ impl World {
             detail: Detail::of(&facts, &resolved),
         };
         self.later(after, Due::Observed(Box::new(observation)));
+    }
+
+    fn wire(&mut self, order: tripwire::Order) {
+        match order {
+            tripwire::Order::Open(wire) => {
+                let origin = self.origin_at(wire.to.ip());
+                let is_open = self.network && self.route && self.health[&(origin.clone(), None)] != Health::Refuses;
+                let what = if is_open { tripwire::What::Held } else { tripwire::What::Ended };
+                if let Some(&patience) = self.patience.get(&origin).filter(|_| is_open) {
+                    self.news(wire, tripwire::What::Ended, patience);
+                }
+                *self.wired.entry(origin).or_default() += 1;
+                assert_eq!(self.wires.insert(wire.to, wire), None, "opened twice");
+                self.news(wire, what, Duration::from_millis(1));
+            }
+            tripwire::Order::Close(wire) => assert_eq!(self.wires.remove(&wire.to), Some(wire), "not open"),
+        }
+    }
+
+    fn news(&mut self, wire: Wire, what: tripwire::What, after: Duration) {
+        self.later(after, Due::Wire(News { wire, at: self.now.moment + after, what }));
+    }
+
+    /// Nothing more is told of one that was let go of, or has ended.
+    fn tell_of_wire(&mut self, news: News) {
+        if self.wires.get(&news.wire.to) != Some(&news.wire) {
+            return;
+        }
+        if news.what != tripwire::What::Held {
+            self.wires.remove(&news.wire.to);
+        }
+        self.event(Event::Wire(news));
+    }
+
+    /// The connections to this origin end, or all of them.
+    fn end_wires(&mut self, origin: Option<&str>) -> Vec<String> {
+        let wires: Vec<_> = self.wires.values().copied().collect();
+        for wire in wires {
+            if origin.is_none_or(|origin| self.origin_at(wire.to.ip()) == origin) {
+                self.news(wire, tripwire::What::Ended, Duration::from_millis(1));
+            }
+        }
+        Vec::new()
+    }
+
+    fn origin_at(&self, address: IpAddr) -> String {
+        let origin = self.config.origins.iter().find(|origin| {
+            let resolved = origin.cname.as_ref().and_then(|name| self.resolves.get(name));
+            origin.addresses().chain(resolved.into_iter().flatten().copied()).any(|own| own == address)
+        });
+        origin.expect("a wire leads to an origin").name.clone()
     }
 
     /// Loses other packets.
@@ -316,6 +384,18 @@ impl World {
             ["look", name] => self.look(name),
             ["turns"] => std::mem::take(&mut self.told),
             [origin, "was", "asked"] => vec![format!("{} times", self.counts.remove(origin).unwrap_or_default())],
+            [origin, "was", "wired"] => vec![format!("{} times", self.wired.remove(origin).unwrap_or_default())],
+            ["wires", "end"] => self.end_wires(None),
+            ["wires", "of", origin, "end"] => self.end_wires(Some(origin)),
+            [origin, "crashes"] => {
+                self.set(origin, None, Health::Refuses);
+                self.end_wires(Some(origin))
+            }
+            [origin, "closes", "idle", "connections", "after", span] => {
+                let seconds = span.trim_end_matches('s').parse().expect("seconds");
+                self.patience.insert(origin.to_owned(), Duration::from_secs(seconds));
+                Vec::new()
+            }
             [host, "resolves", "to", ref addresses @ ..] => {
                 let addresses = addresses.iter().map(|address| address.parse().expect("an address"));
                 self.resolves.insert(Name::absolute(host).expect("a name"), addresses.collect());

@@ -2,7 +2,7 @@
 //! storage that commits late, operators, and a clock that can be set.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use failoverd::decision::Reason;
 use failoverd::decision::order::{Order, What};
 use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
+use failoverd::probe::tripwire::{self, News, Wire};
 use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
 use failoverd::snapshot::Snapshot;
 use failoverd::time::{Moment, Now, Wall};
@@ -79,6 +80,8 @@ enum Due {
     Resolver(bool),
     Route(bool),
     Storage(bool),
+    Wire(News),
+    Wires,
     ClockJump(i64),
     Ask,
     Reload,
@@ -133,6 +136,8 @@ pub struct World {
     uncommitted: Vec<Entry>,
     deadline: Option<(Moment, u64)>,
     tickets: u64,
+    /// Connections to origins that are held, by the place they lead to.
+    wires: BTreeMap<SocketAddr, Wire>,
     shadow: Shadow,
     tally: Tally,
     trace: Vec<String>,
@@ -173,6 +178,7 @@ impl World {
             uncommitted: Vec::new(),
             deadline: None,
             tickets: 0,
+            wires: BTreeMap::new(),
             shadow: Shadow::default(),
             tally: Tally::default(),
             trace: Vec::new(),
@@ -213,7 +219,8 @@ impl World {
     /// Mischief stops; everything heals; every name must find its way home.
     pub fn settle(&mut self) {
         self.queue.retain(|_, due| {
-            matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Committed(_) | Due::Reserved(_) | Due::Deadline)
+            let is_ours = matches!(due, Due::Committed(_) | Due::Reserved(_) | Due::Deadline);
+            is_ours || matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Wire(_))
         });
         (self.network, self.resolver, self.route, self.storage) = (true, true, true, true);
         self.tell(Event::Storage { trouble: None });
@@ -308,6 +315,9 @@ impl World {
         assert!(effects.refused.is_empty(), "the guard had to refuse: {:?}", effects.refused);
         for request in effects.probes {
             self.probe(&request);
+        }
+        for order in effects.wires {
+            self.wire(order);
         }
         if effects.canary {
             let passed = self.network && self.resolver;
@@ -421,7 +431,34 @@ impl World {
         self.schedule(after, Due::Observed(Box::new(observation)));
     }
 
+    fn wire(&mut self, order: tripwire::Order) {
+        match order {
+            tripwire::Order::Open(wire) => {
+                assert!(self.wires.insert(wire.to, wire).is_none(), "opened twice");
+                let works = self.network && self.route && self.health[&wire.to.ip()] == Health::Alive;
+                self.news(wire, if works { tripwire::What::Held } else { tripwire::What::Ended });
+            }
+            tripwire::Order::Close(wire) => assert_eq!(self.wires.remove(&wire.to), Some(wire), "not open"),
+        }
+    }
+
+    fn news(&mut self, wire: Wire, what: tripwire::What) {
+        let after = Duration::from_millis(self.dice.between(1, 20));
+        self.schedule(after, Due::Wire(News { wire, at: self.now.moment + after, what }));
+    }
+
+    /// Wires end: those that lead to `address`, or all of them.
+    fn cut_wires(&mut self, address: Option<IpAddr>) {
+        let wires: Vec<_> = self.wires.values().copied().collect();
+        for wire in wires.into_iter().filter(|wire| address.is_none_or(|address| wire.to.ip() == address)) {
+            self.news(wire, tripwire::What::Ended);
+        }
+    }
+
     fn set_health(&mut self, address: IpAddr, health: Health) {
+        if health == Health::Refuses {
+            self.cut_wires(Some(address));
+        }
         self.health.insert(address, health);
         self.shadow.health(address, health, self.now);
     }
@@ -447,6 +484,15 @@ impl World {
                 self.tell(Event::Reserved { marks });
             }
             Due::Health(address, health) => self.set_health(address, health),
+            Due::Wire(news) => {
+                if self.wires.get(&news.wire.to) == Some(&news.wire) {
+                    if news.what == tripwire::What::Ended {
+                        self.wires.remove(&news.wire.to);
+                    }
+                    self.tell(Event::Wire(news));
+                }
+            }
+            Due::Wires => self.cut_wires(None),
             Due::Network(works) => {
                 self.network = works;
                 self.shadow.network(works, self.now);
@@ -616,8 +662,10 @@ impl World {
         self.uncommitted.clear();
         // Whatever was on its way is lost with the process.
         self.queue.retain(|_, due| {
-            !matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Committed(_) | Due::Reserved(_) | Due::Deadline)
+            let is_ours = matches!(due, Due::Committed(_) | Due::Reserved(_) | Due::Deadline);
+            !is_ours && !matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Wire(_))
         });
+        self.wires.clear();
         self.deadline = None;
         let down = Duration::from_millis(self.dice.between(50, 3000));
         self.pass(self.now.moment + down);
@@ -665,6 +713,8 @@ impl World {
             match self.dice.below(4) {
                 0 => {
                     self.schedule(begin, Due::Network(false));
+                    // What translates our addresses has forgotten them, too.
+                    self.schedule(begin, Due::Wires);
                     self.schedule(begin + length, Due::Network(true));
                 }
                 1 => {
@@ -684,6 +734,11 @@ impl World {
         for _ in 0..self.dice.below(5) {
             let begin = at(&mut self.dice);
             self.schedule(begin, Due::Ask);
+        }
+        for _ in 0..self.dice.below(4) {
+            // Every wire ends, and nothing else happens.
+            let begin = at(&mut self.dice);
+            self.schedule(begin, Due::Wires);
         }
         if self.dice.one_in(3) {
             let begin = at(&mut self.dice);
@@ -765,6 +820,7 @@ fn random_config(dice: &mut Dice) -> Config {
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
+            tripwire: true,
             window: random_window(dice),
             degraded: random_rules(dice),
         })

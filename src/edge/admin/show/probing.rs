@@ -5,10 +5,14 @@ use std::time::Duration;
 use super::{Sight, cause, since, whole_millis};
 use crate::config::CheckId;
 use crate::edge::admin::{view, words};
+use crate::edge::prober::Raced;
 use crate::probe::{Cause, Observation, Outcome, Phases, Purpose, WatchId};
 use crate::snapshot::status::WatchStatus;
 use crate::time::Wall;
 use crate::verdict::Verdict;
+
+/// Why an origin that calls us is not raced.
+const NOTHING_TO_RACE: &str = "the origin calls us, and each call that is missed counts by itself";
 
 impl Sight<'_> {
     pub(super) fn watch(&self, id: WatchId) -> Option<view::Watch> {
@@ -36,6 +40,24 @@ impl Sight<'_> {
             probes: figures.map_or(0, |row| row.probes),
             failures: figures.map_or(0, |row| row.failures),
         })
+    }
+
+    /// A race run just now, beside its watch; `None` if a reload took the watch away meanwhile, or the probe it
+    /// began with broke down.
+    #[must_use]
+    pub fn raced(&self, id: WatchId, raced: &Raced) -> Option<view::Probed> {
+        let watch = self.watch_status(id)?;
+        let probed = self.probed(id, raced.first()?)?;
+        if self.check(watch.check).is_some_and(|check| check.ask.is_awaited()) {
+            return Some(view::Probed { no_race: Some(NOTHING_TO_RACE.to_owned()), ..probed });
+        }
+        let runners = raced.runners.iter().map(|runner| view::Runner {
+            offset_ms: fine_millis(runner.offset),
+            source_port: runner.local.map(|local| local.port()),
+            probe: self.probe(watch, &runner.seen),
+        });
+        let race = view::Race { runners: runners.collect(), class: raced.class, after_ms: fine_millis(raced.after) };
+        Some(view::Probed { race: Some(race), ..probed })
     }
 
     fn progress(&self, check: CheckId, verdict: &Verdict) -> Option<String> {
@@ -68,6 +90,7 @@ impl Sight<'_> {
                 Purpose::Scheduled => "scheduled".to_owned(),
                 Purpose::Confirm(number) => format!("confirmation {number}"),
                 Purpose::Witness => "witness".to_owned(),
+                Purpose::Tripwire => "tripwire".to_owned(),
                 Purpose::Manual => "manual".to_owned(),
             },
             started: words::timestamp(Wall::from_millis(began)),

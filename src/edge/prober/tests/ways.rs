@@ -423,3 +423,14 @@ async fn an_origin_that_calls_us_is_looked_at_and_not_asked() {
     }
     assert!(!prober.beats().note(&call(false, 1)), "too soon after the last");
 }
+
+#[tokio::test]
+async fn an_origin_that_calls_us_is_not_raced() {
+    let prober = prober();
+    prober.beats().hear();
+    let beat = check(Ask::Heartbeat(Secret("0123456789abcdef".into())), Duration::from_secs(2), None);
+    let raced = prober.race_out(request(Target::Origin("eu".into()), 0, beat)).await;
+    assert_eq!(raced.runners.len(), 1, "a look that fails is confirmed by nothing");
+    assert_eq!(raced.first().map(|seen| &seen.outcome), Some(&failed(Cause::Silent(None))));
+    assert_eq!(raced.class, Class::Suspect);
+}
