@@ -106,12 +106,12 @@ impl Load {
             let deepest = apexes().filter(|apex| name.is_within(apex)).max_by_key(|apex| apex.as_wire().len());
             deepest == Some(apex)
         });
-        let table = table(apex, serial, here);
+        let table = told(apex, serial, here);
         Zone { table, serial, records, signatures_until: None, report: Report::default() }
     }
 }
 
-fn table<'h>(apex: &Name, serial: Serial, hosts: impl Iterator<Item = (&'h Host, Name)>) -> Table {
+fn told<'h>(apex: &Name, serial: Serial, hosts: impl Iterator<Item = (&'h Host, Name)>) -> Table {
     let mut builder = Builder::new(apex.clone());
     let mut soa = [apex.as_wire(), apex.as_wire()].concat();
     for number in [serial.0, TTL, TTL, TTL, TTL] {
@@ -161,29 +161,23 @@ impl Files for Recorded<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Steer;
     use crate::probe::fixture::{self, name};
+    use crate::ready::fixture::table;
 
     #[test]
     fn a_zone_that_stands_for_another_says_the_same_of_its_hosts() {
         let text = "@ SOA ns hostmaster 7 3600 600 1209600 30\n@ NS ns\nns A 192.0.2.1\n@ CAA 0 issue \"pki.goog\"\n\
                     none CAA 0 issue \";\"\n_acme-challenge.www TXT x\n";
-        let table = crate::ready::fixture::table(text);
+        let table = table("example.com", text);
         let zone = Zone { table, serial: Serial(7), records: 6, signatures_until: None, report: Report::default() };
+        let hosts = ["www.example.com", "none.example.com", "plain.example.com", "www.example.org"].map(str::to_owned);
         let mut config = fixture::config();
-        config.zones[0].apex = zone.table.apex().clone();
-        let apex = config.zones[0].apex.to_host();
-        let hosts: Vec<String> =
-            ["www", "none", "plain"].iter().map(|host| format!("{host}.{apex}")).chain(["www.example.org".to_owned()]).collect();
-        let steer = crate::config::Steer { hosts: hosts.clone(), ..fixture::steer("www.example.com") };
-        config.steers.push(Arc::new(steer));
-        let loaded = Loaded {
-            config: Arc::new(config),
-            zones: vec![zone],
-            warnings: Vec::new(),
-            files: Arc::default(),
-        };
+        config.steers.push(Arc::new(Steer { hosts: hosts.to_vec(), ..fixture::steer("www.example.com") }));
+        let loaded =
+            Loaded { config: Arc::new(config), zones: vec![zone], warnings: Vec::new(), files: Arc::default() };
         let load = Load::of(&loaded);
-        let stands = load.zone(&name(&apex));
+        let stands = load.zone(&name("example.com"));
         assert_eq!((stands.serial, stands.records), (Serial(7), 6));
         for host in &hosts {
             let of = |table| Records::of(host, &Ours::new([table]));

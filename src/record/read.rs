@@ -13,8 +13,8 @@ use crate::record::bytes::Bytes;
 use crate::record::memory::{Clock, Known, Watches, moment, nanos, now};
 use crate::record::step::{Began, Happened, Step};
 use crate::record::write::{
-    BEGAN, COMMITTED, ELAPSED, NEW_EPOCH, NEW_REST, NEW_TROUBLE, OBSERVED, PUBLISHED, PURPOSE, PURPOSE_SHIFT, RARE,
-    SAME_TROUBLE, SERVED, STARTED, STOPPED, TURNED, WALL, WORD,
+    BEGAN, COMMITTED, ELAPSED, MANUAL, NEW_EPOCH, NEW_REST, NEW_TROUBLE, OBSERVED, PUBLISHED, PURPOSE, PURPOSE_SHIFT, RARE, RELOADED,
+    SAME_TROUBLE, SERVED, STARTED, STOPPED, TRIPWIRE, TURNED, WALL, WORD,
 };
 use crate::snapshot::Generation;
 use crate::time::Now;
@@ -80,6 +80,10 @@ impl Reader {
             }
             RARE => {
                 let now = self.now(tag, bytes)?;
+                Step::Happened(json(bytes.text()?)?, now)
+            }
+            RELOADED => {
+                let now = self.now(tag, bytes)?;
                 Step::Happened(json(self.word(bytes)?)?, now)
             }
             PUBLISHED => Step::Published { now: self.now(tag, bytes)?, served: None },
@@ -120,7 +124,11 @@ impl Reader {
             0 => Purpose::Scheduled,
             1 => Purpose::Confirm(bytes.byte()?),
             2 => Purpose::Witness,
-            _ => Purpose::Manual,
+            _ => match bytes.byte()? {
+                MANUAL => Purpose::Manual,
+                TRIPWIRE => Purpose::Tripwire,
+                _ => return None,
+            },
         };
         let watch = WatchId(u32::try_from(bytes.number()?).ok()?);
         let epoch = if tag & NEW_EPOCH != 0 { Some(bytes.number()?) } else { None };

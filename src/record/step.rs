@@ -85,8 +85,9 @@ impl Happened {
             Event::Committed { sequence } => Self::Committed { sequence: *sequence },
             Event::Storage { trouble } => Self::Storage { trouble: trouble.clone() },
             Event::Reserved { marks } => Self::Reserved { marks: marks.clone() },
-            // A question moves nothing; that time has passed does.
-            Event::Inspect { ticket: _ } | Event::Elapsed => Self::Elapsed,
+            // A question moves nothing, and the end of a wire is only a reason to ask; what was seen then is recorded. That
+            // time has passed counts.
+            Event::Inspect { ticket: _ } | Event::Wire(_) | Event::Elapsed => Self::Elapsed,
         }
     }
 }

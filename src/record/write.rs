@@ -6,9 +6,9 @@
 //!   1…    the moment, as a step from the one before; the calendar, where it does not show what was expected (0x40)
 //!   1     time has passed
 //!   2     published, no news                3  published: when that was served
-//!   4     committed: up to which number     5  anything rare: the word that it is, in JSON
+//!   4     committed: up to which number     5  anything rare, in JSON
 //!   6     a word: its text, once            7  a turn: the words it is made of, its numbers
-//!   8     the beginning of a segment        9  started     10  stopped
+//!   8     the beginning of a segment        9  started     10  stopped     11  reloaded: the word of its JSON
 //!   0x80  an observation: watch, start and end, phases; and where they are not as they were before (flags), its epoch,
 //!         the word of its outcome, the word of what else was seen
 //! ```
@@ -36,6 +36,7 @@ pub(super) const TURNED: u8 = 7;
 pub(super) const BEGAN: u8 = 8;
 pub(super) const STARTED: u8 = 9;
 pub(super) const STOPPED: u8 = 10;
+pub(super) const RELOADED: u8 = 11;
 pub(super) const OBSERVED: u8 = 0x80;
 
 /// The calendar follows.
@@ -48,6 +49,10 @@ pub(super) const NEW_TROUBLE: u8 = 0x08;
 pub(super) const NEW_REST: u8 = 0x04;
 pub(super) const NEW_EPOCH: u8 = 0x02;
 pub(super) const SAME_TROUBLE: u8 = 0x01;
+
+/// Purposes that are told by a byte more.
+pub(super) const MANUAL: u8 = 0;
+pub(super) const TRIPWIRE: u8 = 1;
 
 /// Words of one segment. More are a reason to begin another.
 const WORDS_MAX: usize = 100_000;
@@ -102,10 +107,15 @@ impl Writer {
             }
             rare => match Happened::of(rare) {
                 Happened::Elapsed => self.tag(ELAPSED, now),
-                happened => {
+                // The same files are read again and again.
+                happened @ Happened::Reloaded { .. } => {
                     let word = self.word(&json(&happened));
-                    self.tag(RARE, now);
+                    self.tag(RELOADED, now);
                     put(&mut self.bytes, word);
+                }
+                happened => {
+                    self.tag(RARE, now);
+                    put_text(&mut self.bytes, &json(&happened));
                 }
             },
         }
@@ -204,7 +214,8 @@ impl Writer {
             Purpose::Scheduled => (0, None),
             Purpose::Confirm(number) => (1, Some(number)),
             Purpose::Witness => (2, None),
-            Purpose::Manual => (3, None),
+            Purpose::Manual => (3, Some(MANUAL)),
+            Purpose::Tripwire => (3, Some(TRIPWIRE)),
         };
         self.tag(flags | purpose << PURPOSE_SHIFT, now);
         let bytes = &mut self.bytes;
@@ -245,3 +256,6 @@ fn phases(bytes: &mut Vec<u8>, phases: &Phases) {
 fn json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
