@@ -95,7 +95,8 @@ fn an_incident_comes_to_the_same_turns_and_with_another_fall_to_later_ones() {
     let patient = daemon.path("patient.toml").display().to_string();
     let beside = replay(&daemon, &["--json", "--config", &patient]);
     assert!(beside.status.success(), "{}", String::from_utf8_lossy(&beside.stderr));
-    let other = &lines(&beside).last().expect("a summary")["replay"]["other"];
+    let beside = lines(&beside);
+    let other = &beside.last().expect("a summary")["replay"]["other"];
     let moves = other["moves"].as_array().expect("moves");
     let is_failover = |one: &&Value| one["recorded"]["reason"]["why"] == "failed-over";
     let failover = moves.iter().find(is_failover).expect("the failover");
