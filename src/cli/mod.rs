@@ -125,12 +125,9 @@ fn ask(given: &Given, verb: Verb) -> Result<Exit, Failure> {
             Verb::Failback(args) => failback::failback(&nodes, args).await,
             Verb::Events(args) => events::events(first, args).await,
             Verb::Reload(args) => reload::reload(first, args).await,
-            Verb::Demo(_)
-            | Verb::Init(_)
-            | Verb::Run(_)
-            | Verb::Check(_)
-            | Verb::Replay(_)
-            | Verb::Completions(_) => Ok(Exit::Usage),
+            Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Check(_) | Verb::Replay(_) | Verb::Completions(_) => {
+                Ok(Exit::Usage)
+            }
         }
     })
 }

@@ -69,7 +69,8 @@ pub(super) fn replay(given: Option<&Path>, args: &Args) -> Result<Exit, Failure>
     if segments.is_empty() {
         return Err(nothing(&folder, "there is no segment in it"));
     }
-    let recorded = |load: &Load| load.read(&environment).map_err(|errors| format!("the recorded configuration: {errors}"));
+    let recorded =
+        |load: &Load| load.read(&environment).map_err(|errors| format!("the recorded configuration: {errors}"));
     let tried = other.as_ref().map(|config| |load: &Load| Ok(under(config, load)));
     let mut replay = Replay::new(&recorded);
     if let Some(tried) = &tried {
@@ -165,7 +166,10 @@ fn read(path: &Path, replay: &mut Replay<'_>, told: &mut Vec<Entry>, notes: &mut
     }
     if chunks.torn() > 0 {
         let torn = chunks.torn();
-        notes.push(format!("{}: the last {torn} bytes are torn (a crash, or still being written) and left out", path.display()));
+        notes.push(format!(
+            "{}: the last {torn} bytes are torn (a crash, or still being written) and left out",
+            path.display()
+        ));
         replay.lost();
     }
     Ok(())

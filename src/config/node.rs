@@ -7,10 +7,10 @@ use super::answering;
 use super::bounds::{RESOLVERS_MAX, Section, section};
 use super::encrypted::{self, Encrypted, EncryptedListen, Scheme};
 use super::errors::{At, Findings, Located, quoted};
-use super::{recording, secret};
 use super::spec::Block;
 use super::value::{Fields, Reading, Text, preset, preset_span};
 use super::{Admin, Alert, Asking, Cli, Listen, Resolvers, Secret, Server, Token};
+use super::{recording, secret};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;

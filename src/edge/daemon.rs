@@ -217,7 +217,8 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         people: None,
         nameserver: Arc::clone(&nameserver),
     };
-    let control = Control::new(controller, publisher, storage.clone(), probes.clone(), called, in_force, notifier, recorder);
+    let control =
+        Control::new(controller, publisher, storage.clone(), probes.clone(), called, in_force, notifier, recorder);
     daemon.control = Some(spawn("control", runtime, control.run(effects, stopped.clone()))?);
     let mut no_longer = stopped.clone();
     let (beats, configs, told) = (handle.beats(), handle.configs(), probes.clone());

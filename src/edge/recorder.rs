@@ -88,7 +88,10 @@ struct Shared {
 #[derive(Debug)]
 enum Work {
     Begin(Box<Began>),
-    More { bytes: Vec<u8>, events: u64 },
+    More {
+        bytes: Vec<u8>,
+        events: u64,
+    },
     /// Nothing more follows for now.
     Rest,
 }
@@ -172,9 +175,8 @@ impl Recorder {
             }
             return;
         };
-        let is_due = segment.has_turned
-            || segment.writer.waiting() >= CHUNK
-            || now.moment.since(segment.handed_over) >= AGE;
+        let is_due =
+            segment.has_turned || segment.writer.waiting() >= CHUNK || now.moment.since(segment.handed_over) >= AGE;
         if !is_due {
             return;
         }

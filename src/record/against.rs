@@ -127,13 +127,17 @@ impl<'l> Other<'l> {
     pub(super) fn happened(&mut self, happened: &Happened, recorded: &Controller, now: Now) {
         let Some(run) = &mut self.run else { return };
         let events = match happened {
-            Happened::Observed(seen) => run.route(seen.epoch, recorded).iter().map(|&(watch, epoch)| {
-                run.seen[watch.0 as usize] = true;
-                if let Purpose::Confirm(number) = seen.purpose {
-                    run.open.remove(&(watch, number));
-                }
-                Event::Observed(crate::probe::Observation { watch, epoch, ..seen.clone() })
-            }).collect(),
+            Happened::Observed(seen) => run
+                .route(seen.epoch, recorded)
+                .iter()
+                .map(|&(watch, epoch)| {
+                    run.seen[watch.0 as usize] = true;
+                    if let Purpose::Confirm(number) = seen.purpose {
+                        run.open.remove(&(watch, number));
+                    }
+                    Event::Observed(crate::probe::Observation { watch, epoch, ..seen.clone() })
+                })
+                .collect(),
             Happened::Reloaded { .. } => {
                 self.comparison.reloads += 1;
                 Vec::new()
@@ -214,8 +218,11 @@ impl Run {
         let both = names.into_iter().filter_map(|name| Some((name, of(recorded, name)?, of(here, name)?)));
         let mut sparse = BTreeSet::new();
         for (name, before, after) in both {
-            let times: [(&'static str, fn(&Check) -> Duration); 3] =
-                [("every", |check| check.every), ("confirm", |check| check.confirm), ("timeout", |check| check.timeout)];
+            let times: [(&'static str, fn(&Check) -> Duration); 3] = [
+                ("every", |check| check.every),
+                ("confirm", |check| check.confirm),
+                ("timeout", |check| check.timeout),
+            ];
             for (key, time) in times {
                 let (recorded, other) = (time(&before), time(&after));
                 let sees_more = if key == "timeout" { other != recorded } else { other < recorded };

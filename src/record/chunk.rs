@@ -49,7 +49,8 @@ impl<'s> Iterator for Chunks<'s> {
     fn next(&mut self) -> Option<Self::Item> {
         let (head, rest) = self.rest.split_at_checked(HEAD)?;
         let (length, sum) = head.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|&length| (1..=LONGEST).contains(&length));
+        let length =
+            usize::try_from(u32::from_le_bytes(*length)).ok().filter(|&length| (1..=LONGEST).contains(&length));
         let (bytes, rest) = rest.split_at_checked(length?)?;
         if sum != checksum(bytes).to_le_bytes() {
             return None;

@@ -15,9 +15,9 @@ use crate::control::Loaded;
 use crate::dns::{Name, Serial, Type};
 use crate::ready::caa::Ours;
 use crate::ready::rehearsal::Records;
+use crate::zone::Files;
 use crate::zone::load::{Report, Zone};
 use crate::zone::table::{Builder, Table};
-use crate::zone::Files;
 
 /// TTL, and the numbers of the SOA, of a zone that stands for another.
 const TTL: u32 = 3600;

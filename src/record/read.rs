@@ -13,8 +13,8 @@ use crate::record::bytes::Bytes;
 use crate::record::memory::{Clock, Known, Watches, moment, nanos, now};
 use crate::record::step::{Began, Happened, Step};
 use crate::record::write::{
-    BEGAN, COMMITTED, ELAPSED, MANUAL, NEW_EPOCH, NEW_REST, NEW_TROUBLE, OBSERVED, PUBLISHED, PURPOSE, PURPOSE_SHIFT, RARE, RELOADED,
-    SAME_TROUBLE, SERVED, STARTED, STOPPED, TRIPWIRE, TURNED, WALL, WORD,
+    BEGAN, COMMITTED, ELAPSED, MANUAL, NEW_EPOCH, NEW_REST, NEW_TROUBLE, OBSERVED, PUBLISHED, PURPOSE, PURPOSE_SHIFT,
+    RARE, RELOADED, SAME_TROUBLE, SERVED, STARTED, STOPPED, TRIPWIRE, TURNED, WALL, WORD,
 };
 use crate::snapshot::Generation;
 use crate::time::Now;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::control::journal::{Entry, Turn, What};
 use crate::control::{Controller, Effects, Event, Loaded, Ticket};
 use crate::dns::Name;
+use crate::record::Load;
 use crate::record::against::{Comparison, Other};
 use crate::record::step::{Began, Happened, Step};
-use crate::record::Load;
 use crate::time::Wall;
 
 /// Makes of what was recorded of the files a configuration to decide by; the reason in words if that cannot be.
@@ -219,7 +219,8 @@ fn differences(recorded: Vec<Told>, decided: Vec<Told>) -> Vec<Difference> {
         }
         differences.extend(decided.map(|new| Difference { name: name.clone(), recorded: None, decided: Some(new) }));
     }
-    differences.sort_by_key(|difference| difference.recorded.as_ref().or(difference.decided.as_ref()).map(|told| told.at));
+    differences
+        .sort_by_key(|difference| difference.recorded.as_ref().or(difference.decided.as_ref()).map(|told| told.at));
     differences
 }
 

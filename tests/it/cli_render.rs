@@ -715,7 +715,8 @@ fn failover(millis: i64, seen: &str) -> record::Told {
 
 #[test]
 fn a_replay_says_what_is_the_same_and_what_the_record_cannot_tell() {
-    let (now, later) = (failover(0, "eu: down, 3 failures"), failover(4210, "eu: down, 6 of the last 10 probes failed"));
+    let (now, later) =
+        (failover(0, "eu: down, 3 failures"), failover(4210, "eu: down, 6 of the last 10 probes failed"));
     let name = now.turn.name.clone();
     let mut outcome = record::Outcome {
         span: Some((now.at, now.at + std::time::Duration::from_secs(3600))),

@@ -43,7 +43,8 @@ fn turns(events: &[Value]) -> Vec<Value> {
 }
 
 fn segments(daemon: &Daemon) -> Vec<PathBuf> {
-    let entries = fs::read_dir(daemon.state.join("record")).map(|entries| entries.map(|entry| entry.expect("one").path()));
+    let entries =
+        fs::read_dir(daemon.state.join("record")).map(|entries| entries.map(|entry| entry.expect("one").path()));
     let mut found: Vec<_> = entries.into_iter().flatten().collect();
     found.sort();
     found

@@ -186,7 +186,8 @@ fn side_by_side(out: &mut String, comparison: &Comparison, look: Look) {
             Some(told) => Text::from(clock(told.at)),
             None => Text::of("never", WARN),
         };
-        let row = vec![Text::of(name.to_host(), BOLD), way(&told.turn), at(recorded), at(other), compared(recorded, other)];
+        let row =
+            vec![Text::of(name.to_host(), BOLD), way(&told.turn), at(recorded), at(other), compared(recorded, other)];
         table.row(row);
     }
     if comparison.pairs.is_empty() {
@@ -226,9 +227,10 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         let named = untried.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
         let more = untried.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (watches, have) = if untried.len() == 1 { ("watch", "has") } else { ("watches", "have") };
+        let (watches, have, stay) =
+            if untried.len() == 1 { ("watch", "has", "stays") } else { ("watches", "have", "stay") };
         notes.push(format!(
-            "{} {watches} of the new configuration {have} no record and stay untried: {named}{more}",
+            "{} {watches} of the new configuration {have} no record and {stay} untried: {named}{more}",
             untried.len()
         ));
     }

@@ -118,7 +118,11 @@ fn happenings() -> impl Strategy<Value = Happened> {
 fn turns() -> impl Strategy<Value = Turn> {
     let served = |origin: &str| {
         let addresses = vec!["192.0.2.1".parse().unwrap()];
-        Served { place: crate::config::Place::Backup(2), origins: vec![origin.into()], data: Data::Addresses(addresses) }
+        Served {
+            place: crate::config::Place::Backup(2),
+            origins: vec![origin.into()],
+            data: Data::Addresses(addresses),
+        }
     };
     (any::<bool>(), any::<u32>(), prop::option::of(0..u64::MAX - 1), any::<u64>()).prop_map(
         move |(first, number, confirm_ms, publish_us)| Turn {
@@ -228,7 +232,8 @@ proptest! {
 /// The common case: of 10,000 watches one passes as it did before, and both clocks run alike.
 #[test]
 fn an_ordinary_pass_takes_little() {
-    let start = Now { moment: Moment::from_boot(Duration::from_secs(90_000)), wall: Wall::from_millis(1_795_000_000_000) };
+    let start =
+        Now { moment: Moment::from_boot(Duration::from_secs(90_000)), wall: Wall::from_millis(1_795_000_000_000) };
     let mut writer = Writer::new(start);
     let mut pass = |round: u64, watch: u32| {
         let at = round * 5_000_000 + u64::from(watch) * 497;
@@ -245,7 +250,12 @@ fn an_ordinary_pass_takes_little() {
                 finished: started + connect + first_byte + Duration::from_nanos(321),
                 outcome: Outcome::Passed,
                 address: Some("192.0.2.1".parse().unwrap()),
-                phases: Phases { connect: Some(connect), first_byte: Some(first_byte), body: Some(Duration::ZERO), ..Phases::default() },
+                phases: Phases {
+                    connect: Some(connect),
+                    first_byte: Some(first_byte),
+                    body: Some(Duration::ZERO),
+                    ..Phases::default()
+                },
                 warnings: Vec::new(),
                 certificate: None,
                 status: Some(200),
