@@ -15,6 +15,7 @@
 //! ```
 
 mod asked; //         what people ask: orders and approvals
+pub mod carried; //   what it knows, for another that goes on from there
 pub mod event; //     what can happen, and what the world is to do
 mod evidence; //      what the probes saw, for the journal
 mod explanation; //   a decision in a line, for replies
@@ -190,7 +191,7 @@ impl Controller {
     /// Starts from the files and from what an earlier run left behind. The first effects reserve numbers (to be made
     /// durable before the first snapshot is served) and start the first probes.
     pub fn new(loaded: Loaded, restored: Restored, now: Now) -> (Self, Effects) {
-        let Loaded { config, zones, warnings: _ } = loaded;
+        let Loaded { config, zones, .. } = loaded;
         let mut reserved: BTreeMap<Name, Serial> = restored.marks.serials.into_iter().collect();
         let clean = restored.clean.into_iter().map(|(apex, serial, digest)| (apex, (serial, digest)));
         let clean: BTreeMap<Name, (Serial, u64)> = clean.collect();
@@ -591,7 +592,7 @@ impl Controller {
     }
 
     /// Looks at all watches for those that are up.
-    fn find_well(&mut self) {
+    pub(super) fn find_well(&mut self) {
         let up = self.watches.iter().enumerate().filter(|(_, state)| state.class() == Class::Up);
         self.well = up.map(|(index, _)| watch_id(index)).collect();
     }

@@ -201,7 +201,7 @@ impl Controller {
 
     fn apply(&mut self, reload: Reload, now: Now, fx: &mut Effects) {
         let Reload { ticket, loaded, actor } = reload;
-        let Loaded { config, zones, warnings } = *loaded;
+        let Loaded { config, zones, warnings, files: _ } = *loaded;
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
         self.node = self.config.server.name.as_str().into();
         let known = std::mem::take(&mut self.zones).into_iter();

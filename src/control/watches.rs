@@ -49,7 +49,7 @@ pub(crate) struct WatchState {
     /// When it last turned down, and how long after the start of the first failing probe.
     pub(crate) confirmed: Option<(Moment, Duration)>,
     /// Which of the last scheduled probes failed.
-    failed: Marks,
+    pub(crate) failed: Marks,
     quality: Quality,
     /// What is known of it before it is asked.
     pub(crate) scene: Arc<Scene>,

@@ -92,7 +92,8 @@ fn load_with(
     warnings.extend(read.against(&zones).map_err(|errors| errors.to_string())?);
     let ours = Ours::new(zones.iter().map(|zone| &zone.table));
     warnings.extend(foresight::warnings(&read.config, &ours));
-    Ok(Loaded { config: Arc::new(read.config), zones, warnings })
+    let files = read.texts().into();
+    Ok(Loaded { config: Arc::new(read.config), zones, warnings, files })
 }
 
 /// A word on pings that this host will not send.

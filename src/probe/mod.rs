@@ -396,7 +396,7 @@ pub struct Beat {
 }
 
 /// A call of an origin that calls us.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Call {
     /// Names of the origin and the check.
     pub origin: Arc<str>,

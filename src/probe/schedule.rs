@@ -254,6 +254,16 @@ impl Schedule {
         self.entries[watch.0 as usize].epoch
     }
 
+    /// Takes these epochs over, one per watch of the last arrangement; later ones follow them.
+    pub fn renumber(&mut self, epochs: &[Epoch]) {
+        self.by_epoch.clear();
+        for ((index, entry), &epoch) in (0..).zip(&mut self.entries).zip(epochs) {
+            entry.epoch = epoch;
+            self.by_epoch.insert(epoch, index);
+            self.last_epoch = self.last_epoch.max(epoch.0);
+        }
+    }
+
     /// Where the watch of this epoch stands now; `None` if it is gone. Epochs are unique over all watches: the
     /// observation of a probe started before a reload finds its watch by it, whatever its number was then.
     pub fn locate(&self, epoch: Epoch) -> Option<WatchId> {

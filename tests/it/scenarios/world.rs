@@ -153,7 +153,7 @@ impl World {
         read.against(&zones).unwrap_or_else(|errors| panic!("{errors}"));
         let config = Arc::new(read.config.clone());
         let warnings = foresight::warnings(&config, &Ours::new(zones.iter().map(|zone| &zone.table)));
-        let loaded = Loaded { config: Arc::clone(&config), zones, warnings: Vec::new() };
+        let loaded = Loaded { config: Arc::clone(&config), zones, warnings: Vec::new(), files: Arc::default() };
         let start =
             Now { moment: Moment::from_boot(Duration::from_secs(1000)), wall: Wall::from_millis(1_795_257_120_000) };
         let health = config.origins.iter().map(|origin| ((origin.name.clone(), None), Health::Alive)).collect();

@@ -24,6 +24,7 @@ use failoverd::zone::load::{Report, Zone};
 use failoverd::zone::table::{Builder, Table};
 
 use super::shadow::Shadow;
+use super::tape::Tape;
 
 /// SplitMix64: small, seeded, the same everywhere.
 pub struct Dice(u64);
@@ -143,6 +144,7 @@ pub struct World {
     shadow: Shadow,
     tally: Tally,
     trace: Vec<String>,
+    tape: Tape,
 }
 
 const ZONE: &str = "fo.example.com";
@@ -156,7 +158,10 @@ impl World {
             Now { moment: Moment::from_boot(Duration::from_secs(100)), wall: Wall::from_millis(1_795_000_000_000) };
         let health = config.origins.iter().flat_map(|o| o.addresses().collect::<Vec<_>>()).map(|a| (a, Health::Alive));
         let health: BTreeMap<_, _> = health.collect();
-        let (controller, effects) = Controller::new(loaded(&config, 1), Restored::default(), now);
+        let mut tape = Tape::default();
+        let loaded = tape.read(loaded(&config, 1));
+        tape.start(&loaded, &Restored::default(), now);
+        let (controller, effects) = Controller::new(loaded, Restored::default(), now);
         let mut world = Self {
             seed,
             dice,
@@ -181,6 +186,7 @@ impl World {
             shadow: Shadow::default(),
             tally: Tally::default(),
             trace: Vec::new(),
+            tape,
         };
         world.shadow.began(world.now, &world.health);
         world.begin(effects);
@@ -194,6 +200,10 @@ impl World {
 
     pub fn trace(&self) -> Vec<String> {
         self.trace.clone()
+    }
+
+    pub fn tape(&mut self) -> &mut Tape {
+        &mut self.tape
     }
 
     /// Lets `seconds` pass.
@@ -294,20 +304,25 @@ impl World {
         {
             self.disk.marks = marks.clone();
             self.reserved = true;
-            self.controller.handle(Event::Reserved { marks }, self.now, &mut effects);
+            let event = Event::Reserved { marks };
+            self.tape.event(&event, self.now);
+            self.controller.handle(event, self.now, &mut effects);
         }
         self.finish(effects);
     }
 
     fn tell(&mut self, event: Event) {
         let mut effects = Effects::default();
+        self.tape.event(&event, self.now);
         self.controller.handle(event, self.now, &mut effects);
         self.finish(effects);
     }
 
     fn finish(&mut self, mut effects: Effects) {
         let before = self.snapshot.clone();
-        if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
+        let published = self.controller.publish(self.now, &mut effects, |_| self.now);
+        self.tape.published(&self.controller, self.now, published.is_some(), &effects.record);
+        if let Some(snapshot) = published {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
             let decisions = snapshot.status.steers.iter().filter_map(|steer| steer.decision.as_ref());
             for decision in decisions {
@@ -622,7 +637,7 @@ impl World {
         let file_serial = self.dice.between(1, 4) as u32;
         self.shadow.reloaded(file_serial, self.now);
         self.tickets += 1;
-        let loaded = Box::new(loaded(&self.config, file_serial));
+        let loaded = Box::new(self.tape.read(loaded(&self.config, file_serial)));
         let ticket = Some(Ticket(self.tickets));
         self.tell(Event::Reloaded { ticket, actor: Some("operator".into()), loaded, force: false });
     }
@@ -702,7 +717,9 @@ impl World {
         };
         self.shadow.restarted(&self.disk.decisions, std::mem::take(&mut self.reserved));
         self.snapshot = None;
-        let (controller, effects) = Controller::new(loaded(&self.config, 1), restored, self.now);
+        let loaded = self.tape.read(loaded(&self.config, 1));
+        self.tape.start(&loaded, &restored, self.now);
+        let (controller, effects) = Controller::new(loaded, restored, self.now);
         self.controller = controller;
         self.begin(effects);
     }
@@ -907,6 +924,7 @@ fn random_config(dice: &mut Dice) -> Config {
             answering: Default::default(),
             encrypted: Default::default(),
             asking: Default::default(),
+            record: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().expect("an address"),
@@ -931,7 +949,7 @@ fn loaded(config: &Arc<Config>, serial: u32) -> Loaded {
         signatures_until: None,
         report: Report::default(),
     };
-    Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new() }
+    Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new(), files: Arc::default() }
 }
 
 fn static_table(serial: u32) -> Table {
