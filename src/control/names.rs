@@ -260,7 +260,7 @@ impl NameState {
     }
 
     /// How ready an origin of a rung is, by their indices, while it is of this class. A family that our host cannot see
-    /// says nothing, nor does a check that fails and is not needed.
+    /// says nothing but what it said before, nor does a check that fails and is not needed.
     fn ready(&self, rung: usize, at: usize, class: Class, ground: &Ground<'_>) -> Ready {
         if class == Class::Down {
             return Ready::WouldFail;
@@ -268,7 +268,7 @@ impl NameState {
         let state = |id: &WatchId| &ground.watches[id.0 as usize];
         let seat = &self.seats[rung][at];
         let targets = seat.targets.iter().map(|(_, checks)| checks);
-        let seen = targets.filter(|checks| !checks.iter().flatten().any(|id| state(id).unseen)).map(|checks| {
+        let seen = targets.filter(|checks| checks.iter().flatten().all(|id| state(id).speaks())).map(|checks| {
             let class = target_grade(seat.need, checks, |id| state(id).grade()).class;
             let speaking = checks.iter().flatten().map(state).filter(|watch| watch.class() <= class);
             (class, speaking.map(WatchState::ready).max().unwrap_or_default())
