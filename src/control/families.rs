@@ -1,12 +1,12 @@
 //! Families our host has no route to: their watches follow those of the other one, of the same origin as the same host.
 //!
 //! ```text
-//!   a watch without a route is     and of the other family                  then
+//!   a watch without a route is     and of the other family                      then
 //!   ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-//!   up, suspect, untried           an address is seen, at least as good     it follows
-//!   up, suspect                    none is as good                          it keeps its class until one is
-//!   untried                        all that is seen is down                 it follows with the next failure there
-//!   down                           anything                                 it stays down
+//!   up, suspect, untried           all is seen, an address at least as good     it follows
+//!   up, suspect                    none is as good                              it keeps its class until one is
+//!   untried                        all that is seen is down                     it follows with the next failure there
+//!   down                           anything                                     it stays down
 //! ```
 //!
 //! A lost route is our own trouble and moves nothing: to begin to follow what is at least as good changes no origin. What
@@ -16,8 +16,8 @@ use crate::control::Controller;
 use crate::control::watches::WatchState;
 use crate::probe::{LocalFault, Observation, Outcome, WatchId};
 use crate::time::Now;
-use crate::verdict::Class;
 use crate::verdict::origin::is_ipv4;
+use crate::verdict::{Class, Grade};
 
 const NO_ROUTE: Outcome = Outcome::Inconclusive(LocalFault::NoRoute);
 
@@ -46,15 +46,23 @@ impl Controller {
         }
     }
 
-    /// Is there an address of the other family of which all that is asked is seen, and at least as good?
+    /// Is all of the other family seen, and of one of its addresses everything at least as good as the best that is
+    /// known of this watch's own?
     fn has_equal(&self, id: WatchId) -> bool {
-        let grade = self.watches[id.0 as usize].grade();
-        let is_equal = |other: &WatchState| {
-            let other_grade = other.grade();
-            !other.unseen && other_grade.class <= grade.class && (grade.degraded || !other_grade.degraded)
-        };
+        let state = &self.watches[id.0 as usize];
         let same_target = |one: &WatchState, other: &WatchState| one.watch.target == other.watch.target;
-        grade.class != Class::Down
+        let beside = self.told.beside(id).iter().map(|other| &self.watches[other.0 as usize]);
+        let own = beside.filter(|other| same_target(state, other)).map(WatchState::grade);
+        let best = own.fold(state.grade(), |best, grade| Grade {
+            class: best.class.min(grade.class),
+            degraded: best.degraded && grade.degraded,
+        });
+        let is_equal = |other: &WatchState| {
+            let grade = other.grade();
+            grade.class <= best.class && (best.degraded || !grade.degraded)
+        };
+        state.class() != Class::Down
+            && self.other_family(id).all(|(_, other)| !other.unseen)
             && self.other_family(id).any(|(_, one)| {
                 self.other_family(id).filter(|(_, other)| same_target(one, other)).all(|(_, other)| is_equal(other))
             })

@@ -247,12 +247,15 @@ impl Company for Others<'_> {
         self.controller.config.origins.iter().find(lives_there).map(|origin| origin.name.clone())
     }
 
-    fn also_sends_to(&self, host: &str) -> bool {
-        let mut hosts = self.watches().filter_map(|other| other.shows.sends_to.as_deref());
-        hosts.any(|other| other.eq_ignore_ascii_case(host))
+    fn none_sends_to(&self, host: &str) -> bool {
+        let shown = || self.watches().filter_map(|other| other.shows.as_ref());
+        let sends_there = |to: &str| to.eq_ignore_ascii_case(host);
+        shown().next().is_some()
+            && self.watches().all(|other| other.last.is_some())
+            && !shown().filter_map(|shows| shows.sends_to.as_deref()).any(sends_there)
     }
 
     fn insists(&self) -> bool {
-        self.watches().any(|other| other.shows.insists)
+        self.watches().filter_map(|other| other.shows.as_ref()).any(|shows| shows.insists)
     }
 }

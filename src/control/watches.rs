@@ -43,8 +43,8 @@ pub(crate) struct WatchState {
     pub(crate) scene: Arc<Scene>,
     /// What visitors would meet with.
     pub(crate) standing: Standing,
-    /// What it showed visitors when it last passed.
-    pub(crate) shows: Shows,
+    /// What it showed visitors when it last passed; `None` if it never did.
+    pub(crate) shows: Option<Shows>,
     /// Rungs of names that stand on it or wait for it, which is why it is asked at full pace.
     pub(crate) wanted: u32,
     /// Whether its host name has IPv4 and IPv6 addresses, once it was asked.
@@ -88,7 +88,7 @@ impl WatchState {
         self.recent.push_back(sign(&seen.outcome));
         self.failures += u64::from(matches!(seen.outcome, Outcome::Failed(_)));
         if seen.outcome == Outcome::Passed {
-            self.shows.renew(seen.detail.as_deref());
+            self.shows.get_or_insert_default().renew(seen.detail.as_deref());
         }
         match &seen.outcome {
             Outcome::Passed | Outcome::Failed(_) => std::mem::take(&mut self.unseen),
@@ -283,7 +283,7 @@ pub(crate) fn arrange(
                     quality: Quality::default(),
                     scene,
                     standing: Standing::default(),
-                    shows: Shows::default(),
+                    shows: None,
                     wanted: 0,
                     families: None,
                     last: None,

@@ -132,7 +132,8 @@ impl Shadow {
                 }
                 Data::Addresses(addresses) => {
                     assert!(!addresses.is_empty(), "{owner} is empty");
-                    assert_eq!(node.rrset(Type::A).map_or(0, |set| set.rdata.len()), addresses.len());
+                    let of = |rtype| node.rrset(rtype).map_or(0, |set| set.rdata.len());
+                    assert_eq!(of(Type::A) + of(Type::AAAA), addresses.len());
                     assert!(node.rrset(Type::CNAME).is_none());
                 }
             }
@@ -321,10 +322,18 @@ impl Shadow {
     }
 }
 
-/// Everything usable of it would fail its visitors.
+/// Without those that would fail their visitors too few of it were usable; or alive, where too few are usable anyway.
 fn is_unready(rung: &RungStatus) -> bool {
-    let mut usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).peekable();
-    usable.peek().is_some() && usable.all(|seen| seen.ready == Ready::WouldFail)
+    let undrained = || rung.origins.iter().filter(|seen| !seen.drained);
+    let needed = rung.quorum.needs(undrained().count()).max(1);
+    let is_enough = |wanted: &dyn Fn(&OriginStatus) -> bool| undrained().filter(|seen| wanted(seen)).count() >= needed;
+    let usable = |seen: &OriginStatus| seen.class.is_usable();
+    let alive = |seen: &OriginStatus| seen.class != Class::Down;
+    let ready = |seen: &OriginStatus| seen.ready != Ready::WouldFail;
+    match is_enough(&usable) {
+        true => !is_enough(&|seen| usable(seen) && ready(seen)),
+        false => is_enough(&alive) && !is_enough(&|seen| alive(seen) && ready(seen)),
+    }
 }
 
 /// The names of the origins a decision serves.
