@@ -12,10 +12,10 @@ use crate::server::{Kind, Pace, Server};
 /// Between two questions.
 const LOOK: Duration = Duration::from_millis(2);
 const REPLY: Duration = Duration::from_millis(200);
-/// A death nobody has seen by then is not going to be seen, and a recovery neither.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The golden ratio's fraction: its multiples, taken modulo 1, fill an interval evenly however many there are.
+const GOLDEN: f64 = 0.618_033_988_749_895;
 
-/// How long one death took to be seen, and one recovery; `None`: longer than a minute.
+/// How long one death took to be seen, and one recovery; `None`: longer than [`Pace::patience`].
 #[derive(Clone, Copy, Debug)]
 pub struct Try {
     pub death: Option<Duration>,
@@ -29,7 +29,8 @@ pub struct Lane {
     primary: (Ipv4Addr, Origin),
     backup: (Ipv4Addr, Origin),
     socket: UdpSocket,
-    draw: u64,
+    /// Where in its interval the next death comes.
+    part: f64,
     _server: Server,
 }
 
@@ -44,8 +45,8 @@ impl Lane {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(server.dns)?;
         socket.set_read_timeout(Some(REPLY))?;
-        let draw = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(u64::from(number) + u64::from(std::process::id()));
-        let lane = Self { kind, death, primary, backup, socket, draw, _server: server };
+        let part = (f64::from(number) + f64::from(std::process::id())) * GOLDEN % 1.0;
+        let lane = Self { kind, death, primary, backup, socket, part, _server: server };
         if lane.wait_for(lane.primary.0).is_none() {
             return Err(io::Error::other(format!("{kind:?}, {death:?}: the primary is never answered")));
         }
@@ -56,9 +57,9 @@ impl Lane {
     pub fn run(mut self, tries: usize) -> io::Result<Vec<Try>> {
         let mut seen = Vec::new();
         for number in 0..tries {
-            // Any moment between two probes, once all of them have passed again.
-            let pace = Pace::of(self.kind);
-            thread::sleep(pace.every.mul_f64(1.5 + self.random()));
+            // Another moment between two probes than all before, once all of them have passed again.
+            self.part = (self.part + GOLDEN) % 1.0;
+            thread::sleep(Pace::of(self.kind).every.mul_f64(1.5 + self.part));
             if self.wait_for(self.primary.0).is_none() {
                 return Err(io::Error::other(format!("{:?}, {:?}: it does not come home", self.kind, self.death)));
             }
@@ -76,8 +77,8 @@ impl Lane {
 
     /// When it was answered first.
     fn wait_for(&self, address: Ipv4Addr) -> Option<Instant> {
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        let (began, patience) = (Instant::now(), Pace::of(self.kind).patience());
+        while began.elapsed() < patience {
             if self.answer() == Some(address) {
                 return Some(Instant::now());
             }
@@ -100,14 +101,5 @@ impl Lane {
         // Just one address, and nothing behind it: no EDNS was asked for.
         let is_answer = reply.get(6..8)? == [0, 1] && reply.get(8..12)? == [0; 4];
         reply.last_chunk().filter(|_| is_answer).map(|octets: &[u8; 4]| Ipv4Addr::from(*octets))
-    }
-
-    /// Evenly from 0 to 1 (splitmix64).
-    fn random(&mut self) -> f64 {
-        self.draw = self.draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.draw;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

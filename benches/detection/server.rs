@@ -1,4 +1,4 @@
-//! Who answers: failoverd as it is and at its fastest usual pace, and others at their fastest.
+//! Who answers: failoverd as it is and at its fastest usual pace, and others the same.
 
 use std::fs;
 use std::io;
@@ -25,8 +25,12 @@ pub enum Kind {
     Default,
     /// gdnsd: interval 2 (1 leaves no timeout), all thresholds 1
     Gdnsd,
+    /// gdnsd as it is
+    GdnsdDefault,
     /// PowerDNS: ifurlup, health checks every second
     Pdns,
+    /// PowerDNS: ifurlup as it is
+    PdnsDefault,
 }
 
 impl Kind {
@@ -45,7 +49,9 @@ impl Kind {
             Self::Untripped => "failoverd, `every = \"1s\"`, `tripwire = false`",
             Self::Default => "failoverd, default configuration",
             Self::Gdnsd => "gdnsd, `interval => 2`, `timeout => 1`, thresholds 1",
+            Self::GdnsdDefault => "gdnsd, default configuration",
             Self::Pdns => "PowerDNS, `ifurlup`, `lua-health-checks-interval=1`, `timeout=1`",
+            Self::PdnsDefault => "PowerDNS, `ifurlup`, default configuration",
         }
     }
 }
@@ -71,8 +77,25 @@ impl Pace {
             Kind::Untripped => Self { tripwire: false, ..pace },
             Kind::Default => Self { every: Duration::from_secs(5), timeout: Duration::from_secs(2), ..pace },
             Kind::Gdnsd => Self { every: second * 2, span: Duration::ZERO, rise: 1, tripwire: false, ..pace },
+            Kind::GdnsdDefault => Self {
+                every: second * 10,
+                timeout: second * 3,
+                // It goes down with the tenth failure and is up again with the twentieth pass.
+                span: second * 90,
+                rise: 20,
+                tripwire: false,
+            },
             Kind::Pdns => Self { span: Duration::ZERO, rise: 1, tripwire: false, ..pace },
+            Kind::PdnsDefault => {
+                Self { every: second * 5, timeout: second * 2, span: Duration::ZERO, rise: 1, tripwire: false }
+            }
         }
+    }
+
+    /// A death nobody has seen by then is not going to be seen, and a recovery neither.
+    pub fn patience(&self) -> Duration {
+        let slowest = self.every + self.timeout + self.span;
+        Duration::from_secs(60).max(slowest * 2).max(self.every * self.rise * 2)
     }
 }
 
@@ -98,8 +121,10 @@ impl Server {
         let dns = SocketAddr::from((Ipv4Addr::LOCALHOST, port(5300)));
         let place = folder.path();
         let mut command = match kind {
-            Kind::Gdnsd => gdnsd(place, dns, primary, backup)?,
-            Kind::Pdns => pdns(place, dns, primary, backup)?,
+            Kind::Gdnsd => gdnsd(place, dns, primary, backup, GDNSD_FAST)?,
+            Kind::GdnsdDefault => gdnsd(place, dns, primary, backup, "")?,
+            Kind::Pdns => pdns(place, dns, primary, backup, ", {timeout=1}", "lua-health-checks-interval=1\n")?,
+            Kind::PdnsDefault => pdns(place, dns, primary, backup, "", "")?,
             Kind::Second | Kind::Untripped | Kind::Default => {
                 let path = authority.write(place)?;
                 let ask = match death {
@@ -142,7 +167,9 @@ impl Drop for Server {
     }
 }
 
-fn gdnsd(place: &Path, dns: SocketAddr, primary: Ipv4Addr, backup: Ipv4Addr) -> io::Result<Command> {
+const GDNSD_FAST: &str = "interval => 2\n timeout => 1\n up_thresh => 1\n ok_thresh => 1\n down_thresh => 1\n";
+
+fn gdnsd(place: &Path, dns: SocketAddr, primary: Ipv4Addr, backup: Ipv4Addr, pace: &str) -> io::Result<Command> {
     fs::create_dir_all(place.join("etc/zones"))?;
     fs::write(place.join("etc/zones").join(ZONE), format!("{RECORDS}www 5 DYNA simplefo!www\n"))?;
     let folder = place.display();
@@ -151,8 +178,7 @@ fn gdnsd(place: &Path, dns: SocketAddr, primary: Ipv4Addr, backup: Ipv4Addr) -> 
         format!(
             "options => {{\n listen => {dns}\n udp_threads = 1\n tcp_threads = 1\n run_dir = {folder}/run\n \
              state_dir = {folder}/state\n}}\nservice_types => {{\n web => {{\n plugin => http_status\n vhost => {HOST}\n \
-             url_path => /\n port => {PORT}\n interval => 2\n timeout => 1\n up_thresh => 1\n ok_thresh => 1\n \
-             down_thresh => 1\n }}\n}}\nplugins => {{\n simplefo => {{\n service_types => web\n www => {{ primary => \
+             url_path => /\n port => {PORT}\n {pace} }}\n}}\nplugins => {{\n simplefo => {{\n service_types => web\n www => {{ primary => \
              {primary}, secondary => {backup} }}\n }}\n}}\n"
         ),
     )?;
@@ -161,16 +187,24 @@ fn gdnsd(place: &Path, dns: SocketAddr, primary: Ipv4Addr, backup: Ipv4Addr) -> 
     Ok(command)
 }
 
-fn pdns(place: &Path, dns: SocketAddr, primary: Ipv4Addr, backup: Ipv4Addr) -> io::Result<Command> {
+/// `options` of the record, and `settings` of the server.
+fn pdns(
+    place: &Path,
+    dns: SocketAddr,
+    primary: Ipv4Addr,
+    backup: Ipv4Addr,
+    options: &str,
+    settings: &str,
+) -> io::Result<Command> {
     let record =
-        format!("www 1 IN LUA A \"ifurlup('http://{HOST}/', {{{{'{primary}'}}, {{'{backup}'}}}}, {{timeout=1}})\"\n");
+        format!("www 1 IN LUA A \"ifurlup('http://{HOST}/', {{{{'{primary}'}}, {{'{backup}'}}}}{options})\"\n");
     fs::write(place.join("zone"), format!("$ORIGIN {ZONE}.\n{RECORDS}{record}"))?;
     let zone = place.join("zone");
     fs::write(place.join("zones.conf"), format!("zone \"{ZONE}\" {{ type native; file \"{}\"; }};\n", zone.display()))?;
     let config = format!(
         "launch=bind\nbind-config={}\nlocal-address=127.0.0.1\nlocal-port={}\nsocket-dir={}\ndaemon=no\nguardian=no\n\
          write-pid=no\ndisable-syslog=yes\ncache-ttl=0\nquery-cache-ttl=0\nnegquery-cache-ttl=0\nenable-lua-records=yes\n\
-         lua-health-checks-interval=1\nsecurity-poll-suffix=\n",
+         {settings}security-poll-suffix=\n",
         place.join("zones.conf").display(),
         dns.port(),
         place.display()

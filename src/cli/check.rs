@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::cli::exit::{Exit, Failure, warn};
 use crate::cli::look::{BOLD, Look, Table, Text};
 use crate::cli::{discover, out};
-use crate::config::{Config, SteerId, budget};
+use crate::config::duration::show;
+use crate::config::{Beyond, Config, SteerId, budget};
 use crate::edge::load;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -47,6 +48,19 @@ fn costs(config: &Config, look: Look) -> String {
         for (id, _) in (0u32..).zip(&config.steers) {
             let _ = writeln!(out, "  {}", budget::budget(config, SteerId(id)));
         }
+    }
+    if let Some(velocity) = &config.velocity {
+        let names = plural(velocity.names_of(config.steers.len()), "name");
+        let rest = match velocity.beyond {
+            Beyond::Confirm { longer } => format!("longer confirmation ({})", show(longer)),
+            Beyond::Person => "a person (`failoverd approve`)".to_owned(),
+        };
+        let _ = writeln!(
+            out,
+            "\nvelocity limit: of {} automation moves at most {names} in {}; the rest waits for {rest}",
+            thousands(config.steers.len() as u64),
+            show(velocity.per)
+        );
     }
     let asked = budget::probes_per_month(config);
     if !asked.is_empty() {

@@ -9,6 +9,7 @@ use crate::decision::order::{self, Order};
 use crate::dns::Name;
 use crate::edge::admin::view::{Event, EventsAsked};
 use crate::edge::admin::words;
+use crate::edge::headline;
 use crate::verdict::Class;
 
 #[derive(clap::Args, Clone, Copy, Debug)]
@@ -99,6 +100,15 @@ fn told(event: &Event) -> (&'static str, anstyle::Style, Vec<Text>) {
         }
         What::FailbackApproved { name, actor } => {
             ("failback", GOOD, one(format!("{actor} approves the failback of {}", name.to_host())))
+        }
+        What::LimitReached { limit, waiting } => ("velocity", WARN, one(headline::limit_reached(*limit, *waiting))),
+        What::LimitCleared { seconds } => {
+            let since = words::seconds(*seconds);
+            ("velocity", GOOD, one(format!("no name waits for the velocity limit any more, after {since}")))
+        }
+        What::MovesApproved(approved) => {
+            let said = format!(" lets {} move", headline::approved_names(approved));
+            ("approval", WARN, vec![Text::of(&approved.actor, BOLD).and(said, PLAIN)])
         }
         What::Reloaded { actor, warnings } => {
             let by = actor.as_ref().map(|actor| format!(" for {actor}")).unwrap_or_default();

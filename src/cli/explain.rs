@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, ready_style, rung_style};
 use crate::cli::node::Node;
-use crate::cli::{out, probe};
+use crate::cli::{out, probe, status};
 use crate::config::{Form, Platform};
 use crate::edge::admin::view::{
     Answer, ConfiguredCheck, ConfiguredOrigin, Explain, Former, Order, Outcome, Serving, Watch,
@@ -318,6 +318,18 @@ fn waits_for(told: &Explain, serving: &Serving) -> Option<String> {
         }
         "held" => format!("the order to end, or: failoverd release {}", told.steered.name),
         "doubt" => "a probe or a canary that passes".to_owned(),
+        "waits" => {
+            let asked = format!("a person: failoverd approve {}", told.steered.name);
+            let wanted = serving.waits_since.map(|since| format!(" (wanted since {})", words::clock(since, told.now)));
+            match told.waiting.as_ref().filter(|waiting| waiting.next_in_ms.is_some()) {
+                Some(waiting) => format!(
+                    "room under the velocity limit{}: {}; or {asked}",
+                    wanted.unwrap_or_default(),
+                    status::waiting_names(waiting)
+                ),
+                None => format!("{asked}{}", wanted.unwrap_or_default()),
+            }
+        }
         "unproven" | "restored" => "the first probes to come back".to_owned(),
         _ => return None,
     })

@@ -1,5 +1,6 @@
 //! The command line: one file per verb.
 
+mod approve; //         lets names move that wait for the velocity limit
 pub mod check; //       what is wrong with the files, and what they cost
 pub mod completions; // for the shell
 pub mod demo; //        a whole failover on one machine
@@ -73,6 +74,8 @@ enum Verb {
     Release(release::Args),
     /// Approve a failback that waits
     Failback(failback::Args),
+    /// Let names move that wait for the velocity limit
+    Approve(approve::Args),
     /// The journal: turns, verdicts, orders, reloads
     Events(events::Args),
     /// Let the daemon read its files again; a bad file never replaces a good one
@@ -119,6 +122,7 @@ fn ask(given: &Given, verb: Verb) -> Result<Exit, Failure> {
             Verb::Drain(args) => drain::drain(&nodes, args).await,
             Verb::Release(args) => release::release(&nodes, args).await,
             Verb::Failback(args) => failback::failback(&nodes, args).await,
+            Verb::Approve(args) => approve::approve(&nodes, args).await,
             Verb::Events(args) => events::events(first, args).await,
             Verb::Reload(args) => reload::reload(first, args).await,
             Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Check(_) | Verb::Completions(_) => Ok(Exit::Usage),
@@ -146,6 +150,8 @@ mod tests {
             "status --watch --json",
             "events -n 0",
             "release",
+            "approve",
+            "approve www.example.com --all",
         ] {
             let words = ["failoverd"].into_iter().chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");

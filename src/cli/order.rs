@@ -1,4 +1,4 @@
-//! What hold, drain, release and failback have in common: they go to every node, and what became of them is told
+//! What hold, drain, release, failback and approve have in common: they go to every node, and what became of them is told
 //! node by node.
 
 use serde::Serialize;

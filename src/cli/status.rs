@@ -8,7 +8,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::look::{BAD, BOLD, DIM, GOOD, Look, PLAIN, Table, Text, WARN, line, ready_style, rung_style};
 use crate::cli::node::{self, Node};
 use crate::cli::out;
-use crate::edge::admin::view::{Order, Rung, Serving, Status, Steered};
+use crate::edge::admin::view::{Order, Rung, Serving, Status, Steered, Waiting};
 use crate::edge::admin::words;
 use crate::ready::{Finding, Ready};
 use crate::verdict::Class;
@@ -113,6 +113,9 @@ fn head(out: &mut String, status: &Status) {
         line(out, Text::of(text, BAD));
         line(out, Text::of("! automation is frozen on the last good answers; orders still count", BAD));
     }
+    if let Some(waiting) = &status.waiting {
+        line(out, Text::of(format!("! {}; `failoverd approve --all`", waiting_names(waiting)), WARN));
+    }
     if let Some(journal) = &status.journal {
         let waiting = journal.recorded.saturating_sub(journal.committed);
         let entries = if waiting == 1 { "1 entry is".to_owned() } else { format!("{waiting} entries are") };
@@ -130,6 +133,21 @@ fn head(out: &mut String, status: &Status) {
     for reason in &status.degraded {
         line(out, Text::of(format!("! {reason}"), WARN));
     }
+}
+
+/// `12 names wait for the velocity limit (20 in 1m): the next may move in 34s`.
+pub(super) fn waiting_names(waiting: &Waiting) -> String {
+    let names = if waiting.names == 1 { "1 name waits".to_owned() } else { format!("{} names wait", waiting.names) };
+    let next = match waiting.next_in_ms {
+        Some(left) => format!("the next may move in {}", words::seconds(left.div_ceil(1000))),
+        None => "a person decides".to_owned(),
+    };
+    format!("{names} for the velocity limit ({}): {next}", limit(waiting))
+}
+
+/// `20 in 1m`.
+pub(super) fn limit(waiting: &Waiting) -> String {
+    format!("{} in {}", waiting.limit, words::span(Duration::from_millis(waiting.per_ms)))
 }
 
 fn one(out: &mut String, status: &Status, look: Look) {
@@ -266,6 +284,7 @@ fn why(serving: Option<&Serving>) -> Text {
             let style = match serving.why.as_str() {
                 "preferred" => DIM,
                 "all-dead" | "too-few" | "panic" | "last-resort" | "doubt" => BAD,
+                "waits" => WARN,
                 _ => PLAIN,
             };
             Text::of(&serving.because, style)

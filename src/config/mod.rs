@@ -25,6 +25,7 @@ mod spec; //      what the files say, table by table
 mod steering; //  [zone] [ladder] [steer]
 mod streams; //   [server.tcp]
 mod value; //     one table's values, by the rows of bounds
+mod velocity; //  [velocity]
 pub mod window; // thresholds over a number of observations
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -46,6 +47,7 @@ pub use errors::Errors;
 pub use platform::Platform;
 pub use rate_limit::RateLimit;
 pub use streams::Streams;
+pub use velocity::{Beyond, Names, Velocity};
 pub use window::{Bad, Limit, Rule, Window};
 
 use errors::Findings;
@@ -145,6 +147,8 @@ pub struct Config {
     pub server: Server,
     pub admin: Admin,
     pub alerts: Vec<Alert>,
+    /// How many names automation may move at once; all where absent.
+    pub velocity: Option<Velocity>,
     pub cli: Cli,
     pub zones: Vec<ZoneFile>,
     pub checks: Vec<Arc<Check>>,

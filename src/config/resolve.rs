@@ -14,6 +14,7 @@ use super::probing::{CheckDefaults, CheckSpec, OriginSpec};
 use super::spec::Spec;
 use super::steering::{CheckUse, LadderSpec, LadderUse, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Text, preset, preset_integer, preset_span};
+use super::velocity;
 use super::{
     Ask, Check, CheckId, Checks, Config, Failback, Form, Origin, OriginId, Place, Platform, Quorum, Rung, Secret,
     Steer, ZoneFile, ZoneId, duration,
@@ -172,11 +173,15 @@ pub(crate) fn resolve(found: &mut Findings, spec: Spec) -> (Config, Places) {
     if tables.zones.is_empty() && steers.is_empty() {
         tables.found.warning(None, "there is no zone: every question will be refused");
     }
+    if let Some(limit) = &spec.velocity {
+        velocity::weigh(tables.found, limit, &steers, &tables.origins);
+    }
     let Tables { zones, checks, origins, places, found, .. } = tables;
     let config = Config {
         server: spec.server,
         admin: spec.admin.admin,
         alerts: spec.alerts,
+        velocity: spec.velocity.map(|limit| limit.value),
         cli: spec.cli,
         zones,
         checks,

@@ -18,6 +18,7 @@ use super::node::{self, AdminSpec};
 use super::probing::{self, CheckDefaults, CheckSpec, OriginSpec};
 use super::steering::{self, LadderSpec, SteerDefaults, SteerSpec, ZoneSpec};
 use super::value::{Reading, in_order};
+use super::velocity::{self, Velocity};
 use super::{Alert, Cli, Server, answering, rate_limit, streams};
 
 /// The whole configuration as written.
@@ -27,6 +28,7 @@ pub(crate) struct Spec {
     pub(crate) admin: AdminSpec,
     pub(crate) heartbeat: Option<Located<SocketAddr>>,
     pub(crate) alerts: Vec<Alert>,
+    pub(crate) velocity: Option<Located<Velocity>>,
     pub(crate) cli: Cli,
     pub(crate) zones: Vec<ZoneSpec>,
     pub(crate) check_defaults: CheckDefaults,
@@ -98,6 +100,7 @@ fn spec(reading: &mut Reading<'_>, blocks: &Blocks<'_>, host_name: &str) -> Spec
     server.asking.heartbeat = heartbeat.as_ref().map(|listen| listen.value);
     Spec {
         alerts: blocks.all("alert").filter_map(|block| node::alert(reading, block)).collect(),
+        velocity: blocks.one("velocity").and_then(|block| velocity::read(reading, block)),
         cli: node::cli(reading, blocks.one("cli")),
         zones: blocks.all("zone").filter_map(|block| steering::zone(reading, block)).collect(),
         check_defaults: probing::defaults(reading, blocks.one("defaults.check")),
@@ -160,7 +163,7 @@ impl<'t> Blocks<'t> {
             };
             let header = At::new(file, value.span());
             match key {
-                "cli" | "heartbeat" => self.push(section(key), key, at, table, header),
+                "cli" | "heartbeat" | "velocity" => self.push(section(key), key, at, table, header),
                 "server" => self.server(reading, at, table, header),
                 "admin" => self.admin(reading, at, table, header),
                 "defaults" => self.defaults(reading, at, table, header),

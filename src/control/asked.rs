@@ -1,4 +1,4 @@
-//! What people ask of the controller: orders given, replaced, released and run out, and failbacks approved.
+//! What people ask of the controller: orders given, replaced, released and run out, failbacks and moves approved.
 
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ impl Controller {
             Asked::Order { what, span, reason, force } => self.order(what, span, reason, force, actor, now, fx),
             Asked::Release(target) => self.release(&target, actor, now, fx),
             Asked::Failback { name } => self.approve_failback(name, actor, now, fx),
+            Asked::Approve { name } => self.approve(name, actor, now, fx),
         };
         match outcome {
             Ok(said) => self.waiting.push((ticket, self.sequence, said)),
@@ -111,7 +112,7 @@ impl Controller {
         }
     }
 
-    fn unknown_name(&self, name: &Name) -> String {
+    pub(super) fn unknown_name(&self, name: &Name) -> String {
         let known: Vec<_> = self.names.iter().take(10).map(|state| state.steer.name.to_host()).collect();
         format!("{} is not a steered name; steered are {}", name.to_host(), known.join(", "))
     }
@@ -144,19 +145,23 @@ impl Controller {
         if !Arc::make_mut(&mut state.standing).approve(&ladder) {
             return Err(format!("no failback of {} waits: no better rung is up", name.to_host()));
         }
-        self.touch(steer_id(index), now);
+        self.free(steer_id(index), now);
         let said = format!("{} goes back", name.to_host());
         self.record(journal::What::FailbackApproved { name, actor }, now, fx);
         Ok(said)
     }
 
+    /// What an order moves is not limited; a name that waited already waits on, unless the order takes its rung away.
     fn touch_target_of(&mut self, what: &What, now: Now) {
         let users: Vec<_> = match what {
             What::Hold { name, .. } => self.positions(|state| state.steer.name == *name),
             What::Drain { origin } => self.users_of(|known| known.name == *origin),
         };
         for name in users {
-            self.touch(name, now);
+            match self.velocity.waits(name) {
+                None => self.free(name, now),
+                Some(_) => self.touch(name, now),
+            }
         }
     }
 }

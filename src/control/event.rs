@@ -88,6 +88,8 @@ pub enum Asked {
     Release(Released),
     /// Approve a failback that waits.
     Failback { name: Name },
+    /// Let a name move that waits for the velocity limit; all of them without a name.
+    Approve { name: Option<Name> },
 }
 
 /// What an order is released from.
@@ -157,6 +159,8 @@ pub struct Figures {
     pub committed: u64,
     /// Trouble of the storage, in words.
     pub storage: Option<String>,
+    /// How many more names automation may move now; `None` without a velocity limit.
+    pub room: Option<usize>,
 }
 
 /// The figures of one watch.

@@ -88,6 +88,7 @@ fn word(decision: &Decision) -> Option<&'static str> {
         Reason::Held { .. } => Some("held by order"),
         Reason::Doubt => Some("our own sight is in doubt"),
         Reason::Restored => Some("as before the restart"),
+        Reason::Waits { .. } => Some("waits for the velocity limit"),
     }
 }
 

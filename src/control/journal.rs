@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Place;
+use crate::config::{Beyond, Place};
 use crate::decision::Reason;
 pub use crate::decision::Served;
 use crate::decision::order::{Order, OrderId};
+use crate::decision::velocity::Limit;
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::ready::{Finding, Ready};
@@ -61,6 +62,17 @@ pub enum What {
         name: Name,
         actor: String,
     },
+    /// Automation wants to move more names than the velocity limit lets it; so many of them wait.
+    LimitReached {
+        limit: LimitTold,
+        waiting: usize,
+    },
+    /// No name waits for the velocity limit any more.
+    LimitCleared {
+        seconds: u64,
+    },
+    /// A person let names move that waited for the velocity limit.
+    MovesApproved(Box<Approved>),
     Reloaded {
         actor: Option<String>,
         warnings: Vec<String>,
@@ -95,6 +107,32 @@ pub struct Rehearsed {
     pub to: Ready,
     /// The worst first; none when it is ready again.
     pub findings: Vec<Finding>,
+}
+
+/// The velocity limit that was in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LimitTold {
+    pub names: usize,
+    pub per_ms: u64,
+    /// Those that wait need a person; else longer confirmation and room.
+    pub person: bool,
+}
+
+impl From<Limit> for LimitTold {
+    fn from(Limit { names, per, beyond }: Limit) -> Self {
+        let per_ms = u64::try_from(per.as_millis()).unwrap_or(u64::MAX);
+        Self { names, per_ms, person: beyond == Beyond::Person }
+    }
+}
+
+/// Names that a person let move.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Approved {
+    /// The first few.
+    pub names: Vec<Name>,
+    /// How many more there are.
+    pub others: usize,
+    pub actor: String,
 }
 
 /// How an order ended.

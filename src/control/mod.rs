@@ -29,6 +29,7 @@ mod pace; //          who is asked less often
 mod rehearsed; //     would those not served serve their visitors?
 mod reload; //        another configuration under the same verdicts
 mod turns; //         decisions into zone versions, snapshots and journal entries
+mod waiting; //       names that wait for the velocity limit
 mod watches; //       verdicts and figures
 mod wires; //         connections whose end is a reason to ask
 
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Origin, SteerId};
-use crate::decision::Sight;
+use crate::decision::{Sight, Velocity};
 use crate::dns::Name;
 use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
@@ -87,7 +88,9 @@ pub struct Controller {
     trust: Trust,
     tripwires: Tripwires,
     sight: Sight,
-    /// The last one asked because another watch failed.
+    /// The watches that are up: who may be asked because another one fails.
+    well: BTreeSet<WatchId>,
+    /// The last one asked.
     witness: WatchId,
     flattened: Flattened,
     hostnames: Hostnames,
@@ -98,6 +101,12 @@ pub struct Controller {
     names: Vec<NameState>,
     /// When time alone may change a name's decision: its `wake`, in order.
     wakes: BTreeSet<(Moment, SteerId)>,
+    /// What automation has moved lately, and what it would move if there were room.
+    velocity: Velocity,
+    /// Names that move in the next round without asking for room: a person wants it.
+    freed: BTreeSet<SteerId>,
+    /// Since when names wait for the velocity limit, once that is told.
+    reached: Option<Now>,
     /// Names to decide anew before the next snapshot, and when the first of them was touched.
     touched: Marked<SteerId>,
     touched_at: Option<Now>,
@@ -210,6 +219,7 @@ impl Controller {
             trust: Trust::default(),
             tripwires: Tripwires::default(),
             sight: Sight::new(config.server.doubt_share),
+            well: BTreeSet::new(),
             witness: WatchId(0),
             flattened: Flattened::default(),
             hostnames: Hostnames::default(),
@@ -218,6 +228,9 @@ impl Controller {
             orders: OrderBook::restored(restored.orders, restored.next_order),
             names: Vec::new(),
             wakes: BTreeSet::new(),
+            velocity: Velocity::new(Self::limit(&config)),
+            freed: BTreeSet::new(),
+            reached: None,
             touched: Marked::default(),
             touched_at: None,
             shown: Marked::default(),
@@ -288,7 +301,7 @@ impl Controller {
                     self.apply_pending(now, fx);
                 }
             }
-            Event::Inspect { ticket } => fx.replies.push((ticket, Reply::Figures(Box::new(self.figures())))),
+            Event::Inspect { ticket } => fx.replies.push((ticket, Reply::Figures(Box::new(self.figures(now))))),
             Event::Elapsed => {}
         }
         self.tick(now, fx);
@@ -307,6 +320,7 @@ impl Controller {
             sweep,
             self.sight.next_deadline(),
             self.flattened.next_deadline(),
+            self.velocity.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -407,6 +421,11 @@ impl Controller {
         }
         let after = next.class();
         self.watches[id.0 as usize].assume(next, now);
+        if after == Class::Up {
+            self.well.insert(id);
+        } else {
+            self.well.remove(&id);
+        }
         if counts && self.watches[id.0 as usize].weigh(seen) {
             self.quality_changed(id, now, fx);
         }
@@ -457,15 +476,11 @@ impl Controller {
         }
         let ladders = state.names.iter().flat_map(|name| &*self.names[name.0 as usize].rungs);
         let nearby = ladders.flat_map(|rung| &*rung.origins).flat_map(|origin| &*origin.watches).copied();
-        let up = |id: &WatchId| {
-            let other = &self.watches[id.0 as usize];
-            other.watch.origin != state.watch.origin && other.class() == Class::Up
-        };
-        // Where one was found last another is near: when most are down, not all of them are walked over again.
-        let (first, end) = (self.witness.0 as usize, self.watches.len());
-        let elsewhere = (first.min(end)..end).chain(0..first.min(end)).map(watch_id);
+        let another = |id: &WatchId| self.watches[id.0 as usize].watch.origin != state.watch.origin;
+        let nearby = nearby.filter(|id| self.well.contains(id));
+        let elsewhere = self.well.range(self.witness..).chain(self.well.range(..self.witness)).copied();
         let mut asked: Vec<WatchId> = Vec::new();
-        for id in nearby.chain(elsewhere).filter(up) {
+        for id in nearby.chain(elsewhere).filter(another) {
             if !asked.contains(&id) {
                 asked.push(id);
             }
@@ -516,6 +531,7 @@ impl Controller {
                         self.shown.insert(watch_id(index));
                     }
                 }
+                self.find_well();
                 self.touch_all(now);
                 if let Some(ended) = ended.filter(|doubt| doubt.spoken) {
                     let seconds = now.moment.since(ended.since.moment).as_secs();
@@ -535,6 +551,9 @@ impl Controller {
         {
             self.wakes.pop_first();
             self.names[id.0 as usize].wake = None;
+            self.touch(id, now);
+        }
+        for id in self.velocity.due(now.moment).collect::<Vec<_>>() {
             self.touch(id, now);
         }
         if self.next_sweep <= now.moment {
@@ -570,6 +589,12 @@ impl Controller {
         fx.resolve.extend(self.flattened.due(now.moment));
     }
 
+    /// Looks at all watches for those that are up.
+    fn find_well(&mut self) {
+        let up = self.watches.iter().enumerate().filter(|(_, state)| state.class() == Class::Up);
+        self.well = up.map(|(index, _)| watch_id(index)).collect();
+    }
+
     fn sweep_stale(&mut self, now: Now) {
         for (index, state) in self.watches.iter_mut().enumerate() {
             let id = watch_id(index);
@@ -581,7 +606,7 @@ impl Controller {
         }
     }
 
-    fn figures(&self) -> Figures {
+    fn figures(&self, now: Now) -> Figures {
         let watches = self.watches.iter().enumerate().map(|(index, state)| {
             let id = watch_id(index);
             state.figures(id, self.schedule.next_of(id))
@@ -591,6 +616,7 @@ impl Controller {
             recorded: self.sequence,
             committed: self.committed,
             storage: self.storage.clone(),
+            room: self.velocity.room(now.moment),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::control::flattened::Flattened;
 use crate::control::orders::OrderBook;
 use crate::control::rehearsed::{Hostnames, Known};
 use crate::control::watches::WatchState;
+use crate::decision::velocity::Waiting;
 use crate::decision::{self, Choice, Data, Decision, Order, OriginView, Reason, RungView, Served, Standing, Why};
 use crate::dns::{Name, Serial};
 use crate::probe::watch::Seat;
@@ -159,6 +160,58 @@ impl NameState {
         Some(decision)
     }
 
+    /// Decides to stay, though the rules want to move: what is served of the present rung now. `before` is what the name
+    /// remembered when it was decided that it should move.
+    pub(crate) fn stay(
+        &mut self,
+        before: Arc<Standing>,
+        waits: &Waiting,
+        ground: &Ground<'_>,
+        memo: &mut Memo,
+    ) -> Option<Arc<Decision>> {
+        self.standing = before;
+        let kept = self.decision.clone()?;
+        if let Some(known) = memo.stayed.as_ref().filter(|known| known.waits == *waits && known.before.is_of(self)) {
+            self.standing = Arc::clone(&known.standing);
+            return Some(Arc::clone(&known.decision));
+        }
+        self.view(&mut memo.views);
+        let why = Why::Waits { to: waits.to, since: waits.since };
+        let mut after = (*self.standing).clone();
+        let choice = after.stay(&memo.views, kept.rung, self.steer.failback, self.steer.strict, why, ground.now.moment);
+        let found = self.found(&choice, ground, &mut memo.addresses).unwrap_or(Found::from(&kept.data));
+        let rung = &self.steer.rungs[choice.rung];
+        let next = Next { choice: &choice, rung, found, ttl: kept.ttl, reason: why.reason(None) };
+        let decision = if next.is(&kept) { Arc::clone(&kept) } else { Arc::new(next.decision()) };
+        let before = Likeness::of(self);
+        if after != *self.standing {
+            self.standing = Arc::new(after);
+        }
+        let standing = Arc::clone(&self.standing);
+        memo.stayed = Some(Stayed { before, waits: *waits, standing, decision: Arc::clone(&decision) });
+        Some(decision)
+    }
+
+    /// The rung that automation wants to serve next in place of the present one. What an order asks for is not
+    /// automation's, nor is to leave what is drained whole.
+    pub(crate) fn wish(&self, next: Option<&Arc<Decision>>) -> Option<Place> {
+        let (present, next) = (self.decision.as_deref()?, next?);
+        let is_held = |decision: &Decision| matches!(decision.reason, Reason::Held { .. });
+        let by_order = is_held(present) || is_held(next) || self.present_rung(|rung| rung.origins.iter().all(drained));
+        // Without origins its rung is gone by a reload.
+        let is_left = present.place != next.place && !present.origins.is_empty();
+        (is_left && !by_order).then_some(next.place)
+    }
+
+    /// The rung that is served is dead.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.present_rung(|rung| rung.class == Class::Down)
+    }
+
+    fn present_rung(&self, is_such: impl Fn(&RungStatus) -> bool) -> bool {
+        self.decision.as_ref().and_then(|decision| self.rungs.get(decision.rung)).is_some_and(is_such)
+    }
+
     /// Has the rules choose, in `memo.chosen`; names that look the same and remember the same choose the same.
     fn choose(&mut self, hold: Option<Place>, ground: &Ground<'_>, memo: &mut Memo) {
         self.view(&mut memo.views);
@@ -292,7 +345,7 @@ impl NameState {
             return chosen.find_map(|(origin, _)| origin.cname.as_ref()).map(Found::Cname);
         }
         // In a panic, dead origins are served on purpose: there it is their own addresses that none may be left of.
-        let panics = matches!(choice.why, Why::Panic | Why::Held);
+        let panics = matches!(choice.why, Why::Panic | Why::Held | Why::Waits { .. });
         all.clear();
         for (origin, seat) in chosen {
             let first = all.len();
@@ -367,6 +420,11 @@ fn blank(steer: &Steer, rung: &Rung, seats: &[Seat], ground: &Ground<'_>) -> Run
     RungStatus { place, class: Class::Untried, degraded: false, quorum, origins: origins.collect() }
 }
 
+/// An order keeps it from being served.
+fn drained(origin: &OriginStatus) -> bool {
+    origin.drained
+}
+
 /// How an origin was seen last.
 fn seen_of(known: &OriginStatus) -> Seen {
     Seen { class: known.class, degraded: known.degraded, drained: known.drained, ready: known.ready }
@@ -422,6 +480,7 @@ pub(crate) struct Memo {
     looked: Option<Looked>,
     chosen: Option<Chosen>,
     thought: Option<Thought>,
+    stayed: Option<Stayed>,
     decision: Option<Arc<Decision>>,
     served: Option<(Arc<Decision>, Arc<Served>)>,
 }
@@ -453,6 +512,15 @@ struct Thought {
     rungs: Arc<[RungStatus]>,
     standing: Arc<Standing>,
     wake: Option<Moment>,
+    decision: Arc<Decision>,
+}
+
+/// All that became of a name that has to wait.
+#[derive(Debug)]
+struct Stayed {
+    before: Likeness,
+    waits: Waiting,
+    standing: Arc<Standing>,
     decision: Arc<Decision>,
 }
 

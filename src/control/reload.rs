@@ -33,6 +33,7 @@ impl Controller {
         let carried = self.schedule.arrange(&keys, now.moment);
         self.told.arrange(&plan.watches, &self.config);
         self.watches = watches::arrange(&self.config, &plan, self.scenes(&plan), before, &carried);
+        self.find_well();
         self.trust.arrange(&plan.watches, &self.config, &carried);
         let origins = self.watches.iter().map(|state| Arc::clone(&state.origin_name)).collect();
         self.sight.arrange(self.config.server.doubt_share, origins, |epoch| self.schedule.locate(epoch).is_some());
@@ -42,6 +43,7 @@ impl Controller {
         let mut known: BTreeMap<Name, (usize, NameState)> =
             before.map(|(index, state)| (state.steer.name.clone(), (index, state))).collect();
         let mut stands: BTreeMap<SteerId, SteerId> = BTreeMap::new();
+        let mut edited: BTreeSet<SteerId> = BTreeSet::new();
         self.names = self
             .config
             .steers
@@ -51,6 +53,9 @@ impl Controller {
             .map(|(index, (steer, seats))| match known.remove(&steer.name) {
                 Some((old, state)) => {
                     stands.insert(steer_id(old), steer_id(index));
+                    if !same_ladder(&state.steer.rungs, &steer.rungs, &same) {
+                        edited.insert(steer_id(index));
+                    }
                     state.under(Arc::clone(steer), seats, &same, now)
                 }
                 None => NameState::new(Arc::clone(steer), seats, now),
@@ -66,6 +71,10 @@ impl Controller {
             turn.name = stays.copied().unwrap_or(turn.name);
             stays.is_some()
         });
+        let still = |name| stands.get(&name).copied();
+        self.velocity.arrange(Self::limit(&self.config), still);
+        // What a person edited, a person moved.
+        self.freed = std::mem::take(&mut self.freed).into_iter().filter_map(still).chain(edited).collect();
         self.wakes = self.names.iter().enumerate().filter_map(|(at, name)| Some((name.wake?, steer_id(at)))).collect();
         self.flattened.follow(flattened_names(&self.config), now.moment);
         self.hostnames.keep(&self.config);
@@ -335,6 +344,14 @@ fn same_rung(rungs: &[Rung], place: Place, origins: &[OriginId]) -> Option<usize
     let best = rungs.iter().enumerate().max_by_key(|(at, rung)| (shared(rung), rung.place == place, Reverse(*at)));
     let (at, rung) = best?;
     (shared(rung) > 0 || rung.place == place).then_some(at)
+}
+
+/// The rungs stand at the same places, with the same origins.
+fn same_ladder(old: &[Rung], new: &[Rung], same: &dyn Fn(OriginId) -> Option<OriginId>) -> bool {
+    let is_same = |(old, new): (&Rung, &Rung)| {
+        old.place == new.place && old.origins.iter().map(|&id| same(id)).eq(new.origins.iter().map(|&id| Some(id)))
+    };
+    old.len() == new.len() && old.iter().zip(new).all(is_same)
 }
 
 fn ids_by_name(config: &Config) -> BTreeMap<&str, OriginId> {

@@ -1,6 +1,6 @@
 //! Decisions into zone versions, a snapshot and journal entries: what happens once per batch of events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use crate::control::explanation::Teller;
 use crate::control::journal::{self, Stages, Turn};
 use crate::control::names::{Memo, NameState};
 use crate::control::{Controller, Effects, Reply, steer_id, watch_id};
-use crate::decision::{Decision, Served};
+use crate::decision::velocity::Wish;
+use crate::decision::{Decision, Served, Standing};
 use crate::dns::Serial;
 use crate::probe::WatchId;
-use crate::snapshot::status::{Former, Status, SteerStatus};
+use crate::snapshot::status::{Former, RungStatus, Status, SteerStatus};
 use crate::snapshot::{Generation, Parts, Snapshot, ZoneVersion, guard, steered};
-use crate::time::Now;
+use crate::time::{Moment, Now};
 use crate::zone::table::{Change, Table};
 
 /// A change of decision that waits for its serial.
@@ -87,6 +88,7 @@ impl Controller {
             fx.record.push(self.entry(sequence, journal::What::Turned(Box::new(turned)), now));
         }
         self.sequence = sequence;
+        self.tell_of_waiting(now, fx);
         self.reserve(fx);
         self.reply(fx);
         Some(snapshot)
@@ -105,54 +107,49 @@ impl Controller {
         }
     }
 
-    /// Decides every touched name anew and puts what changed into its zone's table.
+    /// Decides every touched name anew and puts what changed into its zone's table. Names that automation wants to move
+    /// are weighed together at the end: the velocity limit may have room for some of them only.
     fn decide(&mut self, now: Now) -> Vec<Moved> {
-        let touched = self.touched.take();
-        let (mut moved, mut memo) = (Vec::new(), Memo::default());
-        let mut changed: BTreeMap<usize, Vec<SteerId>> = BTreeMap::new();
-        let (config, mut wakes) = (Arc::clone(&self.config), std::mem::take(&mut self.wakes));
-        let (mut shown, mut unnumbered, mut repaced) = (Vec::new(), Vec::new(), Vec::new());
-        let paced = self.paced;
+        let (touched, freed) = (self.touched.take(), std::mem::take(&mut self.freed));
+        let mut round = Round::new(self, now);
+        let mut velocity = std::mem::take(&mut self.velocity);
+        let is_limited = velocity.limit().is_some();
+        let mut memo = Memo::default();
+        let (mut wishes, mut wanting) = (Vec::new(), Vec::new());
+        let mut waited = false;
         let (ground, names) = self.names_on_ground(now);
-        for id in touched {
-            let state = &mut names[id.0 as usize];
-            let (rungs, wake) = (Arc::clone(&state.rungs), state.wake);
+        for name in touched {
+            let state = &mut names[name.0 as usize];
+            let before = Before::of(state);
             let next = state.decide(&ground, &mut memo).or_else(|| state.decision.clone());
-            if state.wake != wake {
-                if let Some(wake) = wake {
-                    wakes.remove(&(wake, id));
-                }
-                wakes.extend(state.wake.map(|wake| (wake, id)));
-            }
-            if next != state.decision || !Arc::ptr_eq(&rungs, &state.rungs) {
-                shown.push(id);
-            }
-            if content(next.as_deref()) != content(state.decision.as_deref()) || state.spot.is_none() {
-                changed.entry(state.steer.zone.0 as usize).or_default().push(id);
-            }
-            let served = next.as_ref().map(|next| memo.served(next, &config));
-            if let (Some(next), Some(to)) = (&next, &served)
-                && is_turn(&config, state, next)
+            if is_limited
+                && let Some(to) = state.wish(next.as_ref())
+                && !freed.contains(&name)
             {
-                let from = state.served.take();
-                let ttl = state.decision.as_ref().map_or(0, |before| before.ttl);
-                moved.push(Moved { name: id, from: from.clone(), to: Arc::clone(to) });
-                let gone = now.wall + Duration::from_secs(u64::from(ttl));
-                state.former = from.map(|served| Former { served, until: now.wall, gone });
-                state.since = now;
+                wishes.push(Wish { name, to, is_dead: state.is_dead() });
+                wanting.push((before, next));
+                continue;
             }
-            state.served = served;
-            if paced {
-                let rung = |decision: &Option<Arc<Decision>>| decision.as_ref().map(|decision| decision.rung);
-                repaced.push((id, rung(&state.decision), rung(&next)));
-            }
-            if next.is_some() && state.serial == Serial::default() {
-                unnumbered.push(id);
-            }
-            state.decision = next;
+            waited |= velocity.withdraw(name);
+            round.settle(name, state, before, next, &mut memo);
         }
+        if !wishes.is_empty() {
+            waited = true;
+            let going = velocity.weigh(&wishes, now);
+            for (Wish { name, .. }, (before, next)) in wishes.into_iter().zip(wanting) {
+                let state = &mut names[name.0 as usize];
+                let next = match velocity.waits(name).filter(|_| !going.contains(&name)) {
+                    Some(waits) => state.stay(Arc::clone(&before.standing), waits, &ground, &mut memo),
+                    None => next,
+                };
+                round.settle(name, state, before, next, &mut memo);
+            }
+        }
+        self.velocity = velocity;
+        self.restated |= waited;
+        let Round { moved, changed, wakes, shown, unnumbered, rungs, .. } = round;
         self.wakes = wakes;
-        self.repace(repaced, now);
+        self.repace(rungs, now);
         shown.into_iter().for_each(|id| self.shown_names.insert(id));
         unnumbered.into_iter().for_each(|id| self.unnumbered.insert(id));
         for (zone, names) in changed {
@@ -267,6 +264,7 @@ impl Controller {
         self.restated = false;
         next.status.orders = self.orders.all();
         next.status.doubt = self.doubt_shown();
+        next.status.waiting = self.waiting_shown();
         next.generation = self.generations.take();
         next
     }
@@ -332,6 +330,86 @@ impl Controller {
         for (ticket, sequence, said) in self.waiting.drain(..) {
             fx.replies.push((ticket, Reply::Done { generation, sequence, said }));
         }
+    }
+}
+
+/// One name before it was decided anew.
+struct Before {
+    rungs: Arc<[RungStatus]>,
+    standing: Arc<Standing>,
+    wake: Option<Moment>,
+}
+
+impl Before {
+    fn of(state: &NameState) -> Self {
+        Self { rungs: Arc::clone(&state.rungs), standing: Arc::clone(&state.standing), wake: state.wake }
+    }
+}
+
+/// What one round of decisions brings about.
+struct Round {
+    config: Arc<Config>,
+    now: Now,
+    moved: Vec<Moved>,
+    /// By zone, the names whose content is another.
+    changed: BTreeMap<usize, Vec<SteerId>>,
+    wakes: BTreeSet<(Moment, SteerId)>,
+    shown: Vec<SteerId>,
+    unnumbered: Vec<SteerId>,
+    paced: bool,
+    /// Where some are asked less often: which rung each name stood on, and stands on now.
+    rungs: Vec<(SteerId, Option<usize>, Option<usize>)>,
+}
+
+impl Round {
+    fn new(controller: &mut Controller, now: Now) -> Self {
+        let (config, wakes) = (Arc::clone(&controller.config), std::mem::take(&mut controller.wakes));
+        let (moved, shown, unnumbered, rungs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let paced = controller.paced;
+        Self { config, now, moved, changed: BTreeMap::new(), wakes, shown, unnumbered, paced, rungs }
+    }
+
+    /// The next decision of a name takes the place of the one before.
+    fn settle(
+        &mut self,
+        id: SteerId,
+        state: &mut NameState,
+        before: Before,
+        next: Option<Arc<Decision>>,
+        memo: &mut Memo,
+    ) {
+        if state.wake != before.wake {
+            if let Some(wake) = before.wake {
+                self.wakes.remove(&(wake, id));
+            }
+            self.wakes.extend(state.wake.map(|wake| (wake, id)));
+        }
+        if next != state.decision || !Arc::ptr_eq(&before.rungs, &state.rungs) {
+            self.shown.push(id);
+        }
+        if content(next.as_deref()) != content(state.decision.as_deref()) || state.spot.is_none() {
+            self.changed.entry(state.steer.zone.0 as usize).or_default().push(id);
+        }
+        let served = next.as_ref().map(|next| memo.served(next, &self.config));
+        if let (Some(next), Some(to)) = (&next, &served)
+            && is_turn(&self.config, state, next)
+        {
+            let from = state.served.take();
+            let ttl = state.decision.as_ref().map_or(0, |before| before.ttl);
+            self.moved.push(Moved { name: id, from: from.clone(), to: Arc::clone(to) });
+            let gone = self.now.wall + Duration::from_secs(u64::from(ttl));
+            state.former = from.map(|served| Former { served, until: self.now.wall, gone });
+            state.since = self.now;
+        }
+        state.served = served;
+        if self.paced {
+            let rung = |decision: &Option<Arc<Decision>>| decision.as_ref().map(|decision| decision.rung);
+            self.rungs.push((id, rung(&state.decision), rung(&next)));
+        }
+        if next.is_some() && state.serial == Serial::default() {
+            self.unnumbered.push(id);
+        }
+        state.decision = next;
     }
 }
 

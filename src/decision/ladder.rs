@@ -117,7 +117,9 @@ pub enum Why {
     Preferred,
     Unproven,
     FailedOver,
-    FailbackWaits { until: Now },
+    FailbackWaits {
+        until: Now,
+    },
     FailbackManual,
     LastResort,
     Degraded,
@@ -127,6 +129,11 @@ pub enum Why {
     Held,
     Doubt,
     Restored,
+    /// The velocity limit has no room for the move to this rung, wanted since then.
+    Waits {
+        to: Place,
+        since: Now,
+    },
 }
 
 impl Why {
@@ -150,6 +157,7 @@ impl Why {
             },
             Self::Doubt => Reason::Doubt,
             Self::Restored => Reason::Restored,
+            Self::Waits { to, since } => Reason::Waits { to, since: since.wall },
         }
     }
 }
@@ -353,6 +361,23 @@ impl Standing {
             // To drain a rung is a person's wish, not the rung's weakness.
             self.relapses = (self.relapses + u32::from(!rung.is_drained())).min(RELAPSES_MAX);
         }
+    }
+
+    /// Stays on the rung that is served, though the rules would leave it: what is left to serve of it.
+    pub fn stay(
+        &mut self,
+        ladder: &[RungView],
+        rung: usize,
+        failback: Failback,
+        strict: bool,
+        why: Why,
+        now: Moment,
+    ) -> Choice {
+        self.witness(ladder, failback, strict, now);
+        let origins = ladder[rung].serving(self.kept(&ladder[rung]), strict);
+        (self.served, self.approved) = (Some(ladder[rung].place), false);
+        self.origins.clone_from(&origins);
+        Choice { rung, origins, why, wake: None }
     }
 
     /// Remembers a decision of the rules; `before` is the rung it leaves.

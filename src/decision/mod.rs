@@ -1,6 +1,7 @@
 //! Serve: verdicts and orders to a decision, one total function per steered name.
 //!
-//! [`ladder`] draws the table and chooses rung and origins; [`doubt`] tells when automation has to keep still.
+//! [`ladder`] draws the table and chooses rung and origins; [`doubt`] tells when automation has to keep still,
+//! [`velocity`] how many names it may move at once.
 
 use std::net::IpAddr;
 
@@ -13,10 +14,12 @@ use crate::time::Wall;
 pub mod doubt; //  is our own sight in doubt?
 pub mod ladder; // which rung and origins to serve
 pub mod order; //  what an operator asked for
+pub mod velocity; // how many names may move at once
 
 pub use doubt::Sight;
 pub use ladder::{Choice, OriginView, RungView, Standing, Why, decide};
 pub use order::Order;
+pub use velocity::Velocity;
 
 #[cfg(test)]
 mod scenarios;
@@ -83,4 +86,6 @@ pub enum Reason {
     Doubt,
     /// Restored from the journal at start; not yet confirmed by probes.
     Restored,
+    /// Automation wants another rung since then, and waits for the velocity limit.
+    Waits { to: Place, since: Wall },
 }

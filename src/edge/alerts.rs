@@ -200,6 +200,8 @@ impl Message {
             What::Turned(_) => "turn",
             What::DoubtBegan { .. } => "doubt.began",
             What::DoubtEnded { .. } => "doubt.ended",
+            What::LimitReached { .. } => "velocity.reached",
+            What::LimitCleared { .. } => "velocity.cleared",
             What::SnapshotRefused(_) => "snapshot.refused",
             What::Rehearsed(_) => "readiness",
             What::ReloadRefused { .. } => "reload.refused",

@@ -1,8 +1,11 @@
 //! A journal entry as one line: for the log, and for whoever an alert wakes.
 
+use std::time::Duration;
+
 use tracing::Level;
 
-use crate::control::journal::{Ending, Entry, Rehearsed, Served, Turn, What};
+use crate::config::duration::show;
+use crate::control::journal::{Approved, Ending, Entry, LimitTold, Rehearsed, Served, Turn, What};
 use crate::decision::order::{self, Order};
 use crate::decision::{Data, Reason};
 use crate::dns::Name;
@@ -22,7 +25,7 @@ pub fn level(what: &What) -> Level {
         },
         What::Verdict { to: Grade { class: Class::Down, .. }, .. } => Level::WARN,
         What::ReloadRefused { .. } | What::SnapshotRefused(_) => Level::ERROR,
-        What::DoubtBegan { .. } => Level::WARN,
+        What::DoubtBegan { .. } | What::LimitReached { .. } => Level::WARN,
         What::Rehearsed(rehearsed) if rehearsed.to > rehearsed.from => Level::WARN,
         _ => Level::INFO,
     }
@@ -97,6 +100,9 @@ pub fn headline(what: &What) -> String {
             format!("the order of {} ({}) has ended: {how}", order.actor, asked(order))
         }
         What::FailbackApproved { name, actor } => format!("{actor} approves the failback of {}", name.to_host()),
+        What::LimitReached { limit, waiting } => limit_reached(*limit, *waiting),
+        What::LimitCleared { seconds } => format!("no name waits for the velocity limit any more, after {seconds} s"),
+        What::MovesApproved(approved) => format!("{} lets {} move", approved.actor, approved_names(approved)),
         What::Reloaded { actor, warnings } => {
             let by = actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
             match warnings.len() {
@@ -120,6 +126,24 @@ pub fn headline(what: &What) -> String {
             format!("a snapshot was refused, the one before is served on: {refused}")
         }
     }
+}
+
+/// `the velocity limit is reached, 20 names in 1m: 12 more wait for longer confirmation`.
+pub fn limit_reached(LimitTold { names, per_ms, person }: LimitTold, waiting: usize) -> String {
+    let noun = if names == 1 { "name" } else { "names" };
+    let waits = if waiting == 1 { "waits" } else { "wait" };
+    let what = if person { "a person: `failoverd approve`" } else { "longer confirmation" };
+    let per = show(Duration::from_millis(per_ms));
+    format!("the velocity limit is reached, {names} {noun} in {per}: {waiting} more {waits} for {what}")
+}
+
+/// `www.example.com, api.example.com, 7 more`.
+pub fn approved_names(Approved { names, others, .. }: &Approved) -> String {
+    let mut names: Vec<String> = names.iter().map(Name::to_host).collect();
+    if *others > 0 {
+        names.push(format!("{others} more"));
+    }
+    names.join(", ")
 }
 
 /// `backup netlify would fail for www.example.com: its certificate is for *.netlify.app, not for www.example.com; …`.
@@ -184,6 +208,7 @@ fn reason(reason: &Reason) -> String {
         Reason::Held { actor, reason, .. } => format!("held by {actor}: {}", told(reason)),
         Reason::Doubt => "our own sight is in doubt".to_owned(),
         Reason::Restored => "as before the restart".to_owned(),
+        Reason::Waits { to, .. } => format!("it would go to its {to}, and waits for the velocity limit"),
     }
 }
 

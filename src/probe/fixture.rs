@@ -34,6 +34,7 @@ pub(crate) fn config() -> Config {
             tokens: vec![],
         },
         alerts: vec![],
+        velocity: None,
         cli: Cli::default(),
         zones: vec![ZoneFile { apex: name("example.com"), file: "example.com.zone".into() }],
         checks: vec![],

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{CheckId, OriginId, Place, Quorum, Steer, SteerId, ZoneId};
+use crate::decision::velocity::Limit;
 use crate::decision::{Decision, Order, Served};
 use crate::dns::{Name, Serial};
 use crate::probe::{Target, WatchId};
 use crate::ready::{Finding, Ready};
 use crate::snapshot::Parts;
-use crate::time::{Now, Wall};
+use crate::time::{Moment, Now, Wall};
 use crate::verdict::{Class, Verdict};
 use crate::zone::table::{Spot, hash_folded};
 
@@ -31,6 +32,8 @@ pub struct Status {
     pub orders: Arc<Vec<Order>>,
     /// Set while our own sight is in doubt: since when, and the evidence in words.
     pub doubt: Option<Arc<Doubt>>,
+    /// Set while names wait for the velocity limit.
+    pub waiting: Option<Arc<Waits>>,
 }
 
 impl Status {
@@ -56,6 +59,15 @@ impl Status {
 pub struct Doubt {
     pub since: Now,
     pub evidence: String,
+}
+
+/// Names that automation would move, if there were room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waits {
+    pub names: usize,
+    pub limit: Limit,
+    /// When the first in line may move; `None` where a person decides.
+    pub next: Option<Moment>,
 }
 
 /// One steered name.

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::daemon::{BACKUP, EMERGENCY, PRIMARY, World};
-use crate::support::daemon::BINARY;
+use crate::support::daemon::{BINARY, Daemon, get};
 use crate::support::{hold, wait};
 
 const NAME: &str = "www.example.test";
@@ -43,6 +43,64 @@ fn drain_takes_an_origin_out_and_release_brings_it_back() {
     });
     daemon.say(&["release", "eu"]);
     daemon.wait_address(NAME, PRIMARY.into(), SOON);
+}
+
+#[test]
+fn beyond_the_velocity_limit_names_wait_for_a_person() {
+    let mut world = World::new();
+    let others: Vec<String> = (1..5).map(|n| format!("n{n}.example.test")).collect();
+    let stands = "primary = \"eu\"\nbackup = \"us\"\nemergency = \"last\"\ncheck = \"site\"\nttl = \"5s\"\n";
+    let mut config = format!("{}\n[velocity]\nnames = 2\nper = \"1h\"\nbeyond = \"person\"\n", world.config());
+    others.iter().for_each(|name| config += &format!("[steer.\"{name}\"]\n{stands}"));
+    let daemon = Daemon::start(&config, &[world.resolver.address]);
+    let names: Vec<&str> = [NAME].into_iter().chain(others.iter().map(String::as_str)).collect();
+    names.iter().for_each(|name| drop(daemon.wait_address(name, PRIMARY.into(), SOON)));
+    wait("all is seen up", SOON, || daemon.sees_all_up().then_some(()));
+    let checked = daemon.say(&["check"]);
+    assert!(checked.contains("velocity limit: of 5 automation moves at most 2 names in 1h"), "{checked}");
+    assert_eq!(daemon.say(&["approve", "--all"]).matches("no name waits for the velocity limit").count(), 1);
+
+    world.primary.break_down();
+    let waiting = || -> Vec<&str> {
+        let serves = |name: &&str, address| daemon.addresses(name).is_some_and(|all| all == [address]);
+        let (moved, waits): (Vec<_>, Vec<_>) = names.iter().partition(|name| serves(name, BACKUP.to_string()));
+        assert!(moved.len() <= 2, "{moved:?} have moved");
+        waits
+    };
+    wait("two have moved", SOON, || (waiting().len() == 3).then_some(()));
+    let status = wait("the others wait", SOON, || {
+        let status = daemon.say(&["status"]);
+        status.contains("3 names wait for the velocity limit (2 in 1h): a person decides").then_some(status)
+    });
+    assert!(status.0.contains("failoverd approve --all"), "{}", status.0);
+    let first = waiting()[0];
+    let explained = daemon.say(&["explain", first]);
+    for word in ["would go to backup, waits for the velocity limit", &format!("failoverd approve {first}")] {
+        assert!(explained.contains(word), "no `{word}` in\n{explained}");
+    }
+    let metrics = get(daemon.ops, "/metrics").expect("metrics").1;
+    for line in ["failoverd_names_waiting 3", "failoverd_velocity_room 0"] {
+        assert!(metrics.lines().any(|told| told == line), "no `{line}` in\n{metrics}");
+    }
+
+    let said = daemon.say(&["approve", first]);
+    assert!(said.contains(&format!("{first} goes to its backup")), "{said}");
+    daemon.wait_address(first, BACKUP.into(), SOON);
+    assert!(daemon.say(&["approve", first]).contains("does not wait"), "once more changes nothing");
+    assert!(!daemon.verb(&["approve", "nobody.example.test"]).status.success());
+    assert!(daemon.say(&["approve", "--all"]).contains("2 names move"));
+    names.iter().for_each(|name| drop(daemon.wait_address(name, BACKUP.into(), SOON)));
+    let of_limit = |entry: &serde_json::Value| {
+        let event = entry["event"].as_str().unwrap_or_default();
+        ["limit-reached", "moves-approved", "limit-cleared"].contains(&event).then(|| event.to_owned())
+    };
+    let told = wait("its end is told", SOON, || {
+        let told: Vec<String> = daemon.events().iter().filter_map(of_limit).collect();
+        told.iter().any(|event| event == "limit-cleared").then_some(told)
+    });
+    assert_eq!(told.0, ["limit-reached", "moves-approved", "moves-approved", "limit-cleared"]);
+    let events = daemon.say(&["events", "-n", "1000"]);
+    assert!(events.contains("operator lets") && events.contains("no name waits for the velocity limit"), "{events}");
 }
 
 #[test]

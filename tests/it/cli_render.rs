@@ -10,7 +10,7 @@ use failoverd::cli::look::Look;
 use failoverd::cli::status::Seen;
 use failoverd::cli::{events, explain, order, probe, status};
 use failoverd::config::{Form, Place, Platform};
-use failoverd::control::journal::{Ending, Rehearsed, Served, Stages, Turn, What};
+use failoverd::control::journal::{Approved, Ending, LimitTold, Rehearsed, Served, Stages, Turn, What};
 use failoverd::decision::order::{Order as Ordered, OrderId, What as OrderWhat};
 use failoverd::decision::{Data, Reason};
 use failoverd::dns::Name;
@@ -18,7 +18,7 @@ use failoverd::dns::Serial;
 use failoverd::edge::admin::view::{
     Answer, Certificate, Configured, ConfiguredCheck, ConfiguredOrigin, ConfiguredRung, Done, Doubt, Event,
     Expectation, Explain, Former, Journal, Order, Origin, Outcome, Phases, Probe, Probed, Race, Rung, Runner, Serving,
-    Status, Steered, Watch, Zone,
+    Status, Steered, Waiting, Watch, Zone,
 };
 use failoverd::ready::{Finding, Kind, Ready};
 use failoverd::snapshot::{Generation, Refused};
@@ -77,6 +77,7 @@ fn steered(name: &str, why: &str, because: &str, rungs: Vec<Rung>) -> Steered {
             why: why.into(),
             because: because.into(),
             failback_due: None,
+            waits_since: None,
         }),
         since: at("2026-11-21T10:29:57Z"),
         since_seconds: 130,
@@ -184,6 +185,7 @@ fn node(name: &str) -> Status {
         ready: true,
         degraded: Vec::new(),
         doubt: None,
+        waiting: None,
         journal: Some(Journal { recorded: 20, committed: 20, durable: true, trouble: None }),
         zones: vec![Zone { name: "example.com".into(), serial: 2_026_112_103 }],
         names: vec![failed_over, held, young],
@@ -223,6 +225,38 @@ fn status_in_trouble() {
         ..node("ns1")
     };
     golden("status-trouble.terminal", &status::render(&[seen(troubled)], TERMINAL));
+}
+
+/// So many names wait, the first of them for so long.
+fn waiting(names: usize, next_in_ms: Option<u64>) -> Waiting {
+    Waiting { names, limit: 20, per_ms: 60_000, next_in_ms }
+}
+
+/// Its primary is down, and the velocity limit has no room for it.
+fn waits(mut name: Steered) -> Steered {
+    let vercel = origin("vercel", Class::Down, Some("connection refused"));
+    name.rungs = vec![
+        rung("primary", Class::Down, true, vec![vercel]),
+        rung("backup", Class::Up, false, vec![origin("netlify", Class::Up, None)]),
+    ];
+    let serving = name.serving.as_mut().unwrap();
+    (serving.rung, serving.origins) = ("primary".into(), vec!["vercel".into()]);
+    serving.why = "waits".into();
+    serving.because =
+        "primary (vercel) is down: connection refused; would go to backup, waits for the velocity limit".into();
+    serving.waits_since = Some(at("2026-11-21T10:31:33Z"));
+    name
+}
+
+#[test]
+fn status_while_names_wait_for_the_velocity_limit() {
+    let mut status = node("ns1");
+    status.names = vec![waits(status.names.remove(0))];
+    status.orders.clear();
+    status.waiting = Some(waiting(12, Some(33_500)));
+    golden("status-waiting.terminal", &status::render(&[seen(status.clone())], TERMINAL));
+    status.waiting = Some(waiting(1, None));
+    golden("status-waiting.pipe", &status::render(&[seen(status)], Look::PIPE));
 }
 
 #[test]
@@ -407,6 +441,7 @@ fn explained() -> Explain {
         generation: 42,
         now: at(NOW),
         doubt: None,
+        waiting: None,
         journal: Some(Journal { recorded: 20, committed: 20, durable: true, trouble: None }),
         config: Configured {
             form: Form::Cname,
@@ -507,6 +542,17 @@ fn explain_of_a_held_name_in_doubt_and_unrecorded() {
     });
     told.steered.rungs[0].origins[0].drained = true;
     golden("explain-held.terminal", &explain::render(&told, TERMINAL));
+}
+
+#[test]
+fn explain_of_a_name_that_waits_for_the_velocity_limit() {
+    let mut told = explained();
+    told.steered = waits(told.steered);
+    told.waiting = Some(waiting(12, Some(33_500)));
+    golden("explain-waiting.pipe", &explain::render(&told, Look::PIPE));
+    told.waiting = Some(waiting(1, None));
+    let text = explain::render(&told, Look::PIPE);
+    assert!(text.contains("waits for: a person: failoverd approve www.example.com"), "{text}");
 }
 
 #[test]
@@ -639,6 +685,13 @@ fn happenings() -> Vec<What> {
         ended(Ending::Replaced { by: OrderId(9) }),
         ended(Ending::Vanished),
         What::FailbackApproved { name: name("www.example.com"), actor: "alice".into() },
+        What::LimitReached { limit: LimitTold { names: 20, per_ms: 60_000, person: false }, waiting: 12 },
+        What::LimitReached { limit: LimitTold { names: 1, per_ms: 3_600_000, person: true }, waiting: 1 },
+        What::MovesApproved(
+            Approved { names: vec![name("www.example.com"), name("shop.example.com")], others: 8, actor: "bob".into() }
+                .into(),
+        ),
+        What::LimitCleared { seconds: 94 },
         What::Reloaded { actor: Some("alice".into()), warnings: vec!["zone example.com: TTLs differ".into()] },
         What::ReloadRefused { errors: "error: unknown origin `netlfy`\n --> failoverd.toml:3:1".into() },
         What::DoubtBegan { evidence: "nothing passes".into() },

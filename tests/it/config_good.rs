@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failoverd::config::{
-    self, Ask, CheckId, Checks, Failback, Form, Listen, OriginId, Place, Platform, Question, Quorum, Read, Resolvers,
-    Secret, SteerId, Web, ZoneId, budget,
+    self, Ask, Beyond, CheckId, Checks, Failback, Form, Listen, Names, OriginId, Place, Platform, Question, Quorum,
+    Read, Resolvers, Secret, SteerId, Web, ZoneId, budget,
 };
 use failoverd::dns::{Name, Type};
 use failoverd::zone::Files;
@@ -739,4 +739,33 @@ strict = false
         budget::probes_per_month(&read.config),
         [(OriginId(0), month / 5), (OriginId(1), month / 30 + month / 60), (OriginId(2), month / 5)]
     );
+}
+
+#[test]
+fn a_velocity_limit_is_off_without_its_table_and_told_where_it_is_too_small() {
+    assert_eq!(read(config::template()).config.velocity, None);
+    let limit = read("[velocity]\nnames = 20").config.velocity.unwrap();
+    assert_eq!((limit.names, limit.per), (Names::Number(20), secs(60)));
+    assert_eq!(limit.beyond, Beyond::Confirm { longer: secs(30) });
+    let limit = read("[velocity]\nnames = \"10%\"\nper = \"5m\"\nbeyond = \"person\"").config.velocity.unwrap();
+    assert_eq!((limit.names, limit.per, limit.beyond), (Names::Share(10), secs(300), Beyond::Person));
+
+    let names = |count: usize| -> String {
+        let steer = |n| format!("[steer.\"n{n}.example.com\"]\nprimary = \"eu\"\nbackup = \"us\"\ncheck = \"site\"\n");
+        (0..count).map(steer).collect()
+    };
+    let warned = |velocity: &str, count| {
+        let rest = "[zone.\"example.com\"]\nfile = \"a.zone\"\n[check.site]\ntcp = true\nport = 80\n\
+                    [origin.eu]\na = [\"192.0.2.1\"]\n[origin.us]\na = [\"192.0.2.2\"]\n";
+        read(&format!("[velocity]\n{velocity}\n{rest}{}", names(count))).warnings
+    };
+    let (small, place) = ("names = 2", "etc/failoverd.toml:2:9");
+    assert!(warned(small, 2).is_empty());
+    let told = "names stand on `eu`, and 2 may move in 1m: when it dies, the last of them moves 2m after the first";
+    assert_eq!(warned(small, 5), [format!("{place}: 5 {told}")]);
+    let told = "5 names stand on `eu`, and 2 may move in 1m: when it dies, 3 of them wait for a person";
+    assert_eq!(warned("names = 2\nbeyond = \"person\"", 5), [format!("{place}: {told}")]);
+    let warnings = warned("names = 9\nbeyond = \"person\"\nlonger = \"1m\"", 5);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("`longer` means nothing where names wait for a person"), "{warnings:?}");
 }

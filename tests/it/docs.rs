@@ -64,6 +64,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/life-of-a-query.md",
         "docs/life-of-a-probe.md",
         "docs/verdicts.md",
+        "docs/velocity.md",
         "docs/readiness.md",
         "docs/checks.md",
         "docs/protocol.md",

@@ -134,7 +134,7 @@ impl<'a> Looks<'a> {
 }
 
 /// Probes started on time and late, of the daemon's own metrics.
-fn starts(daemon: &Daemon) -> (u64, u64) {
+pub(crate) fn starts(daemon: &Daemon) -> (u64, u64) {
     // A page of some 20 MB.
     let (_, text) = wait("metrics", Duration::from_secs(30), || get(daemon.ops, "/metrics")).0;
     let count = |when: &str| {

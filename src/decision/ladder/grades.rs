@@ -168,7 +168,7 @@ fn check_why(kinds: &[Kind], choice: &Choice, case: &str) {
         Why::FailbackWaits { .. } | Why::FailbackManual => before.contains(&Kind::Well),
         Why::Unproven => here == Kind::Untried,
         Why::LastResort | Why::Held | Why::Doubt => true,
-        Why::Restored => false,
+        Why::Restored | Why::Waits { .. } => false,
     };
     assert!(true_so, "{case}: {:?}", choice.why);
 }

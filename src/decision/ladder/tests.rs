@@ -151,7 +151,7 @@ fn check_why(rungs: &[RungView], choice: &Choice, hold: Option<usize>, frozen: b
         Why::FailbackManual => due == Due::Never && better_up,
         Why::LastResort => here.place == Place::Emergency && !better_up,
         Why::AllDead => rungs.iter().all(|rung| rung.class() == Down),
-        Why::Degraded | Why::TooFew | Why::Panic | Why::Restored => false,
+        Why::Degraded | Why::TooFew | Why::Panic | Why::Restored | Why::Waits { .. } => false,
     };
     assert!(true_so, "{case}: {:?}", choice.why);
     assert_eq!(choice.wake.is_some(), matches!(choice.why, Why::FailbackWaits { .. }), "{case}");

@@ -76,6 +76,7 @@ pub(crate) fn config() -> Config {
             tokens: Vec::new(),
         },
         alerts: Vec::new(),
+        velocity: None,
         cli: Cli::default(),
         zones: vec![ZoneFile { apex: name("example.com"), file: "example.com.zone".into() }],
         checks: vec![Arc::new(Check {
@@ -202,6 +203,7 @@ pub(crate) fn snapshot(rung: usize, reason: Reason) -> Snapshot {
                 .collect(),
             orders: Arc::default(),
             doubt: None,
+            waiting: None,
         },
         answering: Arc::default(),
     }
@@ -276,6 +278,7 @@ pub(crate) fn figures() -> Figures {
         recorded: 23,
         committed: 20,
         storage: None,
+        room: None,
     }
 }
 

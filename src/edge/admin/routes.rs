@@ -57,6 +57,7 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/drain", post(drain))
         .route("/v1/release", post(release))
         .route("/v1/failback", post(failback))
+        .route("/v1/approve", post(approve))
         .route("/v1/reload", post(reload))
         .route("/v1/probe", post(probe))
         .fallback(nothing_here)
@@ -124,6 +125,16 @@ async fn failback(State(api): State<Api>, Extension(actor): Extension<Actor>, bo
     api.ask(&actor, Asked::Failback { name }).await
 }
 
+async fn approve(State(api): State<Api>, Extension(actor): Extension<Actor>, body: Sent) -> Reply<view::Done> {
+    let asked: view::Approve = read(body)?;
+    let name = match (asked.name, asked.all) {
+        (Some(name), false) => Some(steered(&api.handle.config(), &name)?),
+        (None, true) => None,
+        _ => return Err(unprocessable("say which name may move, or `\"all\": true`".to_owned())),
+    };
+    api.ask(&actor, Asked::Approve { name }).await
+}
+
 async fn reload(State(api): State<Api>, Extension(actor): Extension<Actor>, body: Sent) -> Reply<view::Reloaded> {
     let asked: view::Reload = read(body)?;
     match api.handle.reload(&actor.0, asked.force).await {
@@ -152,7 +163,7 @@ async fn probe(State(api): State<Api>, body: Sent) -> Reply<Vec<view::Probed>> {
 
 async fn nothing_here(uri: Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
-        .help("GET /v1/status, /v1/explain/NAME, /v1/figures, /v1/events; POST /v1/hold, drain, release, failback, reload, probe")
+        .help("GET /v1/status, /v1/explain/NAME, /v1/figures, /v1/events; POST /v1/hold, drain, release, failback, approve, reload, probe")
 }
 
 async fn wrong_method(uri: Uri) -> Refusal {

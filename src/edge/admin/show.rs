@@ -59,6 +59,7 @@ impl Sight<'_> {
             ready: self.readiness.ready,
             degraded,
             doubt: self.doubt(),
+            waiting: self.waiting(),
             journal: self.journal(),
             zones,
             names: status.steers.iter().map(|steer| self.steered(steer)).collect(),
@@ -83,6 +84,7 @@ impl Sight<'_> {
             generation: self.snapshot.generation.0,
             now: words::timestamp(self.now.wall),
             doubt: self.doubt(),
+            waiting: self.waiting(),
             journal: self.journal(),
             config: self.configured(steer, &ids),
             watches: ids.iter().filter_map(|&id| self.watch(id)).collect(),
@@ -130,6 +132,15 @@ impl Sight<'_> {
             since: words::timestamp(doubt.since.wall),
             since_seconds: self.age(doubt.since.moment),
             evidence: doubt.evidence.clone(),
+        })
+    }
+
+    fn waiting(&self) -> Option<view::Waiting> {
+        self.snapshot.status.waiting.as_ref().map(|waits| view::Waiting {
+            names: waits.names,
+            limit: waits.limit.names,
+            per_ms: whole_millis(waits.limit.per),
+            next_in_ms: waits.next.map(|next| whole_millis(next.since(self.now.moment))),
         })
     }
 
@@ -183,6 +194,10 @@ impl Sight<'_> {
                 Reason::FailbackWaits { until } => Some(words::timestamp(until)),
                 _ => None,
             },
+            waits_since: match decision.reason {
+                Reason::Waits { since, .. } => Some(words::timestamp(since)),
+                _ => None,
+            },
         }
     }
 
@@ -221,6 +236,14 @@ impl Sight<'_> {
                     let name = status.steer.name.to_host();
                     format!("{} is up again; waits for `failoverd failback {name}`", place(status, index))
                 }
+                None => words::reason(&decision.reason),
+            },
+            Reason::Waits { to, .. } => match status.rungs.get(decision.rung).filter(|rung| rung.class != Class::Up) {
+                Some(rung) => format!(
+                    "{} {}; would go to {to}, waits for the velocity limit",
+                    decision.place,
+                    self.state_of(rung)
+                ),
                 None => words::reason(&decision.reason),
             },
             other => words::reason(other),

@@ -29,6 +29,9 @@ pub struct Status {
     pub degraded: Vec<String>,
     /// Set while automation is frozen.
     pub doubt: Option<Doubt>,
+    /// Set while names wait for the velocity limit.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     /// `None` if the control loop did not tell in time.
     pub journal: Option<Journal>,
     pub zones: Vec<Zone>,
@@ -44,6 +47,18 @@ pub struct Doubt {
     pub since: Timestamp,
     pub since_seconds: u64,
     pub evidence: String,
+}
+
+/// Names that automation would move, if there were room.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Waiting {
+    pub names: usize,
+    /// So many may move in any window.
+    pub limit: usize,
+    /// Length of the window.
+    pub per_ms: u64,
+    /// When the first of them may move; `None` where only a person lets them.
+    pub next_in_ms: Option<u64>,
 }
 
 /// How far the journal is behind.
@@ -101,6 +116,9 @@ pub struct Serving {
     pub because: String,
     /// When the failback that waits falls due.
     pub failback_due: Option<Timestamp>,
+    /// Since when automation would rather serve another rung, and waits for the velocity limit.
+    #[serde(default)]
+    pub waits_since: Option<Timestamp>,
 }
 
 /// What the answer holds.
@@ -188,6 +206,9 @@ pub struct Explain {
     pub generation: u64,
     pub now: Timestamp,
     pub doubt: Option<Doubt>,
+    /// Set while names wait for the velocity limit, this one or others.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     pub journal: Option<Journal>,
     pub config: Configured,
     /// What its ladder is watched by, in the order of the rungs.
@@ -417,7 +438,7 @@ pub struct Event {
     pub what: What,
 }
 
-/// Reply to `hold`, `drain`, `release`, `failback`.
+/// Reply to `hold`, `drain`, `release`, `failback`, `approve`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Done {
     pub node: String,
@@ -489,6 +510,17 @@ pub struct Release {
 #[serde(deny_unknown_fields)]
 pub struct Failback {
     pub name: String,
+}
+
+/// Body of `POST /v1/approve`: exactly one of both.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Every name that waits.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// Body of `POST /v1/reload`.

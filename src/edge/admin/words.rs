@@ -133,6 +133,7 @@ pub fn reason_word(reason: &Reason) -> &'static str {
         Reason::Held { .. } => "held",
         Reason::Doubt => "doubt",
         Reason::Restored => "restored",
+        Reason::Waits { .. } => "waits",
     }
 }
 
@@ -155,6 +156,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::Held { actor, reason, .. } => format!("held by {actor}: {reason}"),
         Reason::Doubt => "our own sight is in doubt: the last good answer is kept".to_owned(),
         Reason::Restored => "as before the restart; not yet confirmed by probes".to_owned(),
+        Reason::Waits { to, .. } => format!("would go to {to}; waits for the velocity limit"),
     }
 }
 
@@ -226,6 +228,7 @@ mod tests {
             Reason::Held { actor: String::new(), reason: String::new(), until: None },
             Reason::Doubt,
             Reason::Restored,
+            Reason::Waits { to: Place::Backup(1), since: Wall::from_millis(0) },
         ] {
             assert_eq!(serde_json::to_value(&told).unwrap()["why"], reason_word(&told));
         }

@@ -287,8 +287,10 @@ impl Control {
 fn status_line(snapshot: &Snapshot) -> String {
     let off = snapshot.status.steers.iter().filter(|steer| steer.decision.as_ref().is_some_and(|d| d.rung > 0)).count();
     let doubt = if snapshot.status.doubt.is_some() { "; our own sight is in doubt" } else { "" };
+    let waiting = snapshot.status.waiting.as_ref();
+    let waiting = waiting.map_or_else(String::new, |waits| format!("; {} wait for the velocity limit", waits.names));
     format!(
-        "generation {}: {} zones, {} steered names, {off} not on their primary{doubt}",
+        "generation {}: {} zones, {} steered names, {off} not on their primary{doubt}{waiting}",
         snapshot.generation.0,
         snapshot.zones.iter().count(),
         snapshot.status.steers.len()

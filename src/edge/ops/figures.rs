@@ -207,6 +207,11 @@ impl Scrape {
         sheet.gauges("serving_seconds", "How long a steered name has been on its present rung", since)?;
         let ttl = steers().filter_map(|(name, status)| Some((vec![("name", name)], status.decision.as_ref()?.ttl)));
         sheet.gauges("ttl_seconds", "TTL of a steered name's answer", ttl)?;
+        let waiting = self.snapshot.status.waiting.as_ref().map_or(0, |waits| waits.names);
+        sheet.gauge("names_waiting", "Steered names that wait for the velocity limit", waiting)?;
+        let room = self.figures.as_ref().and_then(|figures| figures.room);
+        let room = room.map(|room| (Labels::new(), u64::try_from(room).unwrap_or(u64::MAX)));
+        sheet.gauges("velocity_room", "How many more names automation may move now, where that is limited", room)?;
         let orders = self.snapshot.status.orders.len();
         sheet.gauge("orders", "Orders in force", orders)
     }

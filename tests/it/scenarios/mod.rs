@@ -19,6 +19,8 @@
 //!   0: serving backup since 10:32:10Z; primary: connection refused
 //! ```
 //!
+//! Who waits for the velocity limit is asked by `who waits`; `approve NAME` and `approve all` let them move.
+//!
 //! What an origin shows beside being alive is told by `shows`, whether it would serve is asked by `ready`:
 //!
 //! ```text
@@ -43,6 +45,7 @@
 //!
 //! `UPDATE_EXPECT=1` writes the expectations anew.
 
+mod crowd;
 mod loss;
 mod world;
 

@@ -13,6 +13,7 @@ use failoverd::control::journal::What as Told;
 use failoverd::control::{
     Asked, Controller, Effects, Event, Loaded, Released, Reply, ResolveFault, Resolved, Restored, Span, Ticket,
 };
+use failoverd::decision::Reason;
 use failoverd::decision::order::What;
 use failoverd::dns::{Name, Type};
 use failoverd::probe::judge::judge;
@@ -113,6 +114,16 @@ pub struct World {
     told: Vec<String>,
     replies: Vec<Reply>,
     desk: answer::Desk,
+}
+
+/// What people were shown at one moment.
+pub struct Shown(Arc<Snapshot>);
+
+impl Shown {
+    /// How many names are shown anew.
+    pub fn changed_since(&self, before: &Self) -> usize {
+        self.0.status.steers.unshared(Some(&before.0.status.steers)).count()
+    }
 }
 
 struct Memory(BTreeMap<PathBuf, String>);
@@ -245,6 +256,11 @@ impl World {
                 Told::DoubtEnded { .. } => Some(format!("{at:.1}s doubt ended")),
                 Told::Ordered(order) => Some(format!("{at:.1}s order by {}: {:?}", order.actor, order.what)),
                 Told::OrderEnded { by, .. } => Some(format!("{at:.1}s order ended: {by:?}")),
+                Told::LimitReached { waiting, .. } => Some(format!("{at:.1}s velocity limit reached: {waiting}")),
+                Told::LimitCleared { seconds } => Some(format!("{at:.1}s nobody waits any more, after {seconds} s")),
+                Told::MovesApproved(told) => {
+                    Some(format!("{at:.1}s {} approves {} moves", told.actor, told.names.len() + told.others))
+                }
                 Told::Rehearsed(told) => Some(site::told(at, &told)),
                 _ => None,
             };
@@ -381,6 +397,24 @@ impl World {
         self.lost
     }
 
+    /// How many names are served from this rung.
+    pub fn on(&self, place: &str) -> usize {
+        let steers = &self.snapshot.as_ref().expect("published").status.steers;
+        let places = steers.iter().filter_map(|state| Some(state.decision.as_ref()?.place.to_string()));
+        places.filter(|served| served == place).count()
+    }
+
+    /// How many names wait for the velocity limit.
+    pub fn waiting(&self) -> usize {
+        let waiting = &self.snapshot.as_ref().expect("published").status.waiting;
+        waiting.as_ref().map_or(0, |waits| waits.names)
+    }
+
+    /// What people are shown now.
+    pub fn shown(&self) -> Shown {
+        Shown(Arc::clone(self.snapshot.as_ref().expect("published")))
+    }
+
     /// 0 to 99, the same in every run (SplitMix64).
     fn throw(&mut self) -> u64 {
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -469,9 +503,33 @@ impl World {
             }
             ["release", "origin", origin] => self.order(Asked::Release(Released::Origin(origin.to_owned()))),
             ["release", name] => self.order(Asked::Release(Released::Name(Name::absolute(name).expect("a name")))),
+            ["approve", "all"] => self.order(Asked::Approve { name: None }),
+            ["approve", name] => self.order(Asked::Approve { name: Some(Name::absolute(name).expect("a name")) }),
+            ["who", "waits"] => self.who_waits(),
             ["failback", name] => self.order(Asked::Failback { name: Name::absolute(name).expect("a name") }),
             _ => panic!("the story does not know `{what}`"),
         }
+    }
+
+    /// Names that wait for the velocity limit, where they would go and since when; and when the first of them may.
+    fn who_waits(&self) -> Vec<String> {
+        let snapshot = self.snapshot.as_ref().expect("published");
+        let names = snapshot.status.steers.iter().filter_map(|state| match state.decision.as_ref()?.reason {
+            Reason::Waits { to, since } => {
+                let since = since.since(self.start.wall).as_secs_f64();
+                Some(format!("{} for {to} since {since:.1}s", state.steer.name.to_host()))
+            }
+            _ => None,
+        });
+        let mut lines: Vec<_> = names.collect();
+        let waiting = snapshot.status.waiting.as_ref();
+        assert_eq!(waiting.map_or(0, |waits| waits.names), lines.len());
+        lines.push(match waiting.map(|waits| waits.next) {
+            None => "nobody".to_owned(),
+            Some(None) => "until a person approves".to_owned(),
+            Some(Some(next)) => format!("the next may at {:.1}s", next.since(self.start.moment).as_secs_f64()),
+        });
+        lines
     }
 
     /// How ready each origin of a name is, and why.

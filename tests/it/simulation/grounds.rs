@@ -82,7 +82,9 @@ impl Grounds {
                 continue;
             }
             let is_restless = self.turned.get(owner).is_some_and(|&at| now.moment.since(at) < REST);
-            if by == For::Time && before.status.doubt.is_none() && is_restless {
+            // What waits for the velocity limit moves when there is room.
+            let is_rest = before.status.doubt.is_none() && config.velocity.is_none();
+            if by == For::Time && is_rest && is_restless {
                 let is_due = decision.rung < old.rung && matches!(name.steer.failback, Failback::After(_));
                 assert!(is_due, "{owner} moved twice, the second time for nothing");
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use failoverd::config::{Config, Failback, Place};
-use failoverd::control::journal::Turn;
+use failoverd::control::journal::{Entry, Turn, What as Told};
 use failoverd::control::{Reply, RestoredDecision};
 use failoverd::decision::order::What;
 use failoverd::decision::{Data, Decision, Reason};
@@ -37,6 +37,8 @@ pub struct Shadow {
     jumped_at: Option<Moment>,
     /// Names whose failback a person approved, ever.
     approved: BTreeSet<Name>,
+    /// When automation moved a name, since the last start.
+    moves: Vec<Moment>,
     /// What the last start found committed; checked against the first snapshot.
     restored: Option<BTreeMap<Name, RestoredDecision>>,
 }
@@ -82,6 +84,7 @@ impl Shadow {
     /// not keep them from being served again.
     pub fn restarted(&mut self, committed: &BTreeMap<Name, RestoredDecision>, reserved: bool) {
         self.answered.clear();
+        self.moves.clear();
         if !reserved {
             (self.generation, self.serial) = (Generation::default(), None);
             self.contents.clear();
@@ -113,6 +116,46 @@ impl Shadow {
     pub fn turned(&mut self, turn: &Turn, _now: Now) {
         assert!(!turn.evidence.is_empty());
         assert!(turn.from.as_ref().is_none_or(|from| *from != turn.to), "a turn that turns nothing: {turn:?}");
+    }
+
+    /// Automation moves no more names in one window than the velocity limit lets it. Where a person had a hand in what
+    /// happened (`entries`), moves do not count.
+    pub fn moved(&mut self, entries: &[Entry], next: &Snapshot, before: Option<&Snapshot>, config: &Config, now: Now) {
+        let Some(velocity) = config.velocity else { return };
+        let person = |entry: &Entry| {
+            matches!(
+                entry.what,
+                Told::Ordered(_)
+                    | Told::OrderEnded { .. }
+                    | Told::Reloaded { .. }
+                    | Told::FailbackApproved { .. }
+                    | Told::MovesApproved(_)
+            )
+        };
+        if entries.iter().any(person) {
+            return;
+        }
+        let is_held = |reason: &Reason| matches!(reason, Reason::Held { .. });
+        for entry in entries {
+            let Told::Turned(turn) = &entry.what else { continue };
+            let left = turn.from.as_ref().map(|from| from.place).filter(|&place| place != turn.to.place);
+            let of =
+                |snapshot: &Snapshot| snapshot.status.steers.iter().find(|one| one.steer.name == turn.name).cloned();
+            let was_held =
+                before.and_then(of).is_some_and(|old| old.decision.as_ref().is_some_and(|d| is_held(&d.reason)));
+            let is_drained = of(next).is_some_and(|one| {
+                let rung = one.rungs.iter().find(|rung| Some(rung.place) == left);
+                rung.is_some_and(|rung| rung.origins.iter().all(|origin| origin.drained))
+            });
+            if left.is_some() && !was_held && !is_held(&turn.reason) && !is_drained {
+                self.moves.push(now.moment);
+            }
+        }
+        let recent = self.moves.iter().filter(|&&at| at + velocity.per > now.moment).count();
+        let limit = velocity.names_of(config.steers.len());
+        // A reload may have lowered the limit below what has moved before.
+        let is_new = self.moves.last() == Some(&now.moment);
+        assert!(!is_new || recent <= limit, "{recent} moves within {:?}, {limit} are allowed", velocity.per);
     }
 
     pub fn published(&mut self, next: &Arc<Snapshot>, before: Option<&Snapshot>, config: &Config, now: Now) {
@@ -155,7 +198,9 @@ impl Shadow {
             let served = classes[decision.rung];
             let frozen = next.status.doubt.is_some();
             // Failing over never waits: while another rung is up, a dead one is not served.
-            if held.is_none() && !frozen && served == Class::Down {
+            let waits = matches!(decision.reason, Reason::Waits { .. });
+            assert!(!waits || config.velocity.is_some() && held.is_none() && !frozen, "{owner} waits for nothing");
+            if held.is_none() && !frozen && !waits && served == Class::Down {
                 let better =
                     classes.iter().enumerate().find(|&(rung, class)| rung != decision.rung && *class == Class::Up);
                 assert!(
@@ -191,7 +236,6 @@ impl Shadow {
         let owner = &name.steer.name;
         let rung = &name.rungs[decision.rung];
         assert!(name.steer.leave_degraded || decision.reason != Reason::Degraded, "{owner} left a degraded rung");
-        let usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).count();
         let undrained = rung.origins.iter().filter(|seen| !seen.drained).count();
         if matches!(decision.reason, Reason::TooFew | Reason::Panic) && !frozen {
             assert!(!held);
@@ -200,8 +244,11 @@ impl Shadow {
             assert!(alive > 0 && alive < rung.quorum.needs(undrained), "{owner} has {alive} of {undrained}");
             let calm = alive >= rung.quorum.calm_from(undrained);
             assert_eq!(decision.reason == Reason::TooFew, calm, "{owner}: {alive} of {undrained}");
-            // What was served before and is not known since a restart or reload is served on.
-            let served = if calm { usable..=alive } else { undrained..=undrained };
+            // What was served before and is not known since a restart or reload is served on; what would fail its visitors
+            // is left out where others work.
+            let usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable());
+            let ready = usable.filter(|seen| seen.ready != Ready::WouldFail).count();
+            let served = if calm { ready..=alive } else { undrained..=undrained };
             assert!(served.contains(&decision.origins.len()), "{owner} serves {:?}", decision.origins);
             if let Data::Addresses(answer) = &decision.data {
                 let mut origins = decision.origins.iter().map(|id| &config.origins[id.0 as usize]);
@@ -242,6 +289,11 @@ impl Shadow {
             if was_unwell && is_well {
                 return;
             }
+            // On the way home from one that would fail, a degraded one is passed over for the first that is well.
+            let is_up = |rung: &RungStatus| rung.class == Class::Up;
+            if left_unready && is_well && name.rungs[..left.unwrap_or(0)].iter().any(is_up) {
+                return;
+            }
             assert!(
                 dead_or_gone || went_home || left_unready && name.steer.strict,
                 "{owner} left {before:?} for {after:?} ({:?}){}",
@@ -255,7 +307,7 @@ impl Shadow {
             return;
         }
         let usable = rung.origins.iter().any(|seen| !seen.drained && seen.class.is_usable());
-        if decision.reason == Reason::Panic {
+        if matches!(decision.reason, Reason::Panic | Reason::Waits { .. }) {
             return;
         }
         for gone in before.difference(&after) {

@@ -109,6 +109,9 @@ pub struct Tally {
     /// Decisions served of a rung with too few origins, and those in a panic.
     pub short: u64,
     pub panics: u64,
+    /// How often names began to wait for the velocity limit, and were let go by a person.
+    pub waits: u64,
+    pub approvals: u64,
 }
 
 /// One line of a history.
@@ -180,7 +183,8 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
         let (habit, prompt) = (dice.one_in(4), dice.one_in(3));
-        let config = Arc::new(random_config(&mut dice, prompt));
+        let velocity = random_velocity(&mut Dice(seed ^ 0x7e10_c177)).filter(|_| !prompt);
+        let config = Arc::new(Config { velocity, ..random_config(&mut dice, prompt) });
         let now =
             Now { moment: Moment::from_boot(Duration::from_secs(100)), wall: Wall::from_millis(1_795_000_000_000) };
         let health = config.origins.iter().flat_map(|o| o.addresses().collect::<Vec<_>>()).map(|a| (a, Health::Alive));
@@ -281,7 +285,12 @@ impl World {
             Failback::After(span) => span * 32,
             _ => Duration::ZERO,
         });
-        let wait = longest + hold_down.max().unwrap_or_default() + Duration::from_secs(30);
+        let mut wait = longest + hold_down.max().unwrap_or_default() + Duration::from_secs(30);
+        if let Some(Velocity { per, beyond, .. }) = self.config.velocity {
+            let longer = if let Beyond::Confirm { longer } = beyond { longer } else { Duration::ZERO };
+            // Every name goes home, some by way of a rung between.
+            wait += (per + longer) * 2 * self.config.steers.len() as u32;
+        }
         if self.prompt {
             let rounds = |check: &Check| check.every * 2 + check.timeout + Duration::from_secs(1);
             let two_rounds = self.config.checks.iter().map(|check| rounds(check)).max().unwrap_or_default();
@@ -289,9 +298,15 @@ impl World {
             self.all_are_home();
         }
         let end = self.now.moment + wait;
+        self.run_for(longest);
         while self.now.moment < end && !self.is_home() {
             self.run(5);
             self.approve_failbacks();
+            // Where a person decides, some failbacks wait for one after the other.
+            let is_asked = self.config.velocity.is_some_and(|velocity| velocity.beyond == Beyond::Person);
+            if is_asked && self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) {
+                self.ask(Asked::Approve { name: None });
+            }
         }
         // And there they stay.
         self.run(10);
@@ -319,6 +334,7 @@ impl World {
     fn all_are_home(&self) {
         let snapshot = self.snapshot.clone().expect("published");
         assert!(snapshot.status.doubt.is_none(), "doubt outlived its cause");
+        assert!(snapshot.status.waiting.is_none(), "names wait without a reason");
         for state in snapshot.status.steers.iter() {
             let decision = state.decision.as_ref().expect("decided");
             assert_eq!(decision.place, Place::Primary, "{} did not come home: {:?}", state.steer.name, decision.reason);
@@ -360,6 +376,7 @@ impl World {
     }
 
     fn finish_for(&mut self, by: For, mut effects: Effects) {
+        let before = self.snapshot.clone();
         if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
             if let Some(before) = &self.snapshot {
@@ -371,6 +388,9 @@ impl World {
                 self.tally.panics += u64::from(decision.reason == Reason::Panic);
             }
             self.trace.push(Traced::Published(self.now.wall, snapshot.generation));
+            // A reload may still wait for its serials.
+            let config = Arc::clone(self.controller.config());
+            self.shadow.moved(&effects.record, &snapshot, before.as_deref(), &config, self.now);
             self.snapshot = Some(snapshot);
         }
         assert!(effects.refused.is_empty(), "the guard had to refuse: {:?}", effects.refused);
@@ -426,6 +446,8 @@ impl World {
                 self.shadow.believed_dead(target, self.now, &self.config);
             }
             Told::DoubtBegan { .. } => self.tally.doubts += 1,
+            Told::LimitReached { .. } => self.tally.waits += 1,
+            Told::MovesApproved(_) => self.tally.approvals += 1,
             _ => {}
         }
     }
@@ -665,6 +687,9 @@ impl World {
             Span::For(Duration::from_secs(self.dice.between(3, 40)))
         };
         let (reason, force) = ("drill".to_owned(), self.dice.one_in(2));
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) && self.dice.one_in(2) {
+            return Asked::Approve { name: self.dice.one_in(2).then(|| steer.name.clone()) };
+        }
         match self.dice.below(5) {
             0 | 1 => {
                 let what = What::Hold { name: steer.name.clone(), place };
@@ -703,6 +728,9 @@ impl World {
         }
         if self.dice.one_in(2) {
             self.edit_ladder(&mut config);
+        }
+        if let Some(velocity) = &mut config.velocity {
+            velocity.names = Names::Number(self.dice.between(1, 3) as usize);
         }
         self.config = Arc::new(config);
         self.file_serial = self.dice.between(1, 4) as u32;
@@ -882,7 +910,7 @@ impl World {
 
 impl Tally {
     pub fn add(&mut self, other: Self) {
-        let Self { turns, downs, restarts, doubts, windows, degraded, short, panics } = other;
+        let Self { turns, downs, restarts, doubts, windows, degraded, short, panics, waits, approvals } = other;
         self.turns += turns;
         self.downs += downs;
         self.restarts += restarts;
@@ -891,6 +919,8 @@ impl Tally {
         self.degraded += degraded;
         self.short += short;
         self.panics += panics;
+        self.waits += waits;
+        self.approvals += approvals;
     }
 }
 
@@ -910,6 +940,15 @@ fn random_thresholds(dice: &mut Dice, prompt: bool) -> (u32, u32) {
     let fall = dice.between(1, if prompt { 2 } else { 4 }) as u32;
     let rise = fall + dice.below(2) as u32;
     (fall, if prompt { rise.min(2) } else { rise })
+}
+
+/// Tight: a world has few names.
+fn random_velocity(dice: &mut Dice) -> Option<Velocity> {
+    let seconds = |dice: &mut Dice, low, high| Duration::from_secs(dice.between(low, high));
+    let names = if dice.one_in(3) { Names::Share(50) } else { Names::Number(dice.between(1, 2) as usize) };
+    let (per, longer) = (seconds(dice, 5, 40), seconds(dice, 1, 15));
+    let beyond = if dice.one_in(3) { Beyond::Person } else { Beyond::Confirm { longer } };
+    dice.one_in(2).then_some(Velocity { names, per, beyond })
 }
 
 fn random_window(dice: &mut Dice) -> Option<Window> {
@@ -1034,6 +1073,7 @@ fn random_config(dice: &mut Dice, prompt: bool) -> Config {
             tokens: Vec::new(),
         },
         alerts: Vec::new(),
+        velocity: None,
         cli: Cli::default(),
         zones: vec![ZoneFile { apex: Name::absolute(ZONE).expect("a name"), file: "zone".into() }],
         checks,
