@@ -21,6 +21,7 @@ pub mod decision; // serve: verdicts and orders to a decision, one total functio
 pub mod dns; //      ground floor: wire names, the RDATA schema table, message reader and writer
 pub mod probe; //    saw: what to ask and when, what is expected, what came back
 pub mod ready; //    ready: would a standby serve its visitors if it had to?
+pub mod record; //   all that happened, compactly; and decided again
 pub mod snapshot; // version: zones and decisions as one immutable value
 pub mod time; //     the only time the core knows
 pub mod verdict; //  means: observations to verdicts, one machine per watch

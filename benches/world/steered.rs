@@ -123,7 +123,7 @@ impl Steered {
         let zone = load::load(&OneFile(&world.zone), &apex, Path::new(APEX), &|_| false).expect("no errors");
         let config = Arc::new(read.config);
         let names: Vec<Name> = config.steers.iter().map(|steer| steer.name.clone()).collect();
-        let loaded = Loaded { config, zones: vec![zone], warnings: Vec::new() };
+        let loaded = Loaded { config, zones: vec![zone], warnings: Vec::new(), files: Arc::default() };
         let moment = Moment::from_boot(Duration::from_secs(1000));
         let now = Now { moment, wall: Wall::from_millis(1_795_257_120_000) };
         let (controller, effects) = Controller::new(loaded, Restored::default(), now);

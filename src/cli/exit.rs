@@ -25,6 +25,8 @@ pub enum Exit {
     NotDurable = 6,
     /// This host: a file, a socket, a bug.
     Trouble = 7,
+    /// A replay came to other turns than were recorded.
+    Different = 8,
 }
 
 /// Part of `--help`.
@@ -37,6 +39,7 @@ pub(super) const EXIT_HELP: &str = "Exit codes:
   5  some of several nodes did it, others did not
   6  in force, but not durable: storage did not commit in time
   7  trouble of this host: a file, a socket
+  8  a replay came to other turns than were recorded
 
 Orders (hold, drain, release, failback) go to every node: the local one and those of [cli] nodes, or all given \
 by --admin. status shows every node; all other verbs ask the first.";

@@ -20,6 +20,7 @@ pub mod out; //         standard output
 pub mod probe; //       probes now
 pub mod release; //     ends an order
 pub mod reload; //      reads the files again
+pub mod replay; //      decides a record again
 pub mod run; //         the daemon
 pub mod status; //      every name at a glance
 
@@ -80,6 +81,8 @@ enum Verb {
     Events(events::Args),
     /// Let the daemon read its files again; a bad file never replaces a good one
     Reload(reload::Args),
+    /// Decide again what was recorded (`[server] record`); with --config, beside it by another configuration
+    Replay(replay::Args),
     /// Print completions for a shell
     Completions(completions::Args),
 }
@@ -98,6 +101,7 @@ pub fn main() -> Exit {
             discover::config(args.file.as_deref().or(given.config.as_deref())).and_then(|path| run::run(&path))
         }
         Verb::Check(args) => check::check(args.file.as_deref().or(given.config.as_deref())),
+        Verb::Replay(args) => replay::replay(given.config.as_deref(), &args),
         Verb::Completions(args) => completions::completions(args),
         verb => ask(&given, verb),
     })
@@ -125,7 +129,9 @@ fn ask(given: &Given, verb: Verb) -> Result<Exit, Failure> {
             Verb::Approve(args) => approve::approve(&nodes, args).await,
             Verb::Events(args) => events::events(first, args).await,
             Verb::Reload(args) => reload::reload(first, args).await,
-            Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Check(_) | Verb::Completions(_) => Ok(Exit::Usage),
+            Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Check(_) | Verb::Replay(_) | Verb::Completions(_) => {
+                Ok(Exit::Usage)
+            }
         }
     })
 }

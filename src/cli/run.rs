@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::log;
 use crate::edge::daemon::{self, Daemon, Options, StartError};
+use crate::edge::prober::prepare_for_programs;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
@@ -21,6 +22,7 @@ pub(crate) struct Args {
 /// # Errors
 /// If it cannot start, or breaks down.
 pub(crate) fn run(config: &Path) -> Result<Exit, Failure> {
+    prepare_for_programs();
     let log = log::start();
     raise_descriptors();
     let options = Options { config: config.to_owned(), is_process: true };

@@ -116,6 +116,11 @@ impl Ask {
         matches!(self, Self::Heartbeat(_))
     }
 
+    /// Is a probe so dear that one is made only when the one before it has failed?
+    pub fn is_dear(&self) -> bool {
+        matches!(self, Self::Exec(_))
+    }
+
     /// What must hold where no expression of a check speaks of it.
     pub fn usual(&self) -> Option<(Subject, &'static str)> {
         match self {
@@ -453,9 +458,8 @@ fn beat(reading: &mut Reading<'_>, fields: &Fields<'_>) -> Secret {
         // A secret in the wrong place is one all the same.
         DeValue::String(_) => reading.found.mask(at),
         DeValue::Table(table) => {
-            let places =
-                table.values().filter(|value| value.get_ref().is_str()).map(|value| At::new(at.file, value.span()));
-            places.for_each(|place| reading.found.mask(place));
+            let others = table.iter().filter(|(key, value)| key.get_ref() != "secret_file" && value.get_ref().is_str());
+            others.for_each(|(_, value)| reading.found.mask(At::new(at.file, value.span())));
         }
         _ => {}
     }

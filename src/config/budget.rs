@@ -136,7 +136,9 @@ fn confirmation(check: &Check) -> Duration {
         // Each of the missed heartbeats is waited for.
         return check.every.saturating_mul(check.fall.saturating_sub(1));
     }
-    check.confirm.saturating_mul(check.fall.saturating_sub(1)).max(check.blip)
+    let race = check.confirm.saturating_mul(check.fall.saturating_sub(1)).max(check.blip);
+    // One that is still open is not raced: it has to come to its end first.
+    if check.ask.is_dear() && !race.is_zero() { race.max(check.timeout) } else { race }
 }
 
 fn found_after(check: &Check) -> Duration {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::recording::{FileText, STAND_IN};
+
 /// Errors shown in full; a file with more has one mistake in a loop.
 const SHOWN: usize = 200;
 /// Longest part of a value quoted in a message.
@@ -101,6 +103,10 @@ pub(crate) struct Findings {
     pub(crate) sources: Vec<Arc<Source>>,
     pub(crate) errors: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
+    /// Where secrets stood, and what stands for them in the record.
+    pub(crate) hidden: Vec<(At, &'static str)>,
+    /// Files that the configuration names, without their secrets.
+    pub(crate) attached: Vec<FileText>,
 }
 
 impl Findings {
@@ -125,6 +131,7 @@ impl Findings {
         let secret = source.text.get(at.start..at.end).unwrap_or("");
         let stars: String = secret.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
         if stars.len() == at.end.saturating_sub(at.start) {
+            self.hidden.push((at, STAND_IN));
             Arc::make_mut(source).text.replace_range(at.start..at.end, &stars);
         }
     }

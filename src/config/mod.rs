@@ -19,6 +19,7 @@ mod node; //      [server] [admin] [alert] [cli]
 mod platform; //  what is known of where origins live
 mod probing; //   [check] [origin]
 mod rate_limit; // [server.rate_limit]
+mod recording; // [server] record; files without their secrets
 mod resolve; //   references become ids; rules between tables
 mod secret; //    tokens and signing secrets
 mod spec; //      what the files say, table by table
@@ -46,6 +47,7 @@ pub use encrypted::{Encrypted, EncryptedListen, Scheme, Tls};
 pub use errors::Errors;
 pub use platform::Platform;
 pub use rate_limit::RateLimit;
+pub use recording::{FileText, stand_in};
 pub use streams::Streams;
 pub use velocity::{Beyond, Names, Velocity};
 pub use window::{Bad, Limit, Rule, Window};
@@ -179,6 +181,15 @@ pub struct Server {
     pub encrypted: Encrypted,
     /// What checks need of this node.
     pub asking: Asking,
+    pub record: Recording,
+}
+
+/// `[server] record`: all that happens is kept, to be decided again by `failoverd replay`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recording {
+    pub on: bool,
+    /// How much is kept, in bytes; the oldest goes first.
+    pub keep: u64,
 }
 
 /// One address of `[server] listen` without encryption.

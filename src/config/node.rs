@@ -7,10 +7,10 @@ use super::answering;
 use super::bounds::{RESOLVERS_MAX, Section, section};
 use super::encrypted::{self, Encrypted, EncryptedListen, Scheme};
 use super::errors::{At, Findings, Located, quoted};
-use super::secret;
 use super::spec::Block;
 use super::value::{Fields, Reading, Text, preset, preset_span};
 use super::{Admin, Alert, Asking, Cli, Listen, Resolvers, Secret, Server, Token};
+use super::{recording, secret};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -45,6 +45,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
         answering: Arc::default(),
         encrypted: Encrypted::default(),
         asking: Asking::default(),
+        record: recording::presets(of),
     };
     let Some(fields) = fields else {
         server.answering = Arc::new(answering::read(reading, None, &server.name));
@@ -83,6 +84,7 @@ pub(crate) fn server(reading: &mut Reading<'_>, block: Option<&Block<'_>>, host_
     server.watch = reading.boolean(&fields, "watch").unwrap_or(server.watch);
     server.doubt_share = reading.number(&fields, "doubt_share").unwrap_or(server.doubt_share);
     server.asking.exec = reading.boolean(&fields, "exec").unwrap_or(false);
+    server.record = recording::read(reading, of, &fields);
     server.answering = Arc::new(answering::read(reading, Some(&fields), &server.name));
     server
 }
@@ -365,6 +367,9 @@ pub(crate) fn alert(reading: &mut Reading<'_>, block: &Block<'_>) -> Option<Aler
     }
     let webhook = webhook?;
     web_address(reading, &webhook, true)?;
+    if webhook.env.is_none() {
+        reading.found.hidden.push((webhook.at, "https://hidden.invalid/"));
+    }
     Some(Alert { name: block.name.value.clone(), webhook: webhook.value, secret })
 }
 

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::bounds::{FILE_MAX, Kind, Preset, Row, Section};
 use super::duration;
 use super::errors::{At, Findings, Located, listed, nearest, quoted};
+use super::recording;
 use crate::zone::Files;
 
 /// What reading needs of the world, and what it found.
@@ -356,6 +357,7 @@ impl<'w> Reading<'w> {
         let full = self.joined(path);
         match read_text(self.files, &full) {
             Ok(text) => {
+                recording::attach(&mut self.found, full.display().to_string(), &text);
                 self.paths.push(full);
                 Some(text)
             }

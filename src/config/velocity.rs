@@ -74,7 +74,7 @@ pub(crate) fn read(reading: &mut Reading<'_>, block: &Block<'_>) -> Option<Locat
         Some(text) if text.value != "confirm" => {
             let what = format!("{} is nothing that names can wait for", text.shown());
             let problem = reading.found.error(text.at, what);
-            if let Some(near) = nearest(&text.value, ["confirm", "person"].into_iter()) {
+            if let Some(near) = nearest(&text.value, ["confirm", "person"]) {
                 problem.label(format!("did you mean `{near}`?"));
             }
             problem.help("`\"confirm\"` is longer confirmation, `\"person\"` is `failoverd approve`");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Place};
+use crate::config::{Config, FileText, Place};
 use crate::control::journal::Entry;
 use crate::decision::Order;
 use crate::decision::order::What;
@@ -77,10 +77,12 @@ pub struct Loaded {
     pub zones: Vec<Zone>,
     /// Warnings of the zone files and the configuration, in words.
     pub warnings: Vec<String>,
+    /// The files of the configuration without their secrets, for the record.
+    pub files: Arc<[FileText]>,
 }
 
 /// What a person may ask of the controller.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Asked {
     /// Hold a name on a rung, or drain an origin.
     Order { what: What, span: Span, reason: String, force: bool },
@@ -93,14 +95,14 @@ pub enum Asked {
 }
 
 /// What an order is released from.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Released {
     Name(Name),
     Origin(String),
 }
 
 /// How long an order lasts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Span {
     For(Duration),
     UntilReleased,
@@ -180,7 +182,7 @@ pub struct WatchFigures {
 }
 
 /// What an earlier run left behind.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Restored {
     pub marks: Marks,
     /// Last committed decision per steered name.

@@ -71,6 +71,20 @@ impl Flattened {
         }
     }
 
+    /// All that is known: addresses, and whether the name is gone.
+    pub(crate) fn all(&self) -> Vec<(Name, Vec<IpAddr>, bool)> {
+        self.hosts.iter().map(|(name, host)| (name.clone(), host.addresses.clone(), host.gone)).collect()
+    }
+
+    /// Takes over what another knew of the names that are followed.
+    pub(crate) fn take_over(&mut self, known: Vec<(Name, Vec<IpAddr>, bool)>) {
+        for (name, addresses, gone) in known {
+            if let Some(host) = self.hosts.get_mut(&name) {
+                (host.addresses, host.gone) = (addresses, gone);
+            }
+        }
+    }
+
     /// Takes an answer in. True if the addresses changed, or the name went or came back.
     pub(crate) fn resolved(&mut self, name: &Name, outcome: Result<Resolved, ResolveFault>, now: Moment) -> bool {
         match outcome {

@@ -15,6 +15,7 @@
 //! ```
 
 mod asked; //         what people ask: orders and approvals
+pub mod carried; //   what it knows, for another that goes on from there
 pub mod event; //     what can happen, and what the world is to do
 mod evidence; //      what the probes saw, for the journal
 mod explanation; //   a decision in a line, for replies
@@ -61,7 +62,7 @@ use names::{Ground, NameState};
 use orders::OrderBook;
 use rehearsed::{Hostnames, Told};
 use turns::Moved;
-use watches::WatchState;
+use watches::{Called, WatchState};
 
 /// How often stale watches are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -84,6 +85,7 @@ pub struct Controller {
     /// Lines of zones a reload took out: one that comes back goes on where it was.
     retired: BTreeMap<Name, SerialLine>,
     watches: Vec<WatchState>,
+    called: Called,
     schedule: Schedule,
     trust: Trust,
     tripwires: Tripwires,
@@ -190,7 +192,7 @@ impl Controller {
     /// Starts from the files and from what an earlier run left behind. The first effects reserve numbers (to be made
     /// durable before the first snapshot is served) and start the first probes.
     pub fn new(loaded: Loaded, restored: Restored, now: Now) -> (Self, Effects) {
-        let Loaded { config, zones, warnings: _ } = loaded;
+        let Loaded { config, zones, .. } = loaded;
         let mut reserved: BTreeMap<Name, Serial> = restored.marks.serials.into_iter().collect();
         let clean = restored.clean.into_iter().map(|(apex, serial, digest)| (apex, (serial, digest)));
         let clean: BTreeMap<Name, (Serial, u64)> = clean.collect();
@@ -215,6 +217,7 @@ impl Controller {
             zones,
             retired: retired.collect(),
             watches: Vec::new(),
+            called: Called::new(),
             schedule: Schedule::new(),
             trust: Trust::default(),
             tripwires: Tripwires::default(),
@@ -269,7 +272,8 @@ impl Controller {
             Event::Observed(seen) => self.observed(seen, now, fx),
             Event::Wire(news) => self.wired(news),
             Event::Called(call) => {
-                if let Some(id) = self.watches.iter().position(|state| state.is_called_by(&call)).map(watch_id) {
+                let key = (Arc::clone(&call.origin), Arc::clone(&call.check));
+                if let Some(&id) = self.called.get(&key) {
                     self.observed(call.observed(id, self.schedule.epoch(id)), now, fx);
                 }
             }
@@ -590,7 +594,7 @@ impl Controller {
     }
 
     /// Looks at all watches for those that are up.
-    fn find_well(&mut self) {
+    pub(super) fn find_well(&mut self) {
         let up = self.watches.iter().enumerate().filter(|(_, state)| state.class() == Class::Up);
         self.well = up.map(|(index, _)| watch_id(index)).collect();
     }

@@ -31,6 +31,11 @@ impl OrderBook {
         Arc::clone(&self.orders)
     }
 
+    /// The number of the next order.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The rung `name` is held on, and the order that says so.
     pub(crate) fn hold(&self, name: &Name) -> Option<(Place, &Order)> {
         self.orders.iter().find_map(|order| match &order.what {

@@ -33,6 +33,7 @@ impl Controller {
         let carried = self.schedule.arrange(&keys, now.moment);
         self.told.arrange(&plan.watches, &self.config);
         self.watches = watches::arrange(&self.config, &plan, self.scenes(&plan), before, &carried);
+        self.called = watches::called(&self.watches);
         self.find_well();
         self.trust.arrange(&plan.watches, &self.config, &carried);
         let origins = self.watches.iter().map(|state| Arc::clone(&state.origin_name)).collect();
@@ -200,7 +201,7 @@ impl Controller {
 
     fn apply(&mut self, reload: Reload, now: Now, fx: &mut Effects) {
         let Reload { ticket, loaded, actor } = reload;
-        let Loaded { config, zones, warnings } = *loaded;
+        let Loaded { config, zones, warnings, files: _ } = *loaded;
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
         self.node = self.config.server.name.as_str().into();
         let known = std::mem::take(&mut self.zones).into_iter();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
 use crate::probe::watch::{Plan, Seat, Watch};
-use crate::probe::{Call, Detail, LocalFault, Observation, Outcome, Purpose, Target, WatchId};
+use crate::probe::{Detail, LocalFault, Observation, Outcome, Purpose, Target, WatchId};
 use crate::ready::Ready;
 use crate::ready::rehearsal::{Scene, host_of};
 use crate::ready::standing::Standing;
@@ -18,6 +18,18 @@ use crate::verdict::{Class, Grade, Thresholds, Verdict};
 
 /// Outcomes remembered per watch for people to see.
 const RECENT: usize = 20;
+
+/// Watches whose origin calls us, by the names of the origin and the check.
+pub(crate) type Called = BTreeMap<(Arc<str>, Arc<str>), WatchId>;
+
+pub(crate) fn called(watches: &[WatchState]) -> Called {
+    let numbered = (0u32..).zip(watches);
+    let key = |(number, state): (u32, &WatchState)| match &state.watch.target {
+        Target::Origin(origin) => Some(((Arc::clone(origin), Arc::clone(&state.check_name)), WatchId(number))),
+        Target::Address(_) | Target::Hostname(_) => None,
+    };
+    numbered.filter_map(key).collect()
+}
 
 /// One watch and what is known of it.
 #[derive(Clone, Debug)]
@@ -37,7 +49,7 @@ pub(crate) struct WatchState {
     /// When it last turned down, and how long after the start of the first failing probe.
     pub(crate) confirmed: Option<(Moment, Duration)>,
     /// Which of the last scheduled probes failed.
-    failed: Marks,
+    pub(crate) failed: Marks,
     quality: Quality,
     /// What is known of it before it is asked.
     pub(crate) scene: Arc<Scene>,
@@ -116,12 +128,6 @@ impl WatchState {
             self.outcomes.len() - 1
         });
         &mut self.outcomes[at].1
-    }
-
-    /// Is it this watch that a call is about?
-    pub(crate) fn is_called_by(&self, call: &Call) -> bool {
-        let Call { origin, check, .. } = call;
-        matches!(&self.watch.target, Target::Origin(name) if name == origin) && self.check.name == **check
     }
 
     pub(crate) fn class(&self) -> Class {

@@ -45,6 +45,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Failback, Place, Quorum};
 use crate::decision::{Order, Reason};
 use crate::time::{Moment, Now};
@@ -83,7 +85,7 @@ pub struct OriginView {
 }
 
 /// What a name remembers between decisions.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Standing {
     served: Option<Place>,
     /// What was served of that rung.

@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::config::{Config, EncryptedListen, Listen};
+use crate::control::carried::Carried;
 use crate::control::{Controller, Event};
 use crate::edge::alerts::Undelivered;
 use crate::edge::bind::BindError;
@@ -42,10 +43,12 @@ use crate::edge::nameserver::Nameserver;
 use crate::edge::prober::Prober;
 use crate::edge::prober::heartbeat::Door;
 use crate::edge::publication::cell;
+use crate::edge::recorder::Recorder;
 use crate::edge::sdnotify::Notifier;
 use crate::edge::signals::{Hangup, Signals};
 use crate::edge::storage::{InUse, Storage};
 use crate::edge::{clock, encrypted, load, secrets};
+use crate::record::Load;
 use crate::snapshot::Refused;
 
 use control::Control;
@@ -154,20 +157,27 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
     let signals = hangup.and_then(|hangup| caught(&serving, || Signals::catch(hangup)));
     let (storage, restored) = Storage::start(&config.server.state).map_err(StartError::InUse)?;
     let unwind = CloseUnlessStarted(Some(storage.clone()));
-    let (mut controller, mut effects) = Controller::new(loaded, restored, clock::now());
+    let began = clock::now();
+    let (load, carried) = (Load::of(&loaded), Carried { restored: restored.clone(), ..Carried::default() });
+    let (mut controller, mut effects) = Controller::new(loaded, restored, began);
+    let mut recorder = Recorder::start(&config.server.state, &config, load, carried, began);
     if let Some(marks) = effects.reserve.take() {
         storage.reserve(marks);
         if !storage.wait_reserved(RESERVE_PATIENCE) {
             tracing::error!("numbers cannot be reserved; answers begin without");
         }
     }
-    let Some(first) = controller.publish(clock::now(), &mut effects, |_| clock::now()) else {
+    let (now, mut served) = (clock::now(), None);
+    let Some(first) = controller.publish(now, &mut effects, |_| *served.insert(clock::now())) else {
         return Err(StartError::Refused(effects.refused));
     };
+    recorder.published(now, served, &effects.record);
     storage.steered(config.steers.iter().map(|steer| &steer.name));
     let (publisher, reader) = cell((*first).clone());
     let nameserver = Arc::new(bound.serve(&reader).map_err(StartError::Host)?);
-    controller.started(env!("CARGO_PKG_VERSION"), clock::now(), &mut effects);
+    let (now, version) = (clock::now(), env!("CARGO_PKG_VERSION"));
+    controller.started(version, now, &mut effects);
+    recorder.started(version, now);
     notifier.ready();
 
     let runtime = runtime()?;
@@ -207,7 +217,8 @@ pub fn start_blocking(options: Options) -> Result<Daemon, StartError> {
         people: None,
         nameserver: Arc::clone(&nameserver),
     };
-    let control = Control::new(controller, publisher, storage.clone(), probes.clone(), called, in_force, notifier);
+    let control =
+        Control::new(controller, publisher, storage.clone(), probes.clone(), called, in_force, notifier, recorder);
     daemon.control = Some(spawn("control", runtime, control.run(effects, stopped.clone()))?);
     let mut no_longer = stopped.clone();
     let (beats, configs, told) = (handle.beats(), handle.configs(), probes.clone());

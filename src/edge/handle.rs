@@ -299,11 +299,9 @@ impl Handle {
             degraded.push(format!("{stale} watches are stale: not probed for three intervals"));
         }
         degraded.extend(self.0.prober.resolver_trouble().map(|trouble| format!("resolvers: {trouble}")));
-        if let Some(address) = self.0.started_with.server.asking.heartbeat
-            && !self.0.prober.beats().listens()
-        {
-            degraded.push(format!("heartbeats: nothing listens on {address}"));
-        }
+        let deaf = |address| self.0.prober.beats().trouble(address, clock::moment());
+        let heartbeats = self.0.started_with.server.asking.heartbeat.and_then(deaf);
+        degraded.extend(heartbeats.map(|trouble| format!("heartbeats: {trouble}")));
         degraded.extend(self.0.undelivered.lines());
         degraded.extend(self.0.certificates.iter().flat_map(|certificates| certificates.trouble()));
         let waiting = self.waits_for_restart();

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{self, Ask, Config, Tls};
+use crate::config::{self, Ask, Check, Config, Tls};
 use crate::control::Loaded;
 use crate::dns::Name;
 use crate::edge::clock;
 use crate::edge::encrypted::certificate;
 use crate::edge::files::Disk;
 use crate::edge::ourselves;
-use crate::edge::prober::{ping_is_forbidden, system_servers};
+use crate::edge::prober::{PROGRAMS, ping_is_forbidden, system_servers};
 use crate::edge::secrets;
+use crate::probe::watch::plan;
 use crate::ready::caa::Ours;
 use crate::ready::foresight;
 use crate::time::Wall;
@@ -71,6 +72,7 @@ fn load_with(
         warnings.extend(certificate(files, tls)?);
     }
     warnings.extend(unpinged(&read.config));
+    warnings.extend(crowded(&read.config));
     let mut zones = Vec::new();
     let mut errors = Vec::new();
     let steered: BTreeSet<&Name> = read.config.steers.iter().map(|steer| &steer.name).collect();
@@ -90,7 +92,8 @@ fn load_with(
     warnings.extend(read.against(&zones).map_err(|errors| errors.to_string())?);
     let ours = Ours::new(zones.iter().map(|zone| &zone.table));
     warnings.extend(foresight::warnings(&read.config, &ours));
-    Ok(Loaded { config: Arc::new(read.config), zones, warnings })
+    let files = read.texts().into();
+    Ok(Loaded { config: Arc::new(read.config), zones, warnings, files })
 }
 
 /// A word on pings that this host will not send.
@@ -101,6 +104,20 @@ fn unpinged(config: &Config) -> Option<String> {
             "check {} pings, which this host does not let the group of this process do: nothing will be known of its \
              origins. `sysctl net.ipv4.ping_group_range=\"0 2147483647\"` allows it to all",
             check.name
+        )
+    })
+}
+
+/// A word on programs that would wait for each other if all of them took as long as they may.
+fn crowded(config: &Config) -> Option<String> {
+    let checks = plan(config).watches.into_iter().filter_map(|watch| config.checks.get(watch.check.0 as usize));
+    let share = |check: &Arc<Check>| check.timeout.as_secs_f64() / check.every.as_secs_f64();
+    let needed: f64 = checks.filter(|check| matches!(check.ask, Ask::Exec(_))).map(share).sum();
+    (needed > PROGRAMS as f64).then(|| {
+        format!(
+            "checks by programs: up to {} would run at once if all of them took their whole `timeout`, and {PROGRAMS} \
+             may; the others would wait, and some would tell nothing of their origins. Raise `every` or lower `timeout`",
+            needed.ceil()
         )
     })
 }
@@ -170,6 +187,27 @@ mod tests {
         for (warning, line) in warnings.iter().zip(["5:6", "7:3"]) {
             assert!(warning.starts_with(&place(line)) && warning.lines().count() == 1, "{warning}");
             assert!(!warning.contains("warning"), "{warning}");
+        }
+    }
+
+    #[test]
+    fn more_programs_than_may_run_at_once_are_told() {
+        use crate::config::{CheckId, OriginId, Place, Quorum, Rung, Steer};
+        use crate::probe::fixture;
+        let mut config = fixture::config();
+        let ask = Ask::Exec(vec!["/bin/true".into()]);
+        // Two of five seconds each: 80 of them fill 32 turns.
+        config.checks = vec![Arc::new(Check { ask, ..fixture::check("way") })];
+        for (last, is_told) in [(80, false), (81, true)] {
+            let mut origin = fixture::origin("eu");
+            origin.a = (1..=last).map(|last| [192, 0, 2, last].into()).collect();
+            config.origins = vec![Arc::new(origin)];
+            let (origins, check) = (vec![OriginId(0)], Some(CheckId(0).into()));
+            let rung = Rung { place: Place::Primary, origins, check, quorum: Quorum::default() };
+            config.steers = vec![Arc::new(Steer { rungs: vec![rung], ..fixture::steer("www.example.com") })];
+            let told = crowded(&config);
+            assert_eq!(told.is_some(), is_told, "{last} programs: {told:?}");
+            assert!(told.is_none_or(|told| told.contains("up to 33 would run at once")));
         }
     }
 

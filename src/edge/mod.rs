@@ -23,6 +23,7 @@ mod pin; //             a thread on a core of its own, and threads that give way
 mod portable; //        datagrams one by one
 pub mod prober; //      one probe from the first packet to the facts
 pub mod publication; // the one cell of the one snapshot
+pub mod recorder; //    all that happens, onto the disk
 pub mod sdnotify; //    words to the service manager
 pub mod secrets; //     made at the first start
 mod shelf; //  counters of the answering threads

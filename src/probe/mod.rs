@@ -255,7 +255,7 @@ pub enum LocalFault {
     Program(String),
     /// No process can be started at all.
     NoProcess,
-    /// Nothing of ours listens for heartbeats.
+    /// Nothing of ours listens for heartbeats, or too many call.
     Deaf,
     /// The probe itself broke down: a defect of ours.
     Broken,
@@ -296,7 +296,9 @@ impl fmt::Display for LocalFault {
             }
             Self::Program(why) => return write!(f, "this host cannot run {why}"),
             Self::NoProcess => "this host can start no more processes",
-            Self::Deaf => "this host does not listen for heartbeats; [heartbeat] takes effect at a start",
+            Self::Deaf => {
+                "this host could not hear heartbeats: nothing listens ([heartbeat] takes effect at a start), or too many call"
+            }
             Self::Broken => "the probe itself broke down (a defect of failoverd; its log says where)",
         })
     }
@@ -394,7 +396,7 @@ pub struct Beat {
 }
 
 /// A call of an origin that calls us.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Call {
     /// Names of the origin and the check.
     pub origin: Arc<str>,

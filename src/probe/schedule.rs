@@ -62,12 +62,16 @@ pub struct Timing {
     pub blip: Duration,
     /// The origin calls us.
     pub awaited: bool,
+    /// A probe is a program: one that is still open is not raced, only one that has failed. Where many take long the
+    /// machine is busy with them, and racing them would keep it so.
+    pub dear: bool,
 }
 
 impl From<&Check> for Timing {
     fn from(check: &Check) -> Self {
         let Check { every, standby_every, timeout, fall, confirm, blip, .. } = *check;
-        Self { every, standby_every, timeout, fall, confirm, blip, awaited: check.ask.is_awaited() }
+        let (awaited, dear) = (check.ask.is_awaited(), check.ask.is_dear());
+        Self { every, standby_every, timeout, fall, confirm, blip, awaited, dear }
     }
 }
 
@@ -248,6 +252,16 @@ impl Schedule {
     /// If the watch is not of the last arrangement.
     pub fn epoch(&self, watch: WatchId) -> Epoch {
         self.entries[watch.0 as usize].epoch
+    }
+
+    /// Takes these epochs over, one per watch of the last arrangement; later ones follow them.
+    pub fn renumber(&mut self, epochs: &[Epoch]) {
+        self.by_epoch.clear();
+        for ((index, entry), &epoch) in (0..).zip(&mut self.entries).zip(epochs) {
+            entry.epoch = epoch;
+            self.by_epoch.insert(epoch, index);
+            self.last_epoch = self.last_epoch.max(epoch.0);
+        }
     }
 
     /// Where the watch of this epoch stands now; `None` if it is gone. Epochs are unique over all watches: the
@@ -434,7 +448,7 @@ impl Entry {
     /// Not later than the last confirmation's start, however slow the origin usually is: the promised time to detect
     /// a death that does not answer is `race_span` and a timeout.
     fn slow_at(&self, open: Open) -> Option<Moment> {
-        let can_race = !open.raced && self.race.is_none() && self.class != Class::Down;
+        let can_race = !open.raced && self.race.is_none() && self.class != Class::Down && !self.timing.dear;
         let patience = self.usual.map_or(Duration::ZERO, |usual| usual.saturating_mul(UNUSUAL));
         (can_race && self.timing.confirmations() > 0)
             .then(|| open.start + patience.max(self.timing.confirm).min(self.timing.race_span()))

@@ -7,13 +7,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::window::{Bad, Limit, Rule, Window};
 use crate::probe::{Cause, Outcome};
 use crate::time::Now;
 use crate::verdict::Verdict;
 
 /// Marks of the last 128 observations, the newest in the lowest bit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Marks(u128);
 
 impl Marks {

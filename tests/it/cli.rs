@@ -54,7 +54,9 @@ fn beyond_the_velocity_limit_names_wait_for_a_person() {
     others.iter().for_each(|name| config += &format!("[steer.\"{name}\"]\n{stands}"));
     let daemon = Daemon::start(&config, &[world.resolver.address]);
     let names: Vec<&str> = [NAME].into_iter().chain(others.iter().map(String::as_str)).collect();
-    names.iter().for_each(|name| drop(daemon.wait_address(name, PRIMARY.into(), SOON)));
+    for name in &names {
+        daemon.wait_address(name, PRIMARY.into(), SOON);
+    }
     wait("all is seen up", SOON, || daemon.sees_all_up().then_some(()));
     let checked = daemon.say(&["check"]);
     assert!(checked.contains("velocity limit: of 5 automation moves at most 2 names in 1h"), "{checked}");
@@ -89,7 +91,9 @@ fn beyond_the_velocity_limit_names_wait_for_a_person() {
     assert!(daemon.say(&["approve", first]).contains("does not wait"), "once more changes nothing");
     assert!(!daemon.verb(&["approve", "nobody.example.test"]).status.success());
     assert!(daemon.say(&["approve", "--all"]).contains("2 names move"));
-    names.iter().for_each(|name| drop(daemon.wait_address(name, BACKUP.into(), SOON)));
+    for name in &names {
+        daemon.wait_address(name, BACKUP.into(), SOON);
+    }
     let of_limit = |entry: &serde_json::Value| {
         let event = entry["event"].as_str().unwrap_or_default();
         ["limit-reached", "moves-approved", "limit-cleared"].contains(&event).then(|| event.to_owned())

@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use failoverd::cli::exit::{Exit, Failure};
 use failoverd::cli::look::Look;
 use failoverd::cli::status::Seen;
-use failoverd::cli::{events, explain, order, probe, status};
+use failoverd::cli::{events, explain, order, probe, replay, status};
 use failoverd::config::{Form, Place, Platform};
 use failoverd::control::journal::{Approved, Ending, LimitTold, Rehearsed, Served, Stages, Turn, What};
 use failoverd::decision::order::{Order as Ordered, OrderId, What as OrderWhat};
@@ -21,6 +22,7 @@ use failoverd::edge::admin::view::{
     Status, Steered, Waiting, Watch, Zone,
 };
 use failoverd::ready::{Finding, Kind, Ready};
+use failoverd::record;
 use failoverd::snapshot::{Generation, Refused};
 use failoverd::time::Wall;
 use failoverd::verdict::Class;
@@ -740,4 +742,69 @@ fn orders_tell_what_became_of_them_node_by_node() {
         ),
     ];
     golden("orders.terminal", &order::render(&results));
+}
+
+fn served(place: Place, origin: &str) -> Arc<Served> {
+    let addresses = vec!["192.0.2.1".parse().unwrap()];
+    Arc::new(Served { place, origins: vec![origin.into()], data: Data::Addresses(addresses) })
+}
+
+/// The failover of a name, so many milliseconds after noon.
+fn failover(millis: i64, seen: &str) -> record::Told {
+    let turn = Turn {
+        name: Name::absolute("www.example.com").unwrap(),
+        zone: Name::absolute("example.com").unwrap(),
+        from: Some(served(Place::Primary, "eu")),
+        to: served(Place::Backup(1), "us"),
+        reason: Reason::FailedOver,
+        evidence: [seen.to_owned()].into(),
+        generation: Generation(7),
+        serial: Serial(7),
+        ttl: 30,
+        stages: Stages::default(),
+    };
+    record::Told { at: Wall::from_millis(1_795_255_951_000 + millis), turn: Box::new(turn) }
+}
+
+#[test]
+fn a_replay_says_what_is_the_same_and_what_the_record_cannot_tell() {
+    let (now, later) =
+        (failover(0, "eu: down, 3 failures"), failover(4210, "eu: down, 6 of the last 10 probes failed"));
+    let name = now.turn.name.clone();
+    let mut outcome = record::Outcome {
+        span: Some((now.at, now.at + std::time::Duration::from_secs(3600))),
+        observations: 7200,
+        turns: 1,
+        same: 1,
+        ..record::Outcome::default()
+    };
+    golden("replay-same.pipe", &replay::render::render(&outcome, 172_800, Look::PIPE));
+    let pair = |recorded: Option<&record::Told>, other: Option<&record::Told>| record::Pair {
+        name: name.clone(),
+        recorded: recorded.cloned(),
+        other: other.cloned(),
+    };
+    let sparse = record::Sparse {
+        check: "site".into(),
+        key: "every",
+        recorded: std::time::Duration::from_secs(5),
+        other: std::time::Duration::from_secs(1),
+    };
+    outcome.comparison = Some(record::Comparison {
+        pairs: vec![pair(Some(&now), Some(&later)), pair(Some(&later), Some(&now)), pair(None, Some(&later))],
+        untried: vec!["ap at 192.0.2.3:443 as www.example.com by site".into()],
+        sparse: [sparse].into(),
+        confirmations: 12,
+        unconfirmed: 3,
+        reloads: 2,
+    });
+    golden("replay-beside.terminal", &replay::render::render(&outcome, 172_800, TERMINAL));
+    outcome.comparison = None;
+    outcome.same = 0;
+    outcome.rebuilt = vec![(now.at, 31)];
+    outcome.differences = vec![
+        record::Difference { name: name.clone(), recorded: Some(now.clone()), decided: Some(later) },
+        record::Difference { name, recorded: None, decided: Some(now) },
+    ];
+    golden("replay-differs.terminal", &replay::render::render(&outcome, 172_800, TERMINAL));
 }

@@ -254,6 +254,8 @@ backup = { origin = "us", check = "ping" }
 [steer."b.example.com"]
 primary = { origin = "eu", check = "tls-of-origin" }
 emergency = { origin = "us", check = "deep" }
+[steer."c.example.com"]
+primary = { origin = "us", check = "script" }
 "#;
     let config = read_files(&[("etc/failoverd.toml", text), ("etc/beat.token", "0123456789abcdef\n")]).config;
     let asking = config.server.asking;
@@ -283,9 +285,12 @@ emergency = { origin = "us", check = "deep" }
     // Each missed heartbeat is waited for, and none is sent: two probes of a name remain.
     let beat = budget::budget(&config, SteerId(0));
     assert_eq!((beat.wait, beat.confirmation, beat.timeout), (secs(30), secs(90), secs(2)));
+    // A program that hangs is not raced before its timeout.
+    let script = budget::budget(&config, SteerId(2));
+    assert_eq!((script.wait, script.confirmation, script.timeout), (secs(5), secs(2), secs(2)));
     let month = 30 * 86_400 / 5;
     let probes: Vec<u64> = budget::probes_per_month(&config).into_iter().map(|(_, probes)| probes).collect();
-    assert_eq!(probes, [2 * month, 2 * month], "tls to both addresses; a ping and https");
+    assert_eq!(probes, [2 * month, 3 * month], "tls to both addresses; a ping, https and a program");
 }
 
 fn secs(seconds: u64) -> Duration {

@@ -87,7 +87,8 @@ fn decisions(kinds: &[&str], names: usize, world: &World) -> Vec<Vec<Decision>> 
     let read = read.unwrap_or_else(|errors| panic!("{errors}"));
     let apex = Name::absolute(APEX).expect("a name");
     let zone = load::load(&OneFile(&world.zone), &apex, Path::new(APEX), &|_| false).expect("no errors");
-    let loaded = Loaded { config: Arc::new(read.config), zones: vec![zone], warnings: Vec::new() };
+    let loaded =
+        Loaded { config: Arc::new(read.config), zones: vec![zone], warnings: Vec::new(), files: Arc::default() };
     let moment = Moment::from_boot(Duration::from_secs(1000));
     let mut now = Now { moment, wall: Wall::from_millis(1_795_257_120_000) };
     let (mut controller, mut effects) = Controller::new(loaded, Restored::default(), now);

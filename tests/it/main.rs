@@ -25,6 +25,8 @@ mod docs; //          what the documents promise
 #[cfg(feature = "edge")]
 mod flips; //         ten thousand turns at once
 mod oracle; //        what must hold of any input; shared with tests/fuzz
+#[cfg(feature = "edge")]
+mod replay; //        a recorded incident, decided again
 mod rfc; //           the protocol, one file per RFC, tests named by section
 mod scenarios; //     stories an operator can read
 mod simulation; //    seeded worlds against a shadow model

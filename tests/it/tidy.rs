@@ -94,6 +94,13 @@ const FOLDERS: &[Folder] = &[
         crates: &["serde", "serde_json"],
         std: &["net"],
     },
+    // What goes into the switchboard, and the switchboard once more.
+    Folder {
+        name: "record",
+        stages: &["config", "control", "decision", "dns", "probe", "ready", "snapshot", "time", "zone"],
+        crates: &["serde", "serde_json", "siphasher"],
+        std: &["io", "net", "path"],
+    },
     // The world may use every stage; a stage never uses the world.
     Folder {
         name: "edge",

@@ -95,9 +95,10 @@ fn a_program_decides_and_ends_with_the_daemon() {
     let scratch = tempfile::tempdir().expect("a folder");
     let (verdict, pids) = (scratch.path().join("verdict"), scratch.path().join("pids"));
     let script = format!(
-        "read word < {}; case $word in hang) sleep 1000 & echo $! >> {}; wait;; esac; exit $word",
+        "PATH=/bin:/usr/bin; read word < {}; case $word in hang) sleep 1000 & echo $! >> {pids}; setsid sleep 1000 & \
+         echo $! >> {pids}; wait;; esac; exit $word",
         verdict.display(),
-        pids.display()
+        pids = pids.display()
     );
     let say = |word: &str| std::fs::write(&verdict, format!("{word}\n")).expect("a file");
     say("0");
@@ -119,6 +120,21 @@ fn a_program_decides_and_ends_with_the_daemon() {
     wait("a program that hangs", SOON, || children().iter().any(|&pid| sleeps(pid)).then_some(()));
     daemon.stop();
     wait("the end of all programs", SOON, || (!children().iter().any(|&pid| sleeps(pid))).then_some(()));
+}
+
+/// As systemd starts it: with the privilege that lets it bind port 53, and hands it on to whatever it executes.
+#[test]
+fn a_program_has_none_of_our_privileges() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let seen = scratch.path().join("seen");
+    let script = format!("/bin/grep CapAmb /proc/self/status > {0}.new; /bin/mv {0}.new {0}", seen.display());
+    let (mut daemon, _world) = prepared(&format!("exec = [\"/bin/sh\", \"-c\", '{script}']"), "");
+    "exec = true\n".clone_into(&mut daemon.server);
+    let (inherited, ambient) = ("--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service");
+    daemon.wrapper = ["unshare", "--map-root-user", "setpriv", inherited, ambient].map(str::to_owned).to_vec();
+    launch(&mut daemon);
+    let (told, _) = wait("a run", SOON, || std::fs::read_to_string(&seen).ok());
+    assert!(told.contains("CapAmb:\t0000000000000000"), "{told}");
 }
 
 /// Is this still the `sleep` of the script above?

@@ -3,6 +3,7 @@
 //! One nginx on all addresses of 127.0.0.0/8 is every origin; its own counter says how many probes came.
 
 use std::fmt::Write;
+use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -18,17 +19,25 @@ const LATE: f64 = 0.01;
 /// Probes of the busiest second, as a multiple of the average.
 const UNEVEN: f64 = 1.3;
 
+/// Bytes of the record per probe, with all that is recorded beside it.
+const RECORDED: f64 = 60.0;
+
 #[test]
 fn many_watches_over_https() {
-    many_watches("https = \"/healthz\"\nca_file = \"ca.pem\"", |nginx| nginx.port);
+    many_watches("https = \"/healthz\"\nca_file = \"ca.pem\"", "", |nginx| nginx.port);
 }
 
 #[test]
 fn many_watches_over_http() {
-    many_watches("http = \"/healthz\"", |nginx| nginx.plain_port);
+    many_watches("http = \"/healthz\"", "", |nginx| nginx.plain_port);
 }
 
-fn many_watches(check: &str, port: impl Fn(&Nginx) -> u16) {
+#[test]
+fn many_watches_recorded() {
+    many_watches("http = \"/healthz\"", "record = true\n", |nginx| nginx.plain_port);
+}
+
+fn many_watches(check: &str, server: &str, port: impl Fn(&Nginx) -> u16) {
     let (watches, every) = (rounds(1_000, 10_000), rounds(2, 10));
     let span = Duration::from_secs(u64::try_from(rounds(10, 40)).expect("small"));
     let authority = Authority::new("our authority");
@@ -38,13 +47,16 @@ fn many_watches(check: &str, port: impl Fn(&Nginx) -> u16) {
     let resolver = Resolver::start();
     let mut daemon = Daemon::prepare(&config, &[resolver.address]);
     daemon.write("ca.pem", &authority.pem);
+    daemon.server = server.to_owned();
     daemon.launch();
     let pid = daemon.pid();
 
     // Two intervals after the start all is as it will stay.
     let mut looks = Looks::new(&nginx);
     let first = looks.during(Duration::from_secs(2 * u64::try_from(every).expect("small")), pid);
+    let before = recorded(&daemon);
     let steady = looks.during(span, pid);
+    let recorded = recorded(&daemon) - before;
     let probes = steady.probes as f64;
     let each = steady.cpu.as_secs_f64() * 1000.0 / probes;
     let (on_time, late) = starts(&daemon);
@@ -59,11 +71,21 @@ fn many_watches(check: &str, port: impl Fn(&Nginx) -> u16) {
         steady.busiest,
         first.busiest * first.probes as f64 / (2 * every) as f64,
     );
+    if !server.is_empty() {
+        println!("scale: recorded {:.1} bytes per probe", recorded as f64 / probes);
+        assert!((1.0..RECORDED).contains(&(recorded as f64 / probes)), "{recorded} bytes of {probes} probes");
+    }
     let expected = (watches as f64 / every as f64) * span.as_secs_f64();
     assert!((0.95..1.05).contains(&(probes / expected)), "{probes} probes where {expected} are due");
     assert!(first.memory.max(steady.memory) < MEMORY, "{} kB resident", first.memory.max(steady.memory));
     assert!(late_share < LATE, "{late} of {} probes were late", on_time + late);
     assert!(steady.busiest < UNEVEN, "{} of the average in one second", steady.busiest);
+}
+
+/// Bytes in its record so far.
+fn recorded(daemon: &Daemon) -> u64 {
+    let Ok(entries) = fs::read_dir(daemon.state.join("record")) else { return 0 };
+    entries.map(|entry| entry.and_then(|entry| entry.metadata()).expect("a segment").len()).sum()
 }
 
 /// A configuration of so many watches, two to a name: every address of 127.64.0.0 and above is an origin, asked every so

@@ -246,6 +246,20 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Below a tenth one bad origin would freeze the others.",
             ),
             row(
+                "record",
+                Kind::Boolean,
+                Value("false"),
+                "Keep every observation and whatever else decisions are made from in `record/` of the state folder, for `failoverd replay`. A reload begins and ends it.",
+                "",
+            ),
+            row(
+                "record_keep",
+                Kind::Other("a size from 2MB to 1000GB, like `\"256MB\"`"),
+                Value("\"256MB\""),
+                "How much of it is kept; the oldest goes first. A watch asked every 5 s takes about half a megabyte a day.",
+                "Less is not worth it, and more than a terabyte nobody decides again.",
+            ),
+            row(
                 "nsid",
                 Kind::Boolean,
                 Value("true"),

@@ -69,6 +69,7 @@ pub(crate) fn config() -> Config {
             answering: Default::default(),
             encrypted: Default::default(),
             asking: Default::default(),
+            record: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().unwrap(),

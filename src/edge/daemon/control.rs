@@ -24,6 +24,7 @@ use crate::edge::clock;
 use crate::edge::handle::Call;
 use crate::edge::headline;
 use crate::edge::publication::Publisher;
+use crate::edge::recorder::Recorder;
 use crate::edge::sdnotify::Notifier;
 use crate::edge::storage::Storage;
 use crate::snapshot::Snapshot;
@@ -63,6 +64,7 @@ pub(super) struct Control {
     last_ticket: u64,
     config: watch::Sender<Arc<Config>>,
     notifier: Notifier,
+    recorder: Recorder,
     /// The reload that the service manager was told of.
     reload: Option<Reload>,
     /// What the controller was last told of the storage.
@@ -71,6 +73,7 @@ pub(super) struct Control {
 }
 
 impl Control {
+    #[expect(clippy::too_many_arguments, reason = "each is moved in whole")]
     pub(super) fn new(
         controller: Controller,
         publisher: Publisher,
@@ -79,6 +82,7 @@ impl Control {
         calls: mpsc::Receiver<Call>,
         config: watch::Sender<Arc<Config>>,
         notifier: Notifier,
+        recorder: Recorder,
     ) -> Self {
         let durable = *storage.durable().borrow();
         Self {
@@ -91,6 +95,7 @@ impl Control {
             last_ticket: 0,
             config,
             notifier,
+            recorder,
             reload: None,
             durable,
             trouble: None,
@@ -166,7 +171,9 @@ impl Control {
         let began = clock::moment();
         while !batch.is_empty() {
             for event in batch.drain(..) {
-                self.controller.handle(event, clock::now(), &mut effects);
+                let now = clock::now();
+                self.recorder.event(&event, now);
+                self.controller.handle(event, now, &mut effects);
             }
             if clock::moment().since(began) < TAKING {
                 self.probes.take(BATCH, batch);
@@ -174,10 +181,13 @@ impl Control {
         }
         // A turn is served before anything else is done about it.
         let publisher = &mut self.publisher;
-        let published = self.controller.publish(clock::now(), &mut effects, |snapshot| {
+        let (now, mut served) = (clock::now(), None);
+        let published = self.controller.publish(now, &mut effects, |snapshot| {
             publisher.publish(Arc::clone(snapshot));
-            clock::now()
+            *served.insert(clock::now())
         });
+        self.recorder.published(now, served, &effects.record);
+        self.recorder.turn(&self.controller, now);
         let is_new = !Arc::ptr_eq(self.controller.config(), &self.config.borrow());
         if is_new {
             self.configured();
@@ -276,8 +286,10 @@ impl Control {
     fn end(mut self) {
         self.notifier.stopping();
         let mut effects = Effects::default();
-        self.controller.stopped(clock::now(), &mut effects);
+        let now = clock::now();
+        self.controller.stopped(now, &mut effects);
         self.carry_out(effects);
+        self.recorder.end(now, CLOSE_PATIENCE);
         if !self.storage.close(Some(self.controller.clean()), CLOSE_PATIENCE) {
             tracing::error!("the disk did not take all of the journal in time; the next serials will leap ahead");
         }

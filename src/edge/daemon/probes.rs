@@ -106,6 +106,8 @@ impl Probes {
     pub(super) async fn run(self) {
         let mut running = JoinSet::new();
         let mut wires = Wires::default();
+        let prober = self.0.prober.clone();
+        running.spawn(async move { prober.reap().await });
         loop {
             tokio::select! {
                 () = self.0.begin.notified() => {

@@ -1,8 +1,8 @@
 //! A program that asks the origin in its own way.
 //!
-//! No shell reads its command, its environment holds nothing of ours, and its output is read to a bound. It runs in a
-//! process group of its own, which is killed whole: when it has come to its end and left others behind, when its time is
-//! over, and when whoever waits for it goes away.
+//! No shell reads its command, its environment holds nothing of ours, it may do nothing that only we may, and its output
+//! is read to a bound. All its processes are killed (see [`orphans`](super::orphans)): when it has come to its end and left
+//! others behind, when its time is over, and when whoever waits for it goes away.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -12,7 +12,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStdout, Command};
 use tokio::time::timeout;
@@ -20,12 +19,23 @@ use tokio::time::timeout;
 use crate::probe::judge::BODY_MAX;
 use crate::probe::{Request, TroubleKind};
 
+use super::orphans::{self, Runs};
+
 /// Programs that run at once; more wait for their turn.
-pub(super) const AT_ONCE: usize = 32;
-/// How long the last of the output may take after the end: a process that got out of the group may hold the pipe open.
+pub(in crate::edge) const AT_ONCE: usize = 32;
+/// How long the last of the output may take after the end: a process that is nobody's may hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How much is read at a time.
 const PIECE: usize = 8192;
+
+/// Readies this process for programs; before it has a second thread, since each has privileges of its own. What lets it
+/// bind port 53 is not handed on to them, and whom they leave behind becomes a child of ours.
+pub(crate) fn prepare() {
+    // A privilege that is ambient (systemd's way to grant one) is kept by whatever is executed. Ours stays with us.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::clear_ambient_capability_set();
+    orphans::inherit();
+}
 
 /// Runs `command` against `address`: what it printed goes to `output`, [`BODY_MAX`] bytes at most. Its exit code, `None`
 /// if it was killed by a signal.
@@ -33,6 +43,7 @@ const PIECE: usize = 8192;
 /// # Errors
 /// If it cannot be started or waited for, which is our own host's trouble.
 pub(super) async fn run(
+    runs: &Runs,
     command: &[String],
     request: &Request,
     address: IpAddr,
@@ -42,7 +53,8 @@ pub(super) async fn run(
     let (address, port) = (address.to_string(), request.port.to_string());
     let fill =
         |word: &String| word.replace("{address}", &address).replace("{host}", &request.host).replace("{port}", &port);
-    let spawned = Command::new(program)
+    let mut prepared = Command::new(program);
+    prepared
         .args(arguments.iter().map(fill))
         .env_clear()
         .env("FAILOVERD_ADDRESS", &address)
@@ -53,11 +65,8 @@ pub(super) async fn run(
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn();
-    let mut child = spawned.map_err(|error| unstarted(&error, program))?;
-    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+        .stderr(Stdio::null());
+    let (mut child, run) = runs.start(&mut prepared).map_err(|error| unstarted(&error, program))?;
     let mut stdout = child.stdout.take();
     let ended = tokio::select! {
         biased;
@@ -65,7 +74,7 @@ pub(super) async fn run(
         never = listen(stdout.as_mut(), output) => match never {},
     };
     // Whoever it left behind holds the pipe open.
-    drop(group);
+    drop(run);
     if let Some(stdout) = &mut stdout {
         // Either way it is over.
         let _ = timeout(LAST_WORDS, read(stdout, output)).await;
@@ -73,16 +82,6 @@ pub(super) async fn run(
     match ended {
         Ok(status) => Ok(status.code()),
         Err(error) => Err(TroubleKind::Program(format!("{program}: {error}"))),
-    }
-}
-
-/// All processes of one run. Dropping it kills them; the runtime reaps the first, and the system the others.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Who has ended already is not to be found.
-        let _ = self.0.map(|leader| kill_process_group(leader, Signal::KILL));
     }
 }
 

@@ -22,7 +22,7 @@ use ring::digest;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::config::{Ask, Config};
+use crate::config::{Ask, Check, Config};
 use crate::edge::admin::gate::{bearer, same, sha256};
 use crate::edge::{clock, http};
 use crate::probe::watch::plan;
@@ -31,8 +31,8 @@ use crate::time::Moment;
 
 /// Calls of one origin for one check closer together than this are refused: the shortest `every`.
 const APART: Duration = Duration::from_millis(100);
-/// Connections open at once; callers come and go.
-const CONNECTIONS: usize = 256;
+/// How long it is told that calls may have been lost.
+const TOLD: Duration = Duration::from_secs(60);
 /// Distance of the tries to listen.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -43,6 +43,8 @@ pub(in crate::edge) struct Beats(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     listens: AtomicBool,
+    /// When a caller was last sent away, or not let in, unheard.
+    lost: Mutex<Option<Moment>>,
     last: Mutex<BTreeMap<Called, Last>>,
 }
 
@@ -61,17 +63,39 @@ impl Beats {
         self.0.listens.load(Ordering::Relaxed)
     }
 
+    /// Why origins cannot be heard at `address`, or not all of them.
+    pub(in crate::edge) fn trouble(&self, address: SocketAddr, now: Moment) -> Option<String> {
+        if !self.listens() {
+            return Some(format!("nothing listens on {address}"));
+        }
+        let is_lost = self.lost().is_some_and(|at| now.since(at) < TOLD);
+        is_lost.then(|| format!("{address} had more callers than it can hear; who was silent meanwhile is not blamed"))
+    }
+
     /// The last call of `origin` for `check`.
     ///
     /// # Errors
-    /// [`TroubleKind::Deaf`] while nothing listens.
-    pub(super) fn last(&self, origin: &str, check: &str, now: Moment) -> Result<Option<Beat>, TroubleKind> {
+    /// [`TroubleKind::Deaf`] while nothing listens, and where one that is missing may have been lost by us.
+    pub(super) fn last(&self, origin: &str, check: &Check, now: Moment) -> Result<Option<Beat>, TroubleKind> {
         if !self.listens() {
             return Err(TroubleKind::Deaf);
         }
         let known = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = known.get(&(Arc::from(origin), Arc::from(check)));
-        Ok(last.map(|last| Beat { age: now.since(last.at), failed: last.failed }))
+        let last = known.get(&(Arc::from(origin), Arc::from(check.name.as_str())));
+        let beat = last.map(|last| Beat { age: now.since(last.at), failed: last.failed });
+        let patience = check.every.saturating_add(check.timeout);
+        let is_missing = beat.is_none_or(|beat| beat.age > patience);
+        let is_lost = || self.lost().is_some_and(|at| now.since(at) <= patience);
+        if is_missing && is_lost() { Err(TroubleKind::Deaf) } else { Ok(beat) }
+    }
+
+    fn lost(&self) -> Option<Moment> {
+        *self.0.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody was not heard.
+    fn lose(&self, now: Moment) {
+        *self.0.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     /// As if somebody listened.
@@ -80,13 +104,13 @@ impl Beats {
         self.0.listens.store(true, Ordering::Relaxed);
     }
 
-    /// Notes a call. False if it comes too soon after the one before, and says nothing new.
+    /// Notes a call. False if it comes too soon after the one before, unless it reports the first failure.
     pub(super) fn note(&self, call: &Call) -> bool {
         let mut known = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (Arc::clone(&call.origin), Arc::clone(&call.check));
         let next = Last { at: call.at, failed: call.failed };
         match known.get(&key) {
-            Some(last) if call.at.since(last.at) < APART => false,
+            Some(last) if call.at.since(last.at) < APART && (last.failed || !call.failed) => false,
             _ => {
                 known.insert(key, next);
                 true
@@ -131,7 +155,7 @@ impl Door {
                     tell: Arc::clone(&tell),
                     known: Arc::default(),
                 };
-                http::serve_at_most(CONNECTIONS, listener, routes(desk)).await;
+                http::serve_callers(listener, routes(desk), || beats.lose(clock::moment())).await;
                 beats.0.listens.store(false, Ordering::Relaxed);
             }
             sleep(AGAIN).await;
@@ -276,8 +300,8 @@ fn status(query: Option<&str>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Check, CheckId, OriginId, Place, Quorum, Rung, Secret, Steer};
-    use crate::probe::fixture;
+    use crate::config::{CheckId, OriginId, Place, Quorum, Rung, Secret, Steer};
+    use crate::probe::fixture::{self, check};
 
     const ALPHA: &str = "alpha-secret-0123";
     const BETA: &str = "beta-secret-01234";
@@ -286,7 +310,7 @@ mod tests {
     fn config() -> Arc<Config> {
         let mut config = fixture::config();
         let beat = |name: &str, secret: &str| {
-            Arc::new(Check { ask: Ask::Heartbeat(Secret(secret.to_owned())), ..fixture::check(name) })
+            Arc::new(Check { ask: Ask::Heartbeat(Secret(secret.to_owned())), ..check(name) })
         };
         config.checks = vec![beat("alpha", ALPHA), beat("beta", BETA)];
         config.origins = ["eu", "us", "cron"].map(|name| Arc::new(fixture::origin(name))).into();
@@ -323,6 +347,8 @@ mod tests {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
             for (path, secret, status, call) in [
                 ("/heartbeat/eu/alpha", Some(ALPHA), 200, Some(("eu", "alpha", false))),
+                ("/heartbeat/us/alpha", Some(ALPHA), 200, Some(("us", "alpha", false))),
+                ("/heartbeat/us/alpha", Some(ALPHA), 429, None),
                 ("/heartbeat/us/alpha?status=fail", Some(ALPHA), 200, Some(("us", "alpha", true))),
                 ("/heartbeat/us/alpha?status=fail", Some(ALPHA), 429, None),
                 ("/heartbeat/cron/alpha", Some(ALPHA), 404, None),
@@ -349,14 +375,75 @@ mod tests {
             sleep(APART).await;
             let fetched = client.get(format!("{base}/beat/{ALPHA}/us")).send().await.unwrap();
             assert_eq!((fetched.status().as_u16(), fetched.text().await.unwrap().as_str()), (200, "heard\n"));
-            let last = beats.last("us", "alpha", clock::moment()).unwrap().unwrap();
+            let last = beats.last("us", &check("alpha"), clock::moment()).unwrap().unwrap();
             assert!(!last.failed && last.age < Duration::from_secs(20));
-            assert_eq!(beats.last("cron", "alpha", clock::moment()), Ok(None));
+            assert_eq!(beats.last("cron", &check("alpha"), clock::moment()), Ok(None));
         };
         tokio::select! {
             () = door.keep(beats.clone(), configs, tell) => unreachable!("kept until dropped"),
             () = asking => {}
         }
+    }
+
+    /// An open door, how to call there, and what is heard.
+    struct Open {
+        beats: Beats,
+        address: SocketAddr,
+        keeping: tokio::task::JoinSet<()>,
+        _configs: watch::Sender<Arc<Config>>,
+    }
+
+    fn open() -> Open {
+        let (keep, configs) = watch::channel(config());
+        let door = Door::open(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (address, beats, mut keeping) = (door.address(), Beats::default(), tokio::task::JoinSet::new());
+        keeping.spawn(door.keep(beats.clone(), configs, Arc::new(|_| {})));
+        Open { beats, address, keeping, _configs: keep }
+    }
+
+    /// More than there is room for, and none of them says anything.
+    #[tokio::test]
+    async fn strangers_keep_no_call_out_and_who_is_silent_meanwhile_is_not_blamed() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let open = open();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build().unwrap();
+        let call = || client.post(format!("http://{}/heartbeat/eu/alpha", open.address)).bearer_auth(ALPHA).send();
+        let mut strangers = Vec::new();
+        for number in 0..http::CALLERS + 50 {
+            if number == http::CALLERS - 10 {
+                assert_eq!(call().await.unwrap().status(), 200);
+                assert_eq!(open.beats.last("us", &check("alpha"), clock::moment()), Ok(None), "there was room for all");
+                assert_eq!(open.beats.trouble(open.address, clock::moment()), None);
+            }
+            strangers.push(tokio::net::TcpStream::connect(open.address).await.unwrap());
+        }
+        sleep(APART).await;
+        assert_eq!(call().await.unwrap().status(), 200);
+        let now = clock::moment();
+        assert!(matches!(open.beats.last("eu", &check("alpha"), now), Ok(Some(Beat { failed: false, .. }))));
+        assert_eq!(open.beats.last("us", &check("alpha"), now), Err(TroubleKind::Deaf));
+        assert!(open.beats.trouble(open.address, now).is_some_and(|told| told.contains("more callers")));
+        // Later calls had their chance: every 5 s, and 2 s more.
+        assert_eq!(open.beats.last("us", &check("alpha"), now + Duration::from_secs(8)), Ok(None));
+        drop(open.keeping);
+    }
+
+    /// Who sends requests and never reads replies gets one.
+    #[tokio::test]
+    async fn a_connection_is_for_one_call() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let open = open();
+        let mut stream = tokio::net::TcpStream::connect(open.address).await.unwrap();
+        let sent = format!("POST /beat/{ALPHA}/eu HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").repeat(9);
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard.matches("HTTP/1.1 ").count(), 1, "{heard}");
+        assert!(heard.starts_with("HTTP/1.1 200 OK"), "{heard}");
+        drop(open.keeping);
     }
 
     #[tokio::test]
@@ -374,7 +461,7 @@ mod tests {
             let step = tokio::time::timeout(Duration::from_millis(10), keeping.as_mut());
             assert!(step.await.is_err());
             if taken.take().is_some() {
-                assert_eq!(beats.last("eu", "alpha", began), Err(TroubleKind::Deaf));
+                assert_eq!(beats.last("eu", &check("alpha"), began), Err(TroubleKind::Deaf));
             }
             assert!(clock::moment().since(began) < Duration::from_secs(30), "it is never free");
         }

@@ -5,8 +5,9 @@
 //! [`crate::probe::judge`].
 //!
 //! `timeout` covers all that is the origin's: connect to the end of the body. The addresses of a host name are
-//! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. Only
-//! connections take turns: who waits for a resolver holds up nobody.
+//! resolved before it begins, within a limit of their own: a slow resolver of ours must not make an origin late. So is
+//! its turn waited for: connections and programs are bounded, each by themselves, and who waits for a resolver holds up
+//! nobody.
 
 mod chains;
 mod dns;
@@ -14,6 +15,7 @@ mod exec;
 pub(in crate::edge) mod heartbeat;
 mod http;
 mod icmp;
+mod orphans;
 mod race;
 mod resolve;
 mod tcp;
@@ -24,9 +26,10 @@ mod tripwire;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ring::rand::SecureRandom;
@@ -43,10 +46,12 @@ use crate::edge::{clock, descriptors};
 use crate::probe::judge::{Judged, judge};
 use crate::probe::tripwire::What;
 use crate::probe::{
-    Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind,
+    Cause, Detail, Facts, Observation, Outcome, Phase, Phases, Purpose, Request, Target, Trouble, TroubleKind, WatchId,
 };
 use crate::time::Moment;
 
+pub(super) use exec::AT_ONCE as PROGRAMS;
+pub(crate) use exec::prepare as prepare_for_programs;
 use heartbeat::Beats;
 pub(super) use icmp::is_forbidden as ping_is_forbidden;
 use race::{RUNNERS, Race};
@@ -57,7 +62,10 @@ pub use trace::{Raced, Runner};
 /// A probe that starts later than this after its due moment is late: the host, or our share of it, is too small.
 const LATE: Duration = Duration::from_millis(100);
 /// One race of a host name takes the permits of all its runners at once, so that it never waits in the middle.
-const _: () = assert!(RUNNERS <= descriptors::PROBES_MIN);
+const _: () = assert!(RUNNERS <= descriptors::PROBES_MIN / HANGING_SHARE);
+/// Watches whose last probe got no reply have one in so many connections at most. Each holds its own for a whole timeout,
+/// and where a whole network swallows packets there would be none left for the others.
+const HANGING_SHARE: usize = 2;
 
 /// Makes probes. Cheap to clone.
 #[derive(Clone)]
@@ -67,7 +75,11 @@ struct Inner {
     anchors: tls::Anchors,
     names: resolve::Names,
     connections: Semaphore,
+    /// Turns for those that hung the last time, before they take one of the others: not all of them.
+    hanging: Semaphore,
+    hung: Mutex<BTreeSet<WatchId>>,
     programs: Semaphore,
+    runs: orphans::Runs,
     beats: Beats,
     wires: tripwire::Wires,
     starts: Starts,
@@ -88,7 +100,10 @@ impl Prober {
             anchors: tls::Anchors::load(),
             names: resolve::Names::new(resolvers),
             connections: Semaphore::new(descriptors::probes()),
+            hanging: Semaphore::new(descriptors::probes() / HANGING_SHARE),
+            hung: Mutex::default(),
             programs: Semaphore::new(exec::AT_ONCE),
+            runs: orphans::Runs::new(),
             beats: Beats::default(),
             wires: tripwire::Wires::new(),
             starts: Starts::default(),
@@ -143,6 +158,11 @@ impl Prober {
         self.0.wires.hold(to, held).await
     }
 
+    /// Takes in processes that programs left behind, for as long as this is awaited.
+    pub async fn reap(&self) {
+        self.0.runs.reap().await;
+    }
+
     /// Carries out one probe. Waiting for our own turn is no part of it, and lasts no longer than the probe may.
     pub async fn probe(&self, request: Request) -> Observation {
         self.probe_from(request).await.0
@@ -164,11 +184,21 @@ impl Prober {
         let phases = Phases { resolve: is_named.then_some(resolving), ..Phases::default() };
         let resolved = addresses.as_ref().ok().filter(|_| is_named).cloned().unwrap_or_default();
         let field = addresses.map(|addresses| match request.purpose {
-            Purpose::Confirm(number) => race::other_family_first(race::field(&addresses), number),
-            _ => race::field(&addresses),
+            Purpose::Confirm(number) => race::other_family_first(race::field(&addresses, drawn()), number),
+            _ => race::field(&addresses, drawn()),
         });
         let permits = field.as_ref().map_or(0, |field| u32::try_from(field.len()).unwrap_or(u32::MAX));
-        let turn = timeout(limit, self.0.connections.acquire_many(permits)).await;
+        // A program has turns of its own, and one at a time: no number of them holds up a connection.
+        let (turns, permits) = match request.check.ask {
+            Ask::Exec(_) => (&self.0.programs, permits.min(1)),
+            _ => (&self.0.connections, permits),
+        };
+        let is_hanging = self.0.is_hanging(&request);
+        let taking = async {
+            let patience = if is_hanging { Some(self.0.hanging.acquire_many(permits).await) } else { None };
+            (patience, turns.acquire_many(permits).await)
+        };
+        let turn = timeout(limit, taking).await;
         let started = clock::moment() - resolving;
         if request.purpose != Purpose::Manual {
             self.0.starts.count(started.since(request.due));
@@ -178,6 +208,7 @@ impl Prober {
             (Ok(_), Err(_)) => Attempt::none(&request, phases, Phase::Connect, TroubleKind::Busy),
             (Ok(field), Ok(_)) => self.race(&request, field, phases).await,
         };
+        self.0.remember(&request, &attempt.judged.outcome);
         let local = attempt.facts.local;
         (attempt.observed(&request, started, &resolved), local)
     }
@@ -186,7 +217,7 @@ impl Prober {
     fn look(&self, request: &Request, origin: &str) -> Observation {
         let started = clock::moment();
         let mut facts = Facts::default();
-        match self.0.beats.last(origin, &request.check.name, started) {
+        match self.0.beats.last(origin, &request.check, started) {
             Ok(beat) => facts.beat = beat,
             Err(kind) => facts.trouble = Some(Trouble { phase: Phase::Answer, kind }),
         }
@@ -198,8 +229,7 @@ impl Prober {
         let deadline = clock::moment() + request.check.timeout;
         let attempts = field.into_iter().map(|address| self.attempt(request, address, phases, deadline)).collect();
         // A program is dear: the next address only when one has failed.
-        let is_dear = matches!(request.check.ask, Ask::Exec(_));
-        let apart = if is_dear { request.check.timeout } else { race::STAGGER };
+        let apart = if request.check.ask.is_dear() { request.check.timeout } else { race::STAGGER };
         match race::run(attempts, apart, |attempt| attempt.judged.outcome == Outcome::Passed).await {
             Race::Won(attempt) => attempt,
             // One that is the origin's fault says more than one that is ours (no route to that family).
@@ -267,6 +297,27 @@ impl Attempt {
 }
 
 impl Inner {
+    /// Did the last probe of this watch hang? What a person asks is no probe of the watch's own.
+    fn is_hanging(&self, request: &Request) -> bool {
+        request.purpose != Purpose::Manual && self.hung().contains(&request.watch)
+    }
+
+    fn remember(&self, request: &Request, outcome: &Outcome) {
+        let is_asked = !matches!(outcome, Outcome::Inconclusive(_));
+        if request.purpose == Purpose::Manual || request.check.ask.is_dear() || !is_asked {
+            return;
+        }
+        if matches!(outcome, Outcome::Failed(Cause::ConnectTimeout | Cause::Timeout(_))) {
+            self.hung().insert(request.watch);
+        } else {
+            self.hung().remove(&request.watch);
+        }
+    }
+
+    fn hung(&self) -> MutexGuard<'_, BTreeSet<WatchId>> {
+        self.hung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks one address, phase by phase, and notes in `facts` what was seen on the way.
     async fn ask(
         &self,
@@ -308,10 +359,8 @@ impl Inner {
             }
             Ask::Icmp => step(Phase::Answer, deadline, &mut facts.phases.answer, icmp::ping(address)).await,
             Ask::Exec(command) => {
-                let turn = timeout(deadline.since(clock::moment()), self.programs.acquire()).await;
-                let Ok(_turn) = turn else { return Err(in_phase(Phase::Answer)(TroubleKind::Busy)) };
                 let Facts { phases, body, exit, .. } = facts;
-                let running = exec::run(command, request, address, body);
+                let running = exec::run(&self.runs, command, request, address, body);
                 *exit = step(Phase::Answer, deadline, &mut phases.answer, running).await?;
                 Ok(())
             }
@@ -369,6 +418,11 @@ async fn step<T>(
     let done = timeout(deadline.since(began), work).await;
     *spent = Some(clock::moment().since(began));
     done.unwrap_or(Err(TroubleKind::Timeout)).map_err(in_phase(phase))
+}
+
+/// Which of many addresses come first.
+fn drawn() -> usize {
+    usize::from(u16::from_ne_bytes(random()))
 }
 
 /// Bytes nobody can guess; zeros where the system has none to give.

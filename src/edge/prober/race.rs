@@ -15,10 +15,18 @@ pub(super) const RUNNERS: usize = 4;
 pub(super) const STAGGER: Duration = Duration::from_millis(100);
 
 /// Up to [`RUNNERS`] of `addresses`, the families by turns: a host name with eight IPv6 addresses must not hide that
-/// the one IPv4 address works, nor the other way round.
-pub(super) fn field(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let mut v4 = addresses.iter().copied().filter(IpAddr::is_ipv4);
-    let mut v6 = addresses.iter().copied().filter(IpAddr::is_ipv6);
+/// the one IPv4 address works, nor the other way round. Where there are more, each family begins at its `turn`, so that
+/// probes of different turns find what works among all of them.
+pub(super) fn field(addresses: &[IpAddr], turn: usize) -> Vec<IpAddr> {
+    let family = |is_v4: bool| {
+        let mut family: Vec<IpAddr> = addresses.iter().copied().filter(|address| address.is_ipv4() == is_v4).collect();
+        if addresses.len() > RUNNERS && !family.is_empty() {
+            let turn = turn % family.len();
+            family.rotate_left(turn);
+        }
+        family.into_iter()
+    };
+    let (mut v4, mut v6) = (family(true), family(false));
     let mut field = Vec::with_capacity(RUNNERS);
     while field.len() < RUNNERS {
         let pair = [v4.next(), v6.next()];
@@ -103,10 +111,21 @@ mod tests {
     #[test]
     fn families_take_turns_up_to_four() {
         let all = addresses(&["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4"]);
-        assert_eq!(field(&all), addresses(&["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8::3"]));
+        assert_eq!(field(&all, 0), addresses(&["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8::3"]));
         let v4 = addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"]);
-        assert_eq!(field(&v4), v4[..4]);
-        assert!(field(&[]).is_empty());
+        assert_eq!(field(&v4, 0), v4[..4]);
+        assert!(field(&[], 1).is_empty());
+    }
+
+    #[test]
+    fn of_more_than_four_each_has_its_turn_and_of_four_the_order_stays() {
+        let v4 = addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"]);
+        assert_eq!(field(&v4, 7), addresses(&["192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.1"]));
+        assert_eq!(field(&v4[..4], 7), v4[..4]);
+        let both = [&v4[..3], &addresses(&["2001:db8::1", "2001:db8::2", "2001:db8::3"])].concat();
+        assert_eq!(field(&both, 2), addresses(&["192.0.2.3", "2001:db8::3", "192.0.2.1", "2001:db8::1"]));
+        let seen: std::collections::BTreeSet<_> = (0..3).flat_map(|turn| field(&both, turn)).collect();
+        assert_eq!(seen.len(), both.len());
     }
 
     #[test]

@@ -4,9 +4,13 @@
 //! resolvers do not answer, the last good ones are probed on: that a resolver is dead says nothing about an origin.
 //! Only "there is no such name" (NXDOMAIN, NODATA) is the origin's fault. A question once asked is asked to its end,
 //! even when who asked has gone on with the last good addresses.
+//!
+//! Dead resolvers are asked no more than living ones: so many questions are under way at once, however many names
+//! there are, and one that was not answered is not asked again for a while.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,7 +23,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name as HickoryName, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -32,10 +36,19 @@ use crate::time::Moment;
 /// One try at one resolver; hickory makes up to [`TRIES`] of them.
 const TRY: Duration = Duration::from_millis(1_500);
 const TRIES: usize = 2;
-/// When a question counts as unanswered.
+/// When a question counts as unanswered; and how long it waits for its turn.
 const ROUND: Duration = Duration::from_secs(5);
-/// How long a probe waits for fresh addresses while good ones are known.
+/// Questions under way at once. One that nobody answers holds six sockets for each resolver that is asked: two families,
+/// of three tries each.
+pub(super) const QUESTIONS: usize = 32;
+/// From a question that was not answered to the next for that name. RFC 9520 §3.2 wants a second at least, and five
+/// minutes at most.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long a probe waits for fresh addresses while good ones are known; and a question for the other family, once one
+/// has brought addresses (RFC 8305 §3).
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The other family is asked for again this soon, where it was not answered.
+const HALF: Duration = Duration::from_secs(30);
 /// Bounds of a TTL. Below: a name of TTL 0 with many watches would be asked for by each of them. Above: a wrong
 /// record published with a week's TTL should not be probed for a week.
 const TTL_MIN: Duration = Duration::from_secs(1);
@@ -53,6 +66,7 @@ pub(super) struct Names {
     known: Mutex<BTreeMap<Name, Arc<Entry>>>,
     /// Questions under way, at most one per name; they end with their owner.
     questions: Mutex<JoinSet<()>>,
+    turns: Arc<Semaphore>,
     silence: Arc<Silence>,
 }
 
@@ -86,6 +100,8 @@ struct State {
     last: Option<Result<(), ResolveFault>>,
     /// `good` is current until then.
     expires: Moment,
+    /// Not asked for again until then: the last question was not answered.
+    again: Moment,
     /// Since when a question is under way.
     asking_since: Option<Moment>,
     /// When someone last wanted it.
@@ -99,6 +115,7 @@ impl Names {
             resolver: RwLock::new(resolver(resolvers)),
             known: Mutex::new(BTreeMap::new()),
             questions: Mutex::new(JoinSet::new()),
+            turns: Arc::new(Semaphore::new(QUESTIONS)),
             silence: Arc::default(),
         }
     }
@@ -112,6 +129,12 @@ impl Names {
         let oldest = now - FORGOTTEN;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, entry| entry.state.borrow().wanted >= oldest);
+        for entry in known.values() {
+            entry.state.send_if_modified(|state| {
+                state.again = now;
+                false
+            });
+        }
     }
 
     /// Why there is no resolver, if there is none; or for how long they have been silent.
@@ -149,7 +172,7 @@ impl Names {
         let mut changes = entry.state.subscribe();
         let now = clock::moment();
         let before = entry.state.borrow().clone();
-        if before.last == Some(Ok(())) && before.expires > now {
+        if before.last == Some(Ok(())) && before.expires > now || before.again > now {
             return before;
         }
         self.ask(name, &entry);
@@ -168,7 +191,8 @@ impl Names {
         let now = clock::moment();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = known.entry(name.folded()).or_insert_with(|| {
-            let state = State { good: Vec::new(), last: None, expires: now, asking_since: None, wanted: now };
+            let state =
+                State { good: Vec::new(), last: None, expires: now, again: now, asking_since: None, wanted: now };
             Arc::new(Entry { state: watch::Sender::new(state) })
         });
         entry.state.send_if_modified(|state| {
@@ -183,7 +207,7 @@ impl Names {
         let now = clock::moment();
         let begins = entry.state.send_if_modified(|state| {
             // A question that is long past its end has died on the way.
-            let is_asking = state.asking_since.is_some_and(|since| now.since(since) < 2 * ROUND);
+            let is_asking = state.asking_since.is_some_and(|since| now.since(since) < 3 * ROUND);
             if !is_asking {
                 state.asking_since = Some(now);
             }
@@ -196,18 +220,24 @@ impl Names {
         let asked = hickory_name(name);
         let entry = Arc::clone(entry);
         let silence = Arc::clone(&self.silence);
+        let turns = Arc::clone(&self.turns);
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
         while questions.try_join_next().is_some() {}
         questions.spawn(async move {
-            let (v4, v6) = match (resolver, asked) {
-                (Some(resolver), Some(asked)) => tokio::join!(
-                    look_up(&resolver, &asked, RecordType::A),
-                    look_up(&resolver, &asked, RecordType::AAAA),
-                ),
-                _ => (Err(ResolveFault::Unanswered), Err(ResolveFault::Unanswered)),
+            let unasked = (Err(ResolveFault::Unanswered), Err(ResolveFault::Unanswered));
+            let turn = timeout(ROUND, turns.acquire()).await;
+            let (v4, v6) = match (resolver, asked, &turn) {
+                (Some(resolver), Some(asked), Ok(_)) => {
+                    let family = |rtype| look_up(&resolver, &asked, rtype);
+                    both(family(RecordType::A), family(RecordType::AAAA)).await
+                }
+                _ => unasked,
             };
             let is_answered = [&v4, &v6].iter().any(|family| !matches!(family, Err(ResolveFault::Unanswered)));
-            silence.heard(is_answered, now);
+            // One without a turn was not asked.
+            if turn.is_ok() {
+                silence.heard(is_answered, now);
+            }
             entry.state.send_modify(|state| state.learn(v4, v6, clock::moment()));
         });
     }
@@ -248,14 +278,17 @@ impl State {
                 Err(ResolveFault::Unanswered) => {
                     unanswered += 1;
                     addresses.extend(self.good.iter().filter(|address| address.is_ipv4() == is_v4));
-                    ttl = TTL_MIN;
+                    ttl = ttl.min(HALF);
                 }
             }
         }
         addresses.sort_unstable();
         addresses.dedup();
         self.last = Some(match (addresses.is_empty(), unanswered) {
-            (_, 2) | (true, 1) => Err(ResolveFault::Unanswered),
+            (_, 2) | (true, 1) => {
+                self.again = now + AGAIN;
+                Err(ResolveFault::Unanswered)
+            }
             (true, _) => {
                 self.good.clear();
                 Err(ResolveFault::Gone)
@@ -266,6 +299,29 @@ impl State {
                 Ok(())
             }
         });
+    }
+}
+
+/// Asks for both families at once. A resolver that drops one of them must not make the other late.
+async fn both(v4: impl Future<Output = Family>, v6: impl Future<Output = Family>) -> (Family, Family) {
+    let (mut v4, mut v6) = (pin!(v4), pin!(v6));
+    tokio::select! {
+        first = &mut v4 => {
+            let second = after(&first, v6).await;
+            (first, second)
+        }
+        first = &mut v6 => {
+            let second = after(&first, v4).await;
+            (second, first)
+        }
+    }
+}
+
+/// What the other family's question brings, now that the first has ended.
+async fn after(first: &Family, other: impl Future<Output = Family>) -> Family {
+    match first {
+        Ok(_) => timeout(PATIENCE, other).await.unwrap_or(Err(ResolveFault::Unanswered)),
+        Err(_) => other.await,
     }
 }
 
@@ -379,6 +435,7 @@ mod tests {
             good,
             last: None,
             expires: Moment::default(),
+            again: Moment::default(),
             asking_since: Some(Moment::default()),
             wanted: Moment::default(),
         }
@@ -400,7 +457,8 @@ mod tests {
             (&known, GONE, GONE, Err(ResolveFault::Gone), &[], 0),
             (&known, UNANSWERED, UNANSWERED, Err(ResolveFault::Unanswered), &known, 0),
             (&[], UNANSWERED, GONE, Err(ResolveFault::Unanswered), &[], 0),
-            (&known, found(&["192.0.2.9"], 60), UNANSWERED, Ok(()), &["192.0.2.9", "2001:db8::1"], 1),
+            (&known, found(&["192.0.2.9"], 60), UNANSWERED, Ok(()), &["192.0.2.9", "2001:db8::1"], 30),
+            (&known, UNANSWERED, found(&["2001:db8::9"], 20), Ok(()), &["192.0.2.1", "2001:db8::9"], 20),
             (&[], found(&["192.0.2.9"], 0), GONE, Ok(()), &["192.0.2.9"], 1),
             (&[], found(&["192.0.2.9"], 604_800), GONE, Ok(()), &["192.0.2.9"], 3600),
         ] {

@@ -20,7 +20,7 @@ use super::*;
 use crate::config::expect::Expression;
 use crate::config::{Check, Web};
 use crate::probe::judge::BODY_MAX;
-use crate::probe::{Cause, Epoch, LocalFault, WatchId};
+use crate::probe::{Epoch, LocalFault};
 use crate::verdict::Class;
 
 const HOST: &str = "www.example.com";
@@ -683,6 +683,109 @@ async fn a_silent_resolver_is_inconclusive_within_the_timeout() {
     );
 }
 
+/// So many names as would need more sockets than a process may have by default.
+#[test]
+fn silent_resolvers_take_no_more_descriptors_however_many_names_there_are() {
+    alone(&mut this_program(), "many_names_and_silence");
+}
+
+#[tokio::test]
+#[ignore = "counts the descriptors of its process: run by the test above"]
+async fn many_names_and_silence() {
+    const NAMES: usize = 400;
+    let is_dead = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (dead, asked) = (Arc::clone(&is_dead), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&asked);
+    let resolvers = resolver(move |_, rtype| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        match (dead.load(Ordering::Relaxed), rtype) {
+            (true, _) => Said::Nothing,
+            (false, 1) => Said::Addresses(vec![v4("127.0.0.1")], 60),
+            (false, _) => Said::Code(0),
+        }
+    })
+    .await;
+    let prober = Prober::new(&resolvers);
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    let names: Vec<_> = (0..NAMES).map(|number| Name::absolute(&format!("o{number}.example.net")).unwrap()).collect();
+    let mut resolving = tokio::task::JoinSet::new();
+    let ask = |resolving: &mut tokio::task::JoinSet<_>| {
+        for name in names.clone() {
+            let prober = prober.clone();
+            resolving.spawn(async move { prober.resolve(&name).await });
+        }
+    };
+    ask(&mut resolving);
+    let mut most = 0;
+    while let Ok(Some(_)) | Err(_) = timeout(Duration::from_millis(20), resolving.join_next()).await {
+        most = most.max(descriptors());
+    }
+    let bound = 6 * resolve::QUESTIONS;
+    assert!(most <= before + bound + 8, "{most} descriptors, {before} of them before");
+    assert!(most > before + bound / 2, "they are asked for at once");
+    // Who asks again is told at once what is known, and nobody asks the resolvers.
+    ask(&mut resolving);
+    let so_far = asked.load(Ordering::Relaxed);
+    while let Some(told) = resolving.join_next().await {
+        assert_eq!(told.unwrap(), Err(ResolveFault::Unanswered));
+    }
+    let more = asked.load(Ordering::Relaxed) - so_far;
+    assert!(more <= bound, "{more} questions; those under way are asked to their end");
+    is_dead.store(false, Ordering::Relaxed);
+    let began = clock::moment();
+    for name in &names {
+        while prober.resolve(name).await.is_err() {
+            assert!(clock::moment().since(began) < LONG, "{name:?} does not come back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_whose_question_was_not_answered_is_not_asked_again_at_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let resolvers = resolver(move |_, _| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Said::Code(2)
+    })
+    .await;
+    let prober = Prober::new(&resolvers);
+    let blind = || prober.probe(request(hostname(), 80, check(http(), LONG, None)));
+    assert_eq!(blind().await.outcome, Outcome::Inconclusive(LocalFault::Resolver));
+    let once = asked.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        assert_eq!(blind().await.outcome, Outcome::Inconclusive(LocalFault::Resolver));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), once);
+    prober.reload(&resolvers);
+    assert_eq!(blind().await.outcome, Outcome::Inconclusive(LocalFault::Resolver));
+    assert!(asked.load(Ordering::Relaxed) > once, "others may be asked now");
+}
+
+/// The question for the other family takes 3 s to fail, which is longer than the probe may take.
+#[tokio::test]
+async fn a_resolver_that_drops_one_family_does_not_hide_the_other() {
+    let port = web(OK, true).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let resolvers = resolver(move |_, rtype| match rtype {
+        1 => {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Said::Addresses(vec![v4("127.0.0.1")], 60)
+        }
+        _ => Said::Nothing,
+    })
+    .await;
+    let prober = Prober::new(&resolvers);
+    for _ in 0..3 {
+        let seen = prober.probe(request(hostname(), port, check(http(), Duration::from_secs(2), None))).await;
+        assert_eq!(seen.outcome, Outcome::Passed);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "what was answered is kept");
+}
+
 #[tokio::test]
 async fn the_canary_sings_at_any_answer_but_one_of_a_blind_forwarder() {
     for (said, sings) in [(0, true), (3, true), (2, false), (5, false)] {
@@ -755,6 +858,29 @@ async fn who_gets_no_turn_within_the_timeout_says_nothing_of_the_origin() {
     drop(all);
 }
 
+/// However many there are of them.
+#[tokio::test]
+async fn who_hung_the_last_time_leaves_room_for_the_others() {
+    let (silent, healthy) = (web("", false).await, web(OK, true).await);
+    let prober = prober();
+    let asked = |watch, port| {
+        let request = request(loopback(), port, check(http(), SHORT, None));
+        prober.probe(Request { watch: WatchId(watch), ..request })
+    };
+    let hung = failed(Cause::Timeout(Phase::FirstByte));
+    assert_eq!(asked(1, silent).await.outcome, hung);
+    let room = u32::try_from(descriptors::probes() / HANGING_SHARE).unwrap();
+    let others = prober.0.hanging.acquire_many(room).await.unwrap();
+    assert_eq!(asked(1, silent).await.outcome, Outcome::Inconclusive(LocalFault::Busy));
+    assert_eq!(asked(2, healthy).await.outcome, Outcome::Passed);
+    drop(others);
+    assert_eq!(asked(1, silent).await.outcome, hung);
+    assert_eq!(asked(1, healthy).await.outcome, Outcome::Passed);
+    let others = prober.0.hanging.acquire_many(room).await.unwrap();
+    assert_eq!(asked(1, healthy).await.outcome, Outcome::Passed, "it is one of the others again");
+    drop(others);
+}
+
 #[tokio::test]
 async fn a_thousand_probes_that_wait_for_a_resolver_hold_up_no_other() {
     let port = web(OK, true).await;
@@ -797,7 +923,7 @@ async fn a_race_is_run_to_its_end_from_a_fresh_port_each_time() {
     for runner in &raced.runners {
         assert_eq!(was_asked.recv().await, runner.local);
     }
-    let ports: std::collections::BTreeSet<_> = raced.runners.iter().map(|runner| runner.local).collect();
+    let ports: BTreeSet<_> = raced.runners.iter().map(|runner| runner.local).collect();
     assert_eq!(ports.len(), 3, "{ports:?}");
 }
 

@@ -29,6 +29,7 @@ fn key(number: u32) -> Key {
 /// The defaults of the contract.
 const USUAL: Timing = Timing {
     awaited: false,
+    dear: false,
     every: Duration::from_secs(5),
     standby_every: Duration::from_secs(5),
     timeout: Duration::from_secs(2),
@@ -113,6 +114,17 @@ fn a_probe_that_takes_too_long_is_raced_before_it_ends() {
     let passed = saw(&schedule, Purpose::Scheduled, first, first + ms(1600), Outcome::Passed);
     schedule.observed(&passed, Class::Up, first + ms(1600));
     assert!(starts(&mut schedule, first + ms(1600), ms(500)).is_empty());
+}
+
+#[test]
+fn a_program_is_raced_when_it_has_failed_and_not_while_it_runs() {
+    use Purpose::{Confirm, Scheduled};
+    let (mut schedule, first) = started(Timing { dear: true, ..USUAL });
+    assert_eq!(starts(&mut schedule, first, ms(2000)), []);
+    let failed = saw(&schedule, Scheduled, first, first + ms(2000), REFUSED);
+    schedule.observed(&failed, Class::Suspect, first + ms(2000));
+    let confirmed = starts(&mut schedule, first + ms(2000), ms(10));
+    assert_eq!(confirmed, [(0, Confirm(1)), (0, Confirm(2))], "the failure took longer than the race");
 }
 
 #[test]
@@ -489,6 +501,7 @@ fn timings() -> impl Strategy<Value = Timing> {
             every: ms(every),
             standby_every: ms(every),
             awaited: false,
+            dear: false,
             timeout: ms(timeout),
             fall,
             confirm: ms(confirm),

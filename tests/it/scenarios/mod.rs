@@ -43,6 +43,14 @@
 //!   1 times
 //! ```
 //!
+//! An origin whose check is a heartbeat calls us:
+//!
+//! ```text
+//! 0s   eu calls every 5s           # and once at once; `eu calls`: once, `eu reports a failure`: once; `eu stops calling`
+//! 30s  we hear nobody              # `we hear again`
+//! 60s  this host sleeps 120s       # nothing is done meanwhile, and nobody heard
+//! ```
+//!
 //! `UPDATE_EXPECT=1` writes the expectations anew.
 
 mod crowd;

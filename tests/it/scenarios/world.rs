@@ -26,8 +26,10 @@ use failoverd::time::{Moment, Now, Wall};
 use failoverd::verdict::Class;
 use failoverd::zone;
 
+mod callers;
 mod site;
 
+use callers::Callers;
 use site::Site;
 
 /// The scenario's text with what really came back below each question.
@@ -80,6 +82,8 @@ enum Due {
     Canary(Moment),
     Resolved(Name),
     Wire(News),
+    /// An origin calls us.
+    Call(String),
     Deadline,
 }
 
@@ -104,6 +108,9 @@ pub struct World {
     wired: BTreeMap<String, u32>,
     /// Origins that close idle connections, and when.
     patience: BTreeMap<String, Duration>,
+    callers: Callers,
+    /// This host sleeps until then: what is due waits, and who calls is not heard.
+    asleep: Moment,
     warnings: Vec<String>,
     dice: u64,
     probes: u64,
@@ -147,7 +154,8 @@ impl World {
     pub fn new(config: &str, zone_text: &str) -> Self {
         let path = PathBuf::from("/etc/failoverd/failoverd.toml");
         let zone_path = PathBuf::from("/etc/failoverd/fo.zone");
-        let files = Memory([(path.clone(), config.to_owned()), (zone_path, zone_text.to_owned())].into());
+        let token = (PathBuf::from("/etc/failoverd/beat.token"), "0123456789abcdef".to_owned());
+        let files = Memory([(path.clone(), config.to_owned()), (zone_path, zone_text.to_owned()), token].into());
         let read = config::read(&files, &path, &|_| None, "ns1").unwrap_or_else(|errors| panic!("{errors}"));
         let zones = read.config.zones.iter().map(|file| {
             zone::load::load(&files, &file.apex, &file.file, &|_| false).unwrap_or_else(|report| panic!("{report}"))
@@ -156,7 +164,7 @@ impl World {
         read.against(&zones).unwrap_or_else(|errors| panic!("{errors}"));
         let config = Arc::new(read.config.clone());
         let warnings = foresight::warnings(&config, &Ours::new(zones.iter().map(|zone| &zone.table)));
-        let loaded = Loaded { config: Arc::clone(&config), zones, warnings: Vec::new() };
+        let loaded = Loaded { config: Arc::clone(&config), zones, warnings: Vec::new(), files: Arc::default() };
         let start =
             Now { moment: Moment::from_boot(Duration::from_secs(1000)), wall: Wall::from_millis(1_795_257_120_000) };
         let health = config.origins.iter().map(|origin| ((origin.name.clone(), None), Health::Alive)).collect();
@@ -176,6 +184,8 @@ impl World {
             wires: BTreeMap::new(),
             wired: BTreeMap::new(),
             patience: BTreeMap::new(),
+            callers: Callers::default(),
+            asleep: start.moment,
             warnings,
             dice: 1,
             probes: 0,
@@ -197,12 +207,23 @@ impl World {
                 break;
             }
             let due = self.queue.remove(&key).expect("it was first");
-            self.now = self.start + key.0.since(self.start.moment);
+            let (at, is_asleep) = (key.0.max(self.asleep), key.0 < self.asleep);
+            self.now = self.start + at.since(self.start.moment);
             match due {
                 Due::Observed(observation) => self.event(Event::Observed(*observation)),
                 Due::Canary(started) => self.event(Event::Canary { started, passed: self.network }),
                 Due::Resolved(name) => self.resolved(name),
                 Due::Wire(news) => self.tell_of_wire(news),
+                Due::Call(origin) => {
+                    if let Some(every) = self.callers.pace(&origin) {
+                        let next = (key.0 + every, self.number);
+                        self.number += 1;
+                        self.queue.insert(next, Due::Call(origin.clone()));
+                        if !is_asleep {
+                            self.call(&origin, false);
+                        }
+                    }
+                }
                 Due::Deadline => self.event(Event::Elapsed),
             }
         }
@@ -213,6 +234,14 @@ impl World {
         let mut effects = Effects::default();
         self.controller.handle(event, self.now, &mut effects);
         self.finish(effects);
+    }
+
+    /// One call of `origin`, for each check that waits for it.
+    fn call(&mut self, origin: &str, failed: bool) -> Vec<String> {
+        for call in self.callers.call(&self.config, origin, failed, self.now.moment) {
+            self.event(Event::Called(call));
+        }
+        Vec::new()
     }
 
     fn later(&mut self, after: Duration, due: Due) {
@@ -295,6 +324,9 @@ impl World {
         let is_plain = !self.sites.contains_key(&origin);
         let timeout = request.check.timeout;
         let (outcome, after) = match health {
+            _ if request.check.ask.is_awaited() => {
+                (self.callers.look(&origin, request, self.now), Duration::from_millis(1))
+            }
             _ if !self.has_route(&request.target) => {
                 (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1))
             }
@@ -435,6 +467,31 @@ impl World {
             ["turns"] => std::mem::take(&mut self.told),
             [origin, "was", "asked"] => vec![format!("{} times", self.counts.remove(origin).unwrap_or_default())],
             [origin, "was", "wired"] => vec![format!("{} times", self.wired.remove(origin).unwrap_or_default())],
+            [origin, "calls"] => self.call(origin, false),
+            [origin, "reports", "a", "failure"] => self.call(origin, true),
+            [origin, "calls", "every", span] => {
+                let seconds = span.trim_end_matches('s').parse().expect("seconds");
+                self.callers.begin(origin, Duration::from_secs(seconds));
+                self.later(Duration::ZERO, Due::Call(origin.to_owned()));
+                Vec::new()
+            }
+            [origin, "stops", "calling"] => {
+                self.callers.end(origin);
+                Vec::new()
+            }
+            ["we", "hear", "nobody"] => {
+                self.callers.deafen(true);
+                Vec::new()
+            }
+            ["we", "hear", "again"] => {
+                self.callers.deafen(false);
+                Vec::new()
+            }
+            ["this", "host", "sleeps", span] => {
+                let seconds = span.trim_end_matches('s').parse().expect("seconds");
+                self.asleep = self.now.moment + Duration::from_secs(seconds);
+                Vec::new()
+            }
             ["wires", "end"] => self.end_wires(None),
             ["wires", "of", origin, "end"] => self.end_wires(Some(origin)),
             [origin, "crashes"] => {

@@ -5,6 +5,7 @@
 
 mod grounds;
 mod shadow;
+mod tape;
 mod world;
 
 use std::panic::{catch_unwind, resume_unwind};
@@ -81,4 +82,42 @@ fn a_seed_replays_exactly() {
         };
         assert_eq!(trace(), trace());
     }
+}
+
+/// Whatever happens in a world, its record comes to the same turns: of reloads, restarts, orders, clocks that jump, and
+/// across segments.
+#[test]
+fn a_record_comes_to_the_same_turns() {
+    let seeds = if std::env::var("FAILOVERD_PROOF").is_ok_and(|proof| proof == "full") { 2000 } else { 100 };
+    let (mut turns, mut bytes, mut events, mut segments) = (0, 0, 0, 0);
+    for seed in 0..seeds {
+        let mut world = World::new(seed);
+        world.run(SPAN);
+        world.settle();
+        let told = world.tally().turns;
+        let outcome = tape::replayed(world.tape(), 0);
+        assert_eq!(outcome.differences, [], "seed {seed}");
+        assert_eq!((outcome.turns as u64, outcome.rebuilt.len()), (told, 0), "seed {seed}");
+        turns += outcome.turns;
+        events += outcome.observations;
+        bytes += world.tape().size();
+        segments += outcome.starts;
+    }
+    println!("{turns} turns of {events} observations in {bytes} bytes, {segments} starts");
+    assert!(turns > 500);
+}
+
+/// From the middle of a run it goes on from what was known then: what differs is told, and is little.
+#[test]
+fn a_record_without_its_beginning_comes_to_nearly_the_same_turns() {
+    let (mut turns, mut differences) = (0, 0);
+    for seed in 0..100 {
+        let mut world = World::new(seed);
+        world.run(SPAN);
+        let outcome = tape::replayed(world.tape(), 1);
+        turns += outcome.turns;
+        differences += outcome.differences.len();
+    }
+    println!("{differences} differences in {turns} turns");
+    assert!(turns > 200 && differences * 20 < turns, "{differences} differences in {turns} turns");
 }

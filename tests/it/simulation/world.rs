@@ -26,6 +26,7 @@ use failoverd::zone::table::{Builder, Table};
 
 use super::grounds::{self, For, Grounds, looks_back};
 use super::shadow::Shadow;
+use super::tape::Tape;
 
 /// SplitMix64: small, seeded, the same everywhere.
 pub struct Dice(u64);
@@ -175,6 +176,7 @@ pub struct World {
     grounds: Grounds,
     tally: Tally,
     trace: Vec<Traced>,
+    tape: Tape,
 }
 
 const ZONE: &str = "fo.example.com";
@@ -189,7 +191,10 @@ impl World {
             Now { moment: Moment::from_boot(Duration::from_secs(100)), wall: Wall::from_millis(1_795_000_000_000) };
         let health = config.origins.iter().flat_map(|o| o.addresses().collect::<Vec<_>>()).map(|a| (a, Health::Alive));
         let health: BTreeMap<_, _> = health.collect();
-        let (controller, effects) = Controller::new(loaded(&config, 1), Restored::default(), now);
+        let mut tape = Tape::default();
+        let loaded = tape.read(loaded(&config, 1));
+        tape.start(&loaded, &Restored::default(), now);
+        let (controller, effects) = Controller::new(loaded, Restored::default(), now);
         let mut world = Self {
             seed,
             dice,
@@ -219,6 +224,7 @@ impl World {
             grounds: Grounds::default(),
             tally: Tally::default(),
             trace: Vec::new(),
+            tape,
         };
         world.shadow.began(world.now, &world.health);
         world.weigh_soundness();
@@ -236,6 +242,10 @@ impl World {
 
     pub fn trace(&self) -> Vec<String> {
         self.trace.iter().map(ToString::to_string).collect()
+    }
+
+    pub fn tape(&mut self) -> &mut Tape {
+        &mut self.tape
     }
 
     /// Lets `seconds` pass.
@@ -359,7 +369,9 @@ impl World {
         {
             self.disk.marks = marks.clone();
             self.reserved = true;
-            self.controller.handle(Event::Reserved { marks }, self.now, &mut effects);
+            let event = Event::Reserved { marks };
+            self.tape.event(&event, self.now);
+            self.controller.handle(event, self.now, &mut effects);
         }
         self.finish(effects);
     }
@@ -367,6 +379,7 @@ impl World {
     fn tell(&mut self, event: Event) {
         let by = if matches!(event, Event::Elapsed) { For::Time } else { For::Another };
         let mut effects = Effects::default();
+        self.tape.event(&event, self.now);
         self.controller.handle(event, self.now, &mut effects);
         self.finish_for(by, effects);
     }
@@ -377,7 +390,9 @@ impl World {
 
     fn finish_for(&mut self, by: For, mut effects: Effects) {
         let before = self.snapshot.clone();
-        if let Some(snapshot) = self.controller.publish(self.now, &mut effects, |_| self.now) {
+        let published = self.controller.publish(self.now, &mut effects, |_| self.now);
+        self.tape.published(&self.controller, self.now, published.is_some(), &effects.record);
+        if let Some(snapshot) = published {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
             if let Some(before) = &self.snapshot {
                 self.grounds.published(&snapshot, before, by, &self.config, self.now);
@@ -742,7 +757,7 @@ impl World {
     fn load_again(&mut self) {
         self.shadow.reloaded(self.file_serial, self.now);
         self.tickets += 1;
-        let loaded = Box::new(loaded(&self.config, self.file_serial));
+        let loaded = Box::new(self.tape.read(loaded(&self.config, self.file_serial)));
         let ticket = Some(Ticket(self.tickets));
         self.tell(Event::Reloaded { ticket, actor: Some("operator".into()), loaded, force: false });
     }
@@ -825,7 +840,9 @@ impl World {
         self.file_serial = 1;
         self.grounds.restarted();
         self.weigh_soundness();
-        let (controller, effects) = Controller::new(loaded(&self.config, 1), restored, self.now);
+        let loaded = self.tape.read(loaded(&self.config, 1));
+        self.tape.start(&loaded, &restored, self.now);
+        let (controller, effects) = Controller::new(loaded, restored, self.now);
         self.controller = controller;
         self.begin(effects);
     }
@@ -1066,6 +1083,7 @@ fn random_config(dice: &mut Dice, prompt: bool) -> Config {
             answering: Default::default(),
             encrypted: Default::default(),
             asking: Default::default(),
+            record: Default::default(),
         },
         admin: Admin {
             listen: "127.0.0.1:8053".parse().expect("an address"),
@@ -1090,7 +1108,7 @@ fn loaded(config: &Arc<Config>, serial: u32) -> Loaded {
         signatures_until: None,
         report: Report::default(),
     };
-    Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new() }
+    Loaded { config: Arc::clone(config), zones: vec![zone], warnings: Vec::new(), files: Arc::default() }
 }
 
 fn static_table(serial: u32) -> Table {

@@ -298,8 +298,7 @@ async fn a_program_passes_or_fails_by_its_exit_code() {
 async fn a_program_gets_its_arguments_a_few_variables_and_nothing_else() {
     let seen = ran(shell(r#"test "$1 $2 $3" = "127.0.0.1 www.example.com 7""#), LONG, &[]).await;
     assert_eq!(seen.outcome, Outcome::Passed);
-    let told =
-        "body ~~ '^(FAILOVERD_(ADDRESS=127.0.0.1|HOST=www.example.com|PORT=7|CHECK=site|TIMEOUT_MS=20000)\n){5}$'";
+    let told = "body ~~ '^(FAILOVERD_(ADDRESS=127.0.0.1|HOST=www.example.com|PORT=7|CHECK=site|TIMEOUT_MS=20000|RUN=[0-9a-f]{16}-1)\n){6}$'";
     let seen = ran(Ask::Exec(vec!["/usr/bin/env".into()]), LONG, &[told]).await;
     assert_eq!(seen.outcome, Outcome::Passed);
     let seen = ran(shell("read line && exit 1; test $(pwd) = /"), LONG, &[]).await;
@@ -365,6 +364,74 @@ async fn who_is_left_behind_by_a_program_is_killed_and_holds_nothing_up() {
     gone(&pids(folder.path()), 0).await;
 }
 
+/// In a process of its own: it is handed whoever loses its parent.
+#[test]
+fn who_gets_out_of_the_group_of_a_program_does_not_get_away() {
+    alone_in(&mut this_program(), module_path!(), "getting_out_of_the_group");
+}
+
+#[tokio::test]
+#[ignore = "is handed the children of others: run by the test above"]
+async fn getting_out_of_the_group() {
+    exec::prepare();
+    let prober = prober();
+    let reaper = prober.clone();
+    background(async move { reaper.reap().await });
+    let run = async |ask: &Ask, timeout: Duration| {
+        let check = Check { timeout, ..Arc::unwrap_or_clone(expecting(ask.clone(), &[])) };
+        prober.probe(request(loopback(), 7, Arc::new(check))).await.outcome
+    };
+    // A daemon with a child; a daemon of a daemon, whose parent is gone; and one that is waited for.
+    let (out, until) = ("setsid sh -c 'echo $$ >> NOTE; ", "until grep -q . NOTE; do sleep 0.01; done");
+    for (script, limit, count) in [
+        (format!("{out} sleep 1000 & echo $! >> NOTE; wait' & {until}; sleep 0.1; exit 0"), LONG, 2),
+        (format!("setsid sh -c \"{out} exec sleep 1000' & exit 0\" & {until}; exit 0"), LONG, 1),
+        (format!("{out} exec sleep 1000' & {until}; wait"), SHORT * 3, 1),
+        (format!("{out} exec sleep 1000' & {until}; exec env -i sleep 1000"), SHORT * 3, 1),
+    ] {
+        let (folder, ask) = noted(&script);
+        let seen = run(&ask, limit).await;
+        assert_eq!(seen == Outcome::Passed, limit == LONG, "{script}: {seen:?}");
+        let pids = pids(folder.path());
+        assert_eq!(pids.len(), count, "{script}");
+        gone(&pids, count).await;
+    }
+    // What nobody can be asked for lives on, and is no zombie in the end.
+    let (folder, ask) =
+        noted(&format!("env -i setsid /bin/sh -c 'echo $$ > NOTE; exec /bin/sleep 1000' & {until}; exit 0"));
+    assert_eq!(run(&ask, LONG).await, Outcome::Passed);
+    let escaped = pids(folder.path());
+    assert_eq!(run(&shell("exit 0"), LONG).await, Outcome::Passed);
+    assert!(test_kill_process(escaped[0]).is_ok());
+    rustix::process::kill_process(escaped[0], rustix::process::Signal::KILL).unwrap();
+    gone(&escaped, 1).await;
+}
+
+/// In a user namespace, where anybody may do anything.
+#[test]
+fn what_lets_us_bind_a_low_port_is_not_handed_on_to_programs() {
+    let mut command = Command::new("unshare");
+    command.arg("--map-root-user").arg(std::env::current_exe().unwrap());
+    alone_in(&mut command, module_path!(), "an_ambient_privilege");
+}
+
+#[tokio::test]
+#[ignore = "wants privileges of its own: run by the test above"]
+async fn an_ambient_privilege() {
+    use rustix::thread::{CapabilitySet, capabilities, configure_capability_in_ambient_set, set_capabilities};
+    let privilege = CapabilitySet::NET_BIND_SERVICE;
+    let mut ours = capabilities(None).unwrap();
+    ours.inheritable |= privilege;
+    set_capabilities(None, ours).unwrap();
+    configure_capability_in_ambient_set(privilege, true).unwrap();
+    let ask = || Ask::Exec(["/bin/grep", "CapAmb", "/proc/self/status"].map(str::to_owned).to_vec());
+    let none = "body ~~ 'CapAmb:\\s0{16}\n'";
+    assert!(matches!(ran(ask(), LONG, &[none]).await.outcome, Outcome::Failed(_)), "it would be handed on");
+    exec::prepare();
+    assert_eq!(ran(ask(), LONG, &[none]).await.outcome, Outcome::Passed);
+    assert!(capabilities(None).unwrap().effective.contains(privilege), "ours stays with us");
+}
+
 #[tokio::test]
 async fn when_nobody_waits_any_more_the_program_ends() {
     let (folder, ask) = noted("echo $$ > NOTE; sleep 1000 & echo $! >> NOTE; wait");
@@ -396,6 +463,23 @@ async fn so_many_programs_run_at_once_and_who_gets_no_turn_says_nothing() {
     assert_eq!(seen.outcome, Outcome::Inconclusive(LocalFault::Busy));
     drop(all);
     assert_eq!(prober.probe(request(loopback(), 7, check)).await.outcome, Outcome::Passed);
+}
+
+/// The wait is ours, and the whole timeout is the program's.
+#[tokio::test]
+async fn a_program_that_waited_for_its_turn_has_all_of_its_time() {
+    let prober = prober();
+    let all = prober.0.programs.acquire_many(u32::try_from(exec::AT_ONCE).unwrap()).await.unwrap();
+    let long = Duration::from_secs(4);
+    let check = check(shell("sleep 2.5; exit 0"), long, None);
+    let mut waiting = Box::pin(prober.probe(request(loopback(), 7, check)));
+    assert!(timeout(long / 2, waiting.as_mut()).await.is_err(), "there is no turn");
+    assert_eq!(prober.0.connections.available_permits(), descriptors::probes(), "it holds no connection up");
+    drop(all);
+    let freed = clock::moment();
+    let seen = waiting.await;
+    assert_eq!(seen.outcome, Outcome::Passed);
+    assert!(seen.started >= freed);
 }
 
 // ---- heartbeat
