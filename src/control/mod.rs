@@ -48,11 +48,11 @@ use crate::dns::Serial;
 use crate::probe::schedule::{Schedule, Start};
 use crate::probe::tripwire::Tripwires;
 use crate::probe::trust::Trust;
-use crate::probe::{Cause, Observation, Outcome, Purpose, Request, WatchId};
+use crate::probe::{Cause, Epoch, Observation, Outcome, Purpose, Request, WatchId};
 use crate::snapshot::status::Doubt;
 use crate::snapshot::{Refused, Snapshot, ZoneVersion};
 use crate::time::{Moment, Now};
-use crate::verdict::{Class, Grade};
+use crate::verdict::{Class, Grade, Verdict};
 
 use flattened::Flattened;
 use journal::Entry;
@@ -90,6 +90,8 @@ pub struct Controller {
     trust: Trust,
     tripwires: Tripwires,
     sight: Sight,
+    /// Deaths that a single failure made, and that wait for a witness to come back.
+    withheld: BTreeMap<Epoch, Verdict>,
     /// The watches that are up: who may be asked because another one fails.
     well: BTreeSet<WatchId>,
     /// The last one asked.
@@ -222,6 +224,7 @@ impl Controller {
             trust: Trust::default(),
             tripwires: Tripwires::default(),
             sight: Sight::new(config.server.doubt_share),
+            withheld: BTreeMap::new(),
             well: BTreeSet::new(),
             witness: WatchId(0),
             flattened: Flattened::default(),
@@ -280,6 +283,7 @@ impl Controller {
             Event::Canary { started, passed } => {
                 self.sight.canary(passed, started, now.moment);
                 self.weigh_doubt(now, fx);
+                self.believe(now, fx);
             }
             Event::Resolved { hostname, outcome } => {
                 if self.flattened.resolved(&hostname, outcome, now.moment) {
@@ -323,6 +327,7 @@ impl Controller {
             reload,
             sweep,
             self.sight.next_deadline(),
+            self.withheld.keys().filter_map(|&epoch| self.sight.patience_ends(epoch)).min(),
             self.flattened.next_deadline(),
             self.velocity.next_deadline(),
         ]
@@ -417,24 +422,62 @@ impl Controller {
                 if let Some(down) = by_window.filter(|_| self.sight.is_vouched_for(epoch)) {
                     next = down;
                 }
-                if next.class() == Class::Down && !self.sight.turns_down(epoch, &origin, now.moment) {
-                    return before;
+                if next.class() == Class::Down {
+                    // Its witness was asked just now and cannot be back yet.
+                    if self.sight.awaits_witness(epoch, now.moment) {
+                        self.withheld.insert(epoch, next);
+                        return before;
+                    }
+                    if !self.sight.turns_down(epoch, &origin, now.moment) {
+                        return before;
+                    }
                 }
             }
             (Outcome::Failed(_) | Outcome::Inconclusive(_), _) => return before,
         }
         let after = next.class();
-        self.watches[id.0 as usize].assume(next, now);
-        if after == Class::Up {
-            self.well.insert(id);
-        } else {
-            self.well.remove(&id);
-        }
+        self.assume(id, next, now);
         if counts && self.watches[id.0 as usize].weigh(seen) {
             self.quality_changed(id, now, fx);
         }
         // A pass may have ended a doubt, and with it what was held against others.
         self.weigh_doubt(now, fx);
+        self.class_changed(id, before, after, now, fx);
+        if seen.outcome == Outcome::Passed {
+            self.believe(now, fx);
+        }
+        after
+    }
+
+    /// Turns down what waited for a witness that has come; where none has come in time, our own sight is in doubt.
+    fn believe(&mut self, now: Now, fx: &mut Effects) {
+        let over = |epoch: &Epoch| !self.sight.awaits_witness(*epoch, now.moment);
+        let over: Vec<Epoch> = self.withheld.keys().copied().filter(over).collect();
+        for epoch in over {
+            let verdict = self.withheld.remove(&epoch);
+            let (Some(next), Some(id)) = (verdict, self.schedule.locate(epoch)) else { continue };
+            let state = &self.watches[id.0 as usize];
+            let (before, origin) = (state.class(), Arc::clone(&state.origin_name));
+            // It may have passed since.
+            let fails = before != Class::Down && self.sight.is_failing(epoch);
+            if fails && self.sight.turns_down(epoch, &origin, now.moment) {
+                self.assume(id, next, now);
+                self.class_changed(id, before, Class::Down, now, fx);
+            }
+            self.weigh_doubt(now, fx);
+        }
+    }
+
+    fn assume(&mut self, id: WatchId, next: Verdict, now: Now) {
+        if next.class() == Class::Up {
+            self.well.insert(id);
+        } else {
+            self.well.remove(&id);
+        }
+        self.watches[id.0 as usize].assume(next, now);
+    }
+
+    fn class_changed(&mut self, id: WatchId, before: Class, after: Class, now: Now, fx: &mut Effects) {
         if before == Class::Up && after != Class::Up {
             self.wake_standbys(id, now);
         }
@@ -443,7 +486,6 @@ impl Controller {
             self.touch_names_of(id, now);
             self.record_verdict(id, before, after, now, fx);
         }
-        after
     }
 
     /// A watch is degraded, or no more so.
@@ -566,6 +608,7 @@ impl Controller {
             self.sweep_stale(now);
         }
         self.weigh_doubt(now, fx);
+        self.believe(now, fx);
         if self.pending_reload.as_ref().is_some_and(|pending| pending.until <= now.moment) {
             self.apply_pending(now, fx);
         }

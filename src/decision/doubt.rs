@@ -13,6 +13,9 @@
 //!             within one window, and no canary passed in it         that it is no more over the share
 //! ```
 //!
+//! The witness is asked when the first failure becomes known, so it has a second to come back: where a single failure turns a
+//! watch down (`fall = 1`), the death waits so long for it.
+//!
 //! A window that is full of failures is no streak: its watch may have passed a moment ago. It turns down with the first
 //! observation, failed or passed, that has a witness in the same way; a pass of the watch itself is one. Until then it
 //! is not in doubt but suspect.
@@ -34,6 +37,8 @@ const BLIND_MIN: usize = 2;
 const SWEEP_MIN: usize = 10;
 /// Turning down within this counts as one sweep.
 const WINDOW: Duration = Duration::from_secs(10);
+/// How long after a watch's first failure its witnesses may take, before nothing counts as passing any more.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The canary is asked this often at most; after it failed, once a second.
 const CANARY_GAP: Duration = Duration::from_millis(250);
 const CANARY_RETRY: Duration = Duration::from_secs(1);
@@ -147,6 +152,22 @@ impl Sight {
     pub fn is_vouched_for(&self, watch: Epoch) -> bool {
         let seen = self.last_pass.max(self.last_canary);
         self.up.len() < BLIND_MIN || self.failing.get(&watch).is_none_or(|known| seen >= Some(known))
+    }
+
+    /// Until when its witnesses may still come back, if this watch fails and nobody has vouched for it.
+    pub fn patience_ends(&self, watch: Epoch) -> Option<Moment> {
+        let known = self.failing.get(&watch).filter(|_| self.doubt.is_none() && !self.is_vouched_for(watch))?;
+        Some(known + PATIENCE)
+    }
+
+    /// Is it too early to doubt ourselves? Where a single failure turns a watch down, its witnesses are still on their way.
+    pub fn awaits_witness(&self, watch: Epoch, now: Moment) -> bool {
+        self.patience_ends(watch).is_some_and(|end| now < end)
+    }
+
+    /// True from the first failure of a watch to its next pass, its death, or the end of a doubt.
+    pub fn is_failing(&self, watch: Epoch) -> bool {
+        self.failing.get(&watch).is_some()
     }
 
     /// A watch would turn down now. False while in doubt, which may begin with this: its verdict is to stay what it
