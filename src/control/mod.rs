@@ -19,6 +19,7 @@ pub mod carried; //   what it knows, for another that goes on from there
 pub mod event; //     what can happen, and what the world is to do
 mod evidence; //      what the probes saw, for the journal
 mod explanation; //   a decision in a line, for replies
+mod families; //      what our host has no route to
 mod flattened; //     host names served by their addresses
 pub mod journal; //   what is recorded: turns, orders, marks
 mod line; //          numbers that only move forward
@@ -373,6 +374,7 @@ impl Controller {
         }
         let class = self.count(&seen, now, fx);
         self.rehearse(&seen, class, now, fx);
+        self.follow(&seen, class, now);
         self.schedule.observed(&seen, class, now.moment);
         self.wire(&seen, class, now, fx);
         self.watches[id.0 as usize].last = Some(seen);

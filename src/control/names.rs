@@ -178,7 +178,7 @@ impl NameState {
         self.view(&mut memo.views);
         let why = Why::Waits { to: waits.to, since: waits.since };
         let mut after = (*self.standing).clone();
-        let choice = after.stay(&memo.views, kept.rung, self.steer.failback, why, ground.now.moment);
+        let choice = after.stay(&memo.views, kept.rung, self.steer.failback, self.steer.strict, why, ground.now.moment);
         let found = self.found(&choice, ground, &mut memo.addresses).unwrap_or(Found::from(&kept.data));
         let rung = &self.steer.rungs[choice.rung];
         let next = Next { choice: &choice, rung, found, ttl: kept.ttl, reason: why.reason(None) };
@@ -313,7 +313,7 @@ impl NameState {
     }
 
     /// How ready an origin of a rung is, by their indices, while it is of this class. A family that our host cannot see
-    /// says nothing, nor does a check that fails and is not needed.
+    /// says nothing but what it said before, nor does a check that fails and is not needed.
     fn ready(&self, rung: usize, at: usize, class: Class, ground: &Ground<'_>) -> Ready {
         if class == Class::Down {
             return Ready::WouldFail;
@@ -321,7 +321,7 @@ impl NameState {
         let state = |id: &WatchId| &ground.watches[id.0 as usize];
         let seat = &self.seats[rung][at];
         let targets = seat.targets.iter().map(|(_, checks)| checks);
-        let seen = targets.filter(|checks| !checks.iter().flatten().any(|id| state(id).unseen)).map(|checks| {
+        let seen = targets.filter(|checks| checks.iter().flatten().all(|id| state(id).speaks())).map(|checks| {
             let class = target_grade(seat.need, checks, |id| state(id).grade()).class;
             let speaking = checks.iter().flatten().map(state).filter(|watch| watch.class() <= class);
             (class, speaking.map(WatchState::ready).max().unwrap_or_default())

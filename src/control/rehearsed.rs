@@ -15,7 +15,7 @@ use crate::probe::watch::{Plan, Watch};
 use crate::probe::{Detail, Observation, Outcome, Target, WatchId};
 use crate::ready::caa::Ours;
 use crate::ready::foresight::Resolved;
-use crate::ready::rehearsal::{Company, Records, Scene, findings, host_of};
+use crate::ready::rehearsal::{Company, Records, Scene, findings};
 use crate::ready::{Ready, of_targets};
 use crate::time::Now;
 use crate::verdict::Class;
@@ -83,6 +83,11 @@ struct Line {
 }
 
 impl Told {
+    /// All watches that speak for the same origin as the same host, this one among them.
+    pub(super) fn beside(&self, id: WatchId) -> &[WatchId] {
+        self.by_watch.get(id.0 as usize).map_or(&[], |&place| &self.lines[place].watches)
+    }
+
     /// For other watches; what was told stays told.
     pub(super) fn arrange(&mut self, watches: &[Watch], config: &Config) {
         let before = std::mem::take(&mut self.lines).into_iter();
@@ -166,7 +171,7 @@ impl Controller {
         }
         let states = self.told.lines[place].watches.iter().map(|id| &self.watches[id.0 as usize]);
         let ready =
-            of_targets(states.clone().filter(|state| !state.unseen).map(|state| (state.class(), state.ready())));
+            of_targets(states.clone().filter(|state| state.speaks()).map(|state| (state.class(), state.ready())));
         let line = &self.told.lines[place];
         if ready == line.ready || ready == Ready::Unknown {
             return;
@@ -221,20 +226,14 @@ struct Others<'c> {
 }
 
 impl Others<'_> {
-    /// Watches of other origins as the same host that are usable.
+    /// Watches of other origins as the same host. What they showed last counts whatever became of them since: that
+    /// another rung died tells nothing of this one.
     fn watches(&self) -> impl Iterator<Item = &WatchState> {
         let first = self.state.names.first().map(|name| &self.controller.names[name.0 as usize]);
         let origins = first.into_iter().flat_map(|name| &*name.rungs).flat_map(|rung| &*rung.origins);
         let watches = origins.flat_map(|origin| &*origin.watches).map(|id| &self.controller.watches[id.0 as usize]);
         let (origin, host) = (self.state.watch.origin, &self.state.watch.host);
-        watches
-            .filter(move |other| other.watch.origin != origin && other.watch.host == *host)
-            .filter(|other| other.class().is_usable())
-            .take(COMPARED)
-    }
-
-    fn details(&self) -> impl Iterator<Item = &Detail> {
-        self.watches().filter_map(|other| other.last.as_ref()?.detail.as_deref())
+        watches.filter(move |other| other.watch.origin != origin && other.watch.host == *host).take(COMPARED)
     }
 }
 
@@ -248,12 +247,15 @@ impl Company for Others<'_> {
         self.controller.config.origins.iter().find(lives_there).map(|origin| origin.name.clone())
     }
 
-    fn also_sends_to(&self, host: &str) -> bool {
-        let locations = self.details().filter_map(|detail| detail.location.as_deref());
-        locations.filter_map(host_of).any(|other| other.eq_ignore_ascii_case(host))
+    fn none_sends_to(&self, host: &str) -> bool {
+        let shown = || self.watches().filter_map(|other| other.shows.as_ref());
+        let sends_there = |to: &str| to.eq_ignore_ascii_case(host);
+        shown().next().is_some()
+            && self.watches().all(|other| other.last.is_some())
+            && !shown().filter_map(|shows| shows.sends_to.as_deref()).any(sends_there)
     }
 
     fn insists(&self) -> bool {
-        self.details().any(|detail| detail.insists)
+        self.watches().filter_map(|other| other.shows.as_ref()).any(|shows| shows.insists)
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::config::{Check, Config, SteerId};
 use crate::control::event::WatchFigures;
 use crate::probe::watch::{Plan, Seat, Watch};
-use crate::probe::{LocalFault, Observation, Outcome, Purpose, Target, WatchId};
+use crate::probe::{Detail, LocalFault, Observation, Outcome, Purpose, Target, WatchId};
 use crate::ready::Ready;
-use crate::ready::rehearsal::Scene;
+use crate::ready::rehearsal::{Scene, host_of};
 use crate::ready::standing::Standing;
 use crate::snapshot::status::WatchStatus;
 use crate::time::{Moment, Now};
@@ -42,7 +42,7 @@ pub(crate) struct WatchState {
     pub(crate) endpoint: Arc<str>,
     pub(crate) verdict: Verdict,
     pub(crate) stale: bool,
-    /// Our host has no route to its family.
+    /// Our host has no route to its family, and it follows the other one.
     pub(crate) unseen: bool,
     /// Names that look at it.
     pub(crate) names: Vec<SteerId>,
@@ -55,6 +55,8 @@ pub(crate) struct WatchState {
     pub(crate) scene: Arc<Scene>,
     /// What visitors would meet with.
     pub(crate) standing: Standing,
+    /// What it showed visitors when it last passed; `None` if it never did.
+    pub(crate) shows: Option<Shows>,
     /// Rungs of names that stand on it or wait for it, which is why it is asked at full pace.
     pub(crate) wanted: u32,
     /// Whether its host name has IPv4 and IPv6 addresses, once it was asked.
@@ -67,8 +69,28 @@ pub(crate) struct WatchState {
     outcomes: Vec<(&'static str, u64)>,
 }
 
+/// What a rung shows its visitors, which others are compared with: its habits outlive it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shows {
+    /// The host it sends them to.
+    pub(crate) sends_to: Option<Box<str>>,
+    /// It told browsers to insist on a valid certificate.
+    pub(crate) insists: bool,
+}
+
+impl Shows {
+    fn renew(&mut self, detail: Option<&Detail>) {
+        let sends_to = detail.and_then(|detail| host_of(detail.location.as_deref()?));
+        if self.sends_to.as_deref() != sends_to {
+            self.sends_to = sends_to.map(Into::into);
+        }
+        self.insists = detail.is_some_and(|detail| detail.insists);
+    }
+}
+
 impl WatchState {
-    /// Takes an observation, as it was weighed, into the figures; it is to be kept as `last`. True if `unseen` changed.
+    /// Takes an observation, as it was weighed, into the figures; it is to be kept as `last`. True if it was unseen until
+    /// now.
     pub(crate) fn remember(&mut self, seen: &Observation) -> bool {
         self.probes += 1;
         *self.outcomes_of(label(&seen.outcome)) += 1;
@@ -77,11 +99,13 @@ impl WatchState {
         }
         self.recent.push_back(sign(&seen.outcome));
         self.failures += u64::from(matches!(seen.outcome, Outcome::Failed(_)));
-        let unseen = match &seen.outcome {
-            Outcome::Passed | Outcome::Failed(_) => false,
-            Outcome::Inconclusive(fault) => *fault == LocalFault::NoRoute || self.unseen,
-        };
-        std::mem::replace(&mut self.unseen, unseen) != unseen
+        if seen.outcome == Outcome::Passed {
+            self.shows.get_or_insert_default().renew(seen.detail.as_deref());
+        }
+        match &seen.outcome {
+            Outcome::Passed | Outcome::Failed(_) => std::mem::take(&mut self.unseen),
+            Outcome::Inconclusive(_) => false,
+        }
     }
 
     /// An observation that was held back as perhaps our own fault counts after all.
@@ -112,6 +136,11 @@ impl WatchState {
 
     pub(crate) fn ready(&self) -> Ready {
         self.standing.ready(self.class())
+    }
+
+    /// False where nobody knows how ready it is because our host has no route to it: what is known of it still counts.
+    pub(crate) fn speaks(&self) -> bool {
+        !self.unseen || self.ready() != Ready::Unknown
     }
 
     pub(crate) fn grade(&self) -> Grade {
@@ -260,6 +289,7 @@ pub(crate) fn arrange(
                     quality: Quality::default(),
                     scene,
                     standing: Standing::default(),
+                    shows: None,
                     wanted: 0,
                     families: None,
                     last: None,

@@ -3,8 +3,8 @@
 //! The class of a rung is that of as many of its undrained origins as its quorum asks for, one where it has none: the
 //! best, or the second best of two that are needed. With too few of them it is down, which is what *dead* means here;
 //! *short* is one that is dead though some of its origins work or may work. *Degraded* counts only where the name leaves
-//! degraded rungs; *well* is up and not degraded. A rung is *unready* when all that is usable of it would fail its
-//! visitors although it passes its check. Rules apply from the top; `served` is the rung of the decision before.
+//! degraded rungs; *well* is up and not degraded. A rung is *unready* when it is alive only by origins that would
+//! fail their visitors although they pass their checks. Rules apply from the top; `served` is the rung of the decision before.
 //!
 //! ```text
 //!   order, sight       served rung           other rungs                      decision
@@ -13,7 +13,8 @@
 //!   in doubt           not all drained       any                              as it was, less what was drained
 //!   -                  unready, strict       any alive and ready              as if the served one were dead
 //!   -                  degraded              one well                         the first one well
-//!   -                  unready               a better one up                  the first of them well, else up
+//!   -                  unready               a better one up                  the first of them well; else the first well
+//!                                                                             of all; else the first of them
 //!   -                  up, suspect, untried  no better one well               stays
 //!   -                  up, suspect, untried  a better one well, failback due  the best one that is due
 //!   -                  up, suspect, untried  a better one well, not due       stays, failback waits
@@ -93,7 +94,7 @@ pub struct Standing {
     restored: bool,
     /// A person approved the failback that waits.
     approved: bool,
-    /// Since when each rung is well, by place; a suspicion that passes does not break it.
+    /// Since when each rung is well and may be failed back to, by place; a suspicion that passes does not break it.
     up_since: Vec<(Place, Moment)>,
     /// The last move to a better rung.
     failed_back: Option<(Place, Moment)>,
@@ -168,10 +169,15 @@ pub fn rung_grade(quorum: Quorum, undrained: impl Iterator<Item = Grade> + Clone
     agreed(quorum.needs(undrained.clone().count()), undrained)
 }
 
+impl OriginView {
+    fn grade(&self) -> Grade {
+        Grade { class: self.class, degraded: self.degraded }
+    }
+}
+
 impl RungView {
     fn undrained(&self) -> impl Iterator<Item = Grade> + Clone {
-        let undrained = self.origins.iter().filter(|origin| !origin.drained);
-        undrained.map(|&OriginView { class, degraded, .. }| Grade { class, degraded })
+        self.origins.iter().filter(|origin| !origin.drained).map(OriginView::grade)
     }
 
     /// That of so many of the origins that are not drained as are needed; down if all are.
@@ -208,11 +214,16 @@ impl RungView {
         self.class() == Class::Down
     }
 
-    /// Everything usable of it would fail, or everything not known yet where nothing is usable.
+    /// Without the origins that would fail it were not usable any more; or dead, where it is only not known yet.
     fn is_unready(&self) -> bool {
-        let class = if self.class().is_usable() { Class::is_usable } else { |class| class == Class::Untried };
-        let mut alive = self.origins.iter().filter(|origin| !origin.drained && class(origin.class)).peekable();
-        alive.peek().is_some() && alive.all(|origin| origin.would_fail)
+        let is_failing = |origin: &OriginView| origin.would_fail && origin.class != Class::Down;
+        let undrained = || self.origins.iter().filter(|origin| !origin.drained);
+        if self.is_dead() || !undrained().any(is_failing) {
+            return false;
+        }
+        let needed = self.quorum.needs(undrained().count());
+        let ready = agreed(needed, undrained().filter(|origin| !is_failing(origin)).map(OriginView::grade)).class;
+        if self.class().is_usable() { !ready.is_usable() } else { ready == Class::Down }
     }
 
     fn is_drained(&self) -> bool {
@@ -230,15 +241,16 @@ impl RungView {
     }
 
     /// What is served of this rung: its usable origins that would not fail and those of `kept`, served already, that are
-    /// not known to be dead; else the other usable ones, else those not known, else all that are not drained, else all.
+    /// not known to be dead (nor, if `strict`, would fail); else the other usable ones, else those not known, else all that are not drained, else all.
     /// In a panic all that are not drained.
-    fn serving(&self, kept: &[usize]) -> Vec<usize> {
+    fn serving(&self, kept: &[usize], strict: bool) -> Vec<usize> {
         let with = |wanted: &dyn Fn(usize, &OriginView) -> bool| {
             let chosen = self.origins.iter().enumerate().filter(|(index, origin)| wanted(*index, origin));
             Some(chosen.map(|(index, _)| index).collect::<Vec<_>>()).filter(|chosen| !chosen.is_empty())
         };
         let panics = self.panics();
-        let stays = |index, origin: &OriginView| origin.class != Class::Down && kept.contains(&index);
+        let fails = |origin: &OriginView| origin.class == Class::Down || strict && origin.would_fail;
+        let stays = |index, origin: &OriginView| !fails(origin) && kept.contains(&index);
         let serves = |origin: &OriginView| origin.class.is_usable() && !origin.would_fail;
         with(&|index, origin| !origin.drained && (panics || serves(origin) || stays(index, origin)))
             .or_else(|| with(&|_, origin| !origin.drained && origin.class.is_usable()))
@@ -319,16 +331,18 @@ impl Standing {
     }
 
     /// Brings the memory up to date with what is seen now, before a decision.
-    fn witness(&mut self, ladder: &[RungView], failback: Failback, now: Moment) {
+    fn witness(&mut self, ladder: &[RungView], failback: Failback, strict: bool, now: Moment) {
         self.up_since.retain(|&(place, _)| ladder.iter().any(|rung| rung.place == place));
+        let nothing_ready = nothing_ready(ladder);
         for rung in ladder {
+            let is_sound = !rung.is_degraded() && (nothing_ready || !rung.is_unready());
             match rung.class() {
-                Class::Up if !rung.is_degraded() => {
+                Class::Up if is_sound => {
                     if let Err(at) = self.up_since.binary_search_by_key(&rung.place, |&(place, _)| place) {
                         self.up_since.insert(at, (rung.place, now));
                     }
                 }
-                Class::Suspect if !rung.is_degraded() => {}
+                Class::Suspect if is_sound => {}
                 Class::Up | Class::Suspect | Class::Untried | Class::Down => {
                     self.up_since.retain(|&(place, _)| place != rung.place);
                 }
@@ -343,7 +357,7 @@ impl Standing {
             // It has held: old relapses are forgiven.
             (self.failed_back, self.relapses) = (None, 0);
         } else if let Some(rung) = ladder.iter().find(|rung| rung.place == place)
-            && (rung.is_dead() || rung.is_degraded())
+            && (rung.is_dead() || rung.is_degraded() || strict && rung.is_unready())
         {
             self.failed_back = None;
             // To drain a rung is a person's wish, not the rung's weakness.
@@ -352,9 +366,17 @@ impl Standing {
     }
 
     /// Stays on the rung that is served, though the rules would leave it: what is left to serve of it.
-    pub fn stay(&mut self, ladder: &[RungView], rung: usize, failback: Failback, why: Why, now: Moment) -> Choice {
-        self.witness(ladder, failback, now);
-        let origins = ladder[rung].serving(self.kept(&ladder[rung]));
+    pub fn stay(
+        &mut self,
+        ladder: &[RungView],
+        rung: usize,
+        failback: Failback,
+        strict: bool,
+        why: Why,
+        now: Moment,
+    ) -> Choice {
+        self.witness(ladder, failback, strict, now);
+        let origins = ladder[rung].serving(self.kept(&ladder[rung]), strict);
         (self.served, self.approved) = (Some(ladder[rung].place), false);
         self.origins.clone_from(&origins);
         Choice { rung, origins, why, wake: None }
@@ -390,12 +412,13 @@ pub fn decide(
     strict: bool,
     now: Now,
 ) -> Choice {
-    standing.witness(ladder, failback, now.moment);
+    standing.witness(ladder, failback, strict, now.moment);
     let before = standing.served_rung(ladder);
     let held = ladder.iter().position(|rung| Some(rung.place) == hold);
     let choice = match (held, before) {
         (Some(rung), _) => {
-            Choice { rung, origins: ladder[rung].serving(standing.kept(&ladder[rung])), why: Why::Held, wake: None }
+            let origins = ladder[rung].serving(standing.kept(&ladder[rung]), strict);
+            Choice { rung, origins, why: Why::Held, wake: None }
         }
         (None, Some(served)) if frozen && !ladder[served].is_drained() => still(ladder, served, standing),
         _ => by_the_rules(ladder, failback, standing, before, strict, now),
@@ -412,7 +435,7 @@ fn still(ladder: &[RungView], served: usize, standing: &Standing) -> Choice {
     let is_served = |index: &usize| rung.origins.get(*index).is_some_and(|origin| !origin.drained);
     let mut origins: Vec<usize> = standing.origins.iter().copied().filter(is_served).collect();
     if origins.is_empty() {
-        origins = rung.serving(&[]);
+        origins = rung.serving(&[], false);
     }
     Choice { rung: served, origins, why: Why::Doubt, wake: None }
 }
@@ -426,7 +449,7 @@ fn by_the_rules(
     now: Now,
 ) -> Choice {
     let serve = |rung: usize, why: Why, wake: Option<Moment>| {
-        let origins = ladder.get(rung).map(|rung| rung.serving(standing.kept(rung))).unwrap_or_default();
+        let origins = ladder.get(rung).map(|rung| rung.serving(standing.kept(rung), strict)).unwrap_or_default();
         Choice { rung, origins, why, wake }
     };
     let first_of = |wanted: &dyn Fn(&RungView) -> bool| {
@@ -519,16 +542,19 @@ fn waiting(ladder: &[RungView], failback: Failback, standing: &Standing, served:
     }
 }
 
-/// What a rung that is alive is left for at once: a degraded one for the first that is well, an unready one for a better
-/// one that is up.
+/// What a rung that is alive is left for at once: a degraded one for the first that is well, an unready one where a better
+/// one is up. That one is chosen at once which nothing would make it leave again.
 fn left_for(ladder: &[RungView], served: usize) -> Option<usize> {
     let well = || (0..ladder.len()).find(|&rung| ladder[rung].place != Place::Emergency && is_better(ladder, rung));
     let ready = |wanted: &dyn Fn(&RungView) -> bool| {
         (0..served).find(|&rung| !ladder[rung].is_unready() && wanted(&ladder[rung]))
     };
-    let ready = || ready(&RungView::is_well).or_else(|| ready(&|rung| rung.class() == Class::Up));
-    let well = if ladder[served].is_degraded() { well() } else { None };
-    well.or_else(|| if ladder[served].is_unready() { ready() } else { None })
+    let home = || {
+        let better = ready(&RungView::is_well);
+        better.or_else(|| ready(&|rung| rung.class() == Class::Up).map(|degraded| well().unwrap_or(degraded)))
+    };
+    let well_at_once = if ladder[served].is_degraded() { well() } else { None };
+    well_at_once.or_else(|| if ladder[served].is_unready() { home() } else { None })
 }
 
 /// May a rung be failed back to? It is well, and it is ready unless nothing is.

@@ -69,8 +69,9 @@ impl Records {
 pub trait Company {
     /// The origin of the configuration that lives at this host name or address.
     fn origin_at(&self, host: &str) -> Option<String>;
-    /// Does another rung that works send its visitors to this host as well?
-    fn also_sends_to(&self, host: &str) -> bool;
+    /// Is it known that no other rung sends its visitors to this host? Not before all of them were asked and one has
+    /// passed: what all do is a habit.
+    fn none_sends_to(&self, host: &str) -> bool;
     /// Has another rung told browsers to insist on a valid certificate?
     fn insists(&self) -> bool;
 }
@@ -218,7 +219,7 @@ fn page(seen: &Observation, detail: &Detail, scene: &Scene, company: &dyn Compan
             format!("make it serve {host} itself: {}", scene.claim()),
         ));
     }
-    (!company.also_sends_to(&to)).then(|| {
+    company.none_sends_to(&to).then(|| {
         Finding::new(
             Kind::Redirect,
             Ready::WouldFail,

@@ -1,8 +1,9 @@
 //! What is known of one watch, from probe to probe: findings that do not flap.
 //!
 //! Of a watch that passes, two probes in a row have to say the same before it is believed: one odd page among two
-//! servers must neither alarm nor reassure. Only a first pass without findings is believed at once. Of a watch that is
-//! down, the last failure counts.
+//! servers must neither alarm nor reassure. They say the same if they find the same things equally bad, in whatever words.
+//! At once is believed a first pass without findings, and whatever the first pass shows of a watch that was down: it has
+//! nothing to lose by one odd page, and its name would move back to it. Of a watch that is down, the last failure counts.
 
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl Standing {
         match (class, self.source) {
             (Class::Down, _) => Ready::WouldFail,
             (_, Source::Nothing) => Ready::Unknown,
-            // It was down, and has not passed for long enough yet to say more.
+            // It was down, and has not passed since.
             (_, Source::Failures) => Ready::Unknown,
             (_, Source::Passes) => self.findings.iter().map(|finding| finding.level).max().unwrap_or(Ready::Ready),
         }
@@ -53,12 +54,15 @@ impl Standing {
                 self.assume(Source::Failures, findings)
             }
             Outcome::Passed if class.is_usable() => {
-                let is_news = self.source != Source::Passes || *findings != *self.findings;
-                let is_first = self.source != Source::Passes && findings.is_empty();
-                if !is_news {
+                let is_believed = self.source == Source::Passes;
+                let is_first = self.source == Source::Failures || !is_believed && findings.is_empty();
+                // Of what is believed already only other words are news, and these are taken when they are steady.
+                let is_same = is_believed && agree(&findings, &self.findings);
+                let confirms = |heard: &Vec<Finding>| *heard == findings || !is_same && agree(heard, &findings);
+                if is_believed && *findings == *self.findings {
                     self.heard = None;
                     false
-                } else if is_first || self.heard.as_ref() == Some(&findings) {
+                } else if is_first || self.heard.as_ref().is_some_and(confirms) {
                     self.heard = None;
                     self.assume(Source::Passes, findings)
                 } else {
@@ -78,6 +82,12 @@ impl Standing {
         self.findings = findings.into();
         true
     }
+}
+
+/// Do they find the same things, equally bad?
+fn agree(some: &[Finding], others: &[Finding]) -> bool {
+    let kinds = |findings: &[Finding]| findings.iter().map(|finding| (finding.kind, finding.level)).collect::<Vec<_>>();
+    some.len() == others.len() && kinds(some) == kinds(others)
 }
 
 #[cfg(test)]
@@ -115,6 +125,37 @@ mod tests {
         assert_eq!(standing.ready(Class::Up), Ready::Unknown);
         assert!(standing.hear(&Outcome::Passed, Class::Up, odd()));
         assert_eq!(standing.ready(Class::Up), Ready::WouldFail);
+    }
+
+    #[test]
+    fn what_was_down_is_believed_at_its_first_pass_and_has_to_be_clean_twice() {
+        let refused = Outcome::Failed(Cause::ConnectRefused);
+        let mut standing = Standing::default();
+        standing.hear(&Outcome::Passed, Class::Up, vec![]);
+        standing.hear(&refused, Class::Down, vec![Finding::new(Kind::Down, Ready::WouldFail, "refused", "")]);
+        assert!(standing.hear(&Outcome::Passed, Class::Up, odd()));
+        assert_eq!(standing.ready(Class::Up), Ready::WouldFail);
+        assert!(!standing.hear(&Outcome::Passed, Class::Up, vec![]));
+        assert_eq!(standing.ready(Class::Up), Ready::WouldFail);
+        assert!(standing.hear(&Outcome::Passed, Class::Up, vec![]));
+        assert_eq!(standing.ready(Class::Up), Ready::Ready);
+    }
+
+    #[test]
+    fn the_same_trouble_in_other_words_is_the_same_trouble() {
+        let to = |host: &str| vec![Finding::new(Kind::Redirect, Ready::WouldFail, host, "")];
+        let mut standing = Standing::default();
+        standing.hear(&Outcome::Passed, Class::Up, vec![]);
+        assert!(!standing.hear(&Outcome::Passed, Class::Up, to("one")));
+        assert!(standing.hear(&Outcome::Passed, Class::Up, to("two")));
+        assert_eq!((standing.ready(Class::Up), &**standing.findings()), (Ready::WouldFail, &to("two")[..]));
+        for host in ["one", "two", "one", "two", "one"] {
+            assert!(!standing.hear(&Outcome::Passed, Class::Up, to(host)), "no news with every probe");
+        }
+        assert!(standing.hear(&Outcome::Passed, Class::Up, to("one")), "but other words that last");
+        let warned = vec![Finding::new(Kind::Redirect, Ready::Warn, "one", "")];
+        assert!(!standing.hear(&Outcome::Passed, Class::Up, warned.clone()), "another level is another trouble");
+        assert!(standing.hear(&Outcome::Passed, Class::Up, warned));
     }
 
     #[test]

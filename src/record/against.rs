@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Check, Config};
+use crate::config::Config;
 use crate::control::carried::{Carried, CarriedWatch, Watched};
 use crate::control::journal::{Turn, What};
 use crate::control::{Controller, Effects, Event, Restored};
@@ -218,13 +218,12 @@ impl Run {
         let both = names.into_iter().filter_map(|name| Some((name, of(recorded, name)?, of(here, name)?)));
         let mut sparse = BTreeSet::new();
         for (name, before, after) in both {
-            let times: [(&'static str, fn(&Check) -> Duration); 3] = [
-                ("every", |check| check.every),
-                ("confirm", |check| check.confirm),
-                ("timeout", |check| check.timeout),
+            let times = [
+                ("every", before.every, after.every),
+                ("confirm", before.confirm, after.confirm),
+                ("timeout", before.timeout, after.timeout),
             ];
-            for (key, time) in times {
-                let (recorded, other) = (time(&before), time(&after));
+            for (key, recorded, other) in times {
                 let sees_more = if key == "timeout" { other != recorded } else { other < recorded };
                 sparse.extend(sees_more.then(|| Sparse { check: Arc::clone(name), key, recorded, other }));
             }

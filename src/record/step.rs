@@ -12,7 +12,8 @@ use crate::probe::{Call, Observation};
 use crate::record::Load;
 use crate::time::{Moment, Now, Wall};
 
-/// One thing that went into a controller, or came out of it.
+/// One thing that went into a controller, or came out of it. Nearly all of them are observations, so those need no box.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
     /// The beginning of a segment.

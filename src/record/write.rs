@@ -232,7 +232,7 @@ impl Writer {
 
     fn turned(&mut self, turn: &Turn) {
         let Turn { name, zone, from, to, reason, evidence, generation, serial, ttl, stages } = turn;
-        let from = from.as_ref().map_or_else(String::new, |from| json(from));
+        let from = from.as_ref().map_or_else(String::new, json);
         let texts = [name.to_host(), zone.to_host(), from, json(to), json(reason), json(evidence)];
         let words = texts.map(|text| self.word(&text));
         self.bytes.push(TURNED);

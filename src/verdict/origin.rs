@@ -63,8 +63,8 @@ pub fn origin_grade<'t>(targets: impl Iterator<Item = (&'t Target, Grade, bool)>
 
 /// The grade each target goes by, in their order.
 ///
-/// The flag tells that a target is `unseen`: our host has no route to its family. It goes by the best of the other
-/// family; where nothing else is seen, by its own.
+/// The flag tells that a target is `unseen`: our host has no route to its family, and it follows the other. It goes by the
+/// best of that one; where nothing else is seen, by its own. What is down itself stays down.
 pub fn goes_by<'t>(targets: impl Iterator<Item = (&'t Target, Grade, bool)> + Clone) -> impl Iterator<Item = Grade> {
     let all = targets.clone();
     let seen_elsewhere = move |ipv4: bool| {
@@ -72,12 +72,13 @@ pub fn goes_by<'t>(targets: impl Iterator<Item = (&'t Target, Grade, bool)> + Cl
         seen.map(|(_, grade, _)| grade).min()
     };
     targets.map(move |(target, grade, unseen)| match is_ipv4(target) {
-        Some(ipv4) if unseen => seen_elsewhere(ipv4).unwrap_or(grade),
+        Some(ipv4) if unseen && grade.class != Class::Down => seen_elsewhere(ipv4).unwrap_or(grade),
         _ => grade,
     })
 }
 
-fn is_ipv4(target: &Target) -> Option<bool> {
+/// `None` for what is no address.
+pub(crate) fn is_ipv4(target: &Target) -> Option<bool> {
     match target {
         Target::Address(address) => Some(address.is_ipv4()),
         Target::Hostname(_) | Target::Origin(_) => None,
@@ -171,10 +172,16 @@ mod tests {
             ("both families", vec![(four.clone(), Down, false), (six.clone(), Up, false)], Up, vec![Down, Up]),
             ("no route to six", vec![(four.clone(), Up, false), (six.clone(), Untried, true)], Up, vec![Up, Up]),
             (
-                "six was up, route lost",
+                "six followed four, which died",
                 vec![(four.clone(), Down, false), (six.clone(), Up, true)],
                 Down,
                 vec![Down, Down],
+            ),
+            (
+                "six was down before its route was lost",
+                vec![(four.clone(), Up, false), (six.clone(), Down, true)],
+                Up,
+                vec![Up, Down],
             ),
             (
                 "six follows the best of four",

@@ -77,9 +77,9 @@ fn an_outage_of_everything_costs_no_more_than_a_quiet_day() {
     let flapping = cost(&daemon, span, || {
         if since.elapsed() >= FLAP {
             if is_up {
-                nginx.kill()
+                nginx.kill();
             } else {
-                nginx.run()
+                nginx.run();
             }
             (is_up, since) = (!is_up, Instant::now());
         }

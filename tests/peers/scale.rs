@@ -92,9 +92,8 @@ fn recorded(daemon: &Daemon) -> u64 {
 /// many seconds.
 pub(crate) fn fleet(check: &str, port: u16, watches: usize, every: usize) -> String {
     let mut config = format!(
-        "[check.site]\n{check}\nport = {}\nevery = \"{every}s\"\n\n\
-         [defaults.steer]\nttl = \"30s\"\ncheck = \"site\"\n\n",
-        port
+        "[check.site]\n{check}\nport = {port}\nevery = \"{every}s\"\n\n\
+         [defaults.steer]\nttl = \"30s\"\ncheck = \"site\"\n\n"
     );
     for number in 1..=watches {
         let [_, b, c, d] = u32::try_from(number).expect("small").to_be_bytes();

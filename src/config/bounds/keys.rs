@@ -291,7 +291,6 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Checks may run programs of this machine, as the user of failoverd.",
                 "",
             ),
-            later("record", "Journal every observation, for replay."),
         ],
     },
     Section {

@@ -145,6 +145,8 @@ fn every_kind_by_every_kind_follows_the_table() {
                     let origins: &[usize] = if kinds[wanted] == Kind::Panics { &[0, 1, 2] } else { &[0] };
                     assert_eq!(choice.origins, origins, "{case}");
                     check_why(kinds, &choice, &case);
+                    let again = decide(&rungs, failback, &mut standing, held, frozen, false, at(1000));
+                    assert_eq!(again.rung, wanted, "two moves at rest: {case}");
                     cases += 1;
                 }
             }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::time::Wall;
 use Class::{Down, Suspect, Untried, Up};
+use proptest::prelude::*;
 
 const HOLD: Duration = Duration::from_secs(300);
 
@@ -105,6 +106,8 @@ fn every_class_by_every_class_ready_or_not() {
                 assert_eq!(choice.rung, oracle(&rungs, served, strict, due), "{case}");
                 assert_eq!(choice.origins, [0], "{case}");
                 never_to_one_that_would_fail(&rungs, served, choice.rung, &case);
+                let again = decide(&rungs, failback, &mut standing, None, false, strict, at(1000));
+                assert_eq!(again.rung, choice.rung, "two moves at rest: {case}");
             }
         }
     }
@@ -132,22 +135,27 @@ fn held_and_frozen_names_do_not_care() {
 }
 
 #[test]
-fn of_equals_those_that_would_fail_are_not_taken_in_and_not_thrown_out() {
+fn of_equals_those_that_would_fail_are_not_taken_in_and_thrown_out_by_strict_alone() {
     let good = (Up, false, false);
     let odd = (Up, false, true);
-    for (origins, kept, served) in [
-        (vec![good, odd], vec![], vec![0]),
-        (vec![good, odd], vec![0, 1], vec![0, 1]),
-        (vec![good, odd], vec![1], vec![0, 1]),
-        (vec![odd, odd], vec![], vec![0, 1]),
-        (vec![odd, (Untried, false, false)], vec![], vec![0]),
-        (vec![(Down, false, true), odd, (Suspect, false, false)], vec![], vec![2]),
+    let unknown = (Untried, false, false);
+    for (origins, kept, served, strictly) in [
+        (vec![good, odd], vec![], vec![0], vec![0]),
+        (vec![good, odd], vec![0, 1], vec![0, 1], vec![0]),
+        (vec![good, odd], vec![1], vec![0, 1], vec![0]),
+        (vec![odd, odd], vec![], vec![0, 1], vec![0, 1]),
+        (vec![odd, odd], vec![1], vec![1], vec![0, 1]),
+        (vec![odd, unknown], vec![], vec![0], vec![0]),
+        (vec![odd, unknown], vec![0, 1], vec![0, 1], vec![1]),
+        (vec![(Down, false, true), odd, (Suspect, false, false)], vec![], vec![2], vec![2]),
     ] {
-        let rungs = [rung(Place::Primary, &origins)];
-        let place = (!kept.is_empty()).then_some(Place::Primary);
-        let mut standing = Standing { served: place, origins: kept.clone(), ..Standing::default() };
-        let choice = decide(&rungs, Failback::Auto, &mut standing, None, false, false, at(0));
-        assert_eq!(choice.origins, served, "{origins:?} {kept:?}");
+        for (strict, served) in [(false, served), (true, strictly)] {
+            let rungs = [rung(Place::Primary, &origins)];
+            let place = (!kept.is_empty()).then_some(Place::Primary);
+            let mut standing = Standing { served: place, origins: kept.clone(), ..Standing::default() };
+            let choice = decide(&rungs, Failback::Auto, &mut standing, None, false, strict, at(0));
+            assert_eq!(choice.origins, served, "{origins:?} {kept:?} {strict}");
+        }
     }
 }
 
@@ -165,6 +173,75 @@ fn a_failback_waits_for_readiness_and_a_person_cannot_approve_one_that_would_fai
     assert_eq!((choice.rung, choice.why), (0, Why::Preferred));
 }
 
+#[test]
+fn a_rung_that_would_fail_without_some_of_its_origins_is_passed_over() {
+    let (good, odd) = ((Up, false, false), (Up, false, true));
+    let pair = |first, second| RungView {
+        quorum: Quorum { min_up: 2, panic: None },
+        ..rung(Place::Backup(1), &[first, second])
+    };
+    for (first, second, chosen) in [
+        (good, good, 1),
+        (good, odd, 2),
+        (odd, odd, 2),
+        (good, (Down, false, true), 2),
+        (good, (Suspect, false, false), 2),
+        (good, (Suspect, false, true), 2),
+    ] {
+        let dead = rung(Place::Primary, &[(Down, false, false)]);
+        let rungs = [dead, pair(first, second), rung(Place::Backup(2), &[good])];
+        let mut standing = Standing { served: Some(Place::Primary), ..Standing::default() };
+        let choice = decide(&rungs, Failback::Auto, &mut standing, None, false, false, at(0));
+        assert_eq!(choice.rung, chosen, "{first:?} {second:?}");
+    }
+}
+
+#[test]
+fn a_failback_waits_until_the_better_rung_has_been_ready_for_long_enough() {
+    let (good, odd) = ((Up, false, false), (Up, false, true));
+    for strict in [false, true] {
+        let mut standing = Standing::default();
+        let mut see = |seconds, primary: Seen, backup: Seen| {
+            let rungs = ladder(&[primary, backup], false);
+            let choice = decide(&rungs, Failback::After(HOLD), &mut standing, None, false, strict, at(seconds));
+            (choice.rung, choice.wake.map(|wake| wake.since_boot().as_secs()))
+        };
+        assert_eq!(see(0, (Down, false, false), good), (1, None));
+        assert_eq!(see(10, good, good), (1, Some(310)));
+        assert_eq!(see(300, odd, good), (1, None));
+        assert_eq!(see(305, good, good), (1, Some(605)), "the wait starts again");
+        assert_eq!(see(400, good, odd), (0, None), "one that would fail is left at once");
+        // What was left for being unready has relapsed with `strict`, and stays served without.
+        assert_eq!(see(410, odd, good), if strict { (1, None) } else { (0, None) });
+        assert_eq!(see(420, good, good), if strict { (1, Some(420 + 600)) } else { (0, None) });
+    }
+}
+
+proptest! {
+    /// A rung is unready if it would be worse off with its failing origins dead: not usable any more, or dead.
+    #[test]
+    fn an_unready_rung_stands_on_origins_that_would_fail(
+        origins in prop::collection::vec((0usize..4, any::<bool>(), any::<bool>()), 1..6),
+        min_up in 1usize..4,
+        panic in prop::option::of(1u8..=100),
+    ) {
+        let seen = |with_failing: bool| {
+            let origins = origins.iter().map(|&(class, drained, would_fail)| {
+                let class = if would_fail && !with_failing { Down } else { Class::ALL[class] };
+                OriginView { class, degraded: false, drained, would_fail }
+            });
+            RungView { place: Place::Primary, quorum: Quorum { min_up, panic }, origins: origins.collect() }
+        };
+        let (as_it_is, without) = (seen(true), seen(false).class());
+        let is_unready = match as_it_is.class() {
+            Up | Suspect => !without.is_usable(),
+            Untried => without == Down,
+            Down => false,
+        };
+        prop_assert_eq!(as_it_is.is_unready(), is_unready);
+    }
+}
+
 /// Degraded or not by ready or not: nothing moves to a rung that would fail while another is ready, and what was decided
 /// stays decided.
 #[test]
@@ -178,9 +255,11 @@ fn degraded_by_ready_comes_to_rest() {
         }
     }
     assert_eq!(kinds.len(), 4 + 4 + 2 + 1);
-    let places = [Place::Primary, Place::Backup(1), Place::Emergency];
     let rung = |place, origin| RungView { place, quorum: Quorum::default(), origins: vec![origin] };
-    for number in 0..kinds.len().pow(3) {
+    let places = |last| [Place::Primary, Place::Backup(1), last];
+    let ladders = 0..kinds.len().pow(3);
+    let ladders = ladders.flat_map(|number| [Place::Emergency, Place::Backup(2)].map(|last| (number, places(last))));
+    for (number, places) in ladders {
         let of = |rung: usize| kinds[number / kinds.len().pow(rung as u32) % kinds.len()];
         let rungs: Vec<RungView> = places.iter().enumerate().map(|(at, &place)| rung(place, of(at))).collect();
         for served in [None, Some(0), Some(1), Some(2)] {

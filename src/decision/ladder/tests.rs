@@ -127,6 +127,8 @@ fn every_class_by_every_class_follows_the_five_rules() {
                     assert_eq!(choice.origins, [0], "{case}");
                     assert_eq!(standing.served(), Some(rungs[choice.rung].place), "{case}");
                     check_why(&rungs, &choice, hold, frozen && served.is_some(), due, &case);
+                    let again = decide(&rungs, failback, &mut standing, held, frozen, false, at(1000));
+                    assert_eq!(again.rung, choice.rung, "two moves at rest: {case}");
                     cases += 1;
                 }
             }

@@ -20,8 +20,8 @@ impl Company for Beside {
         (host == "vercel.example.net").then(|| "vercel".to_owned())
     }
 
-    fn also_sends_to(&self, host: &str) -> bool {
-        host == "example.com"
+    fn none_sends_to(&self, host: &str) -> bool {
+        host != "example.com"
     }
 
     fn insists(&self) -> bool {

@@ -67,6 +67,16 @@ enum Health {
     Slow(Duration),
 }
 
+/// As stories call the address families.
+const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
+
+fn family(target: &Target) -> Option<&'static str> {
+    match target {
+        Target::Address(address) => Some(FAMILIES[usize::from(address.is_ipv6())]),
+        Target::Hostname(_) | Target::Origin(_) => None,
+    }
+}
+
 enum Due {
     Observed(Box<Observation>),
     Canary(Moment),
@@ -85,7 +95,7 @@ pub struct World {
     config: Arc<Config>,
     controller: Controller,
     snapshot: Option<Arc<Snapshot>>,
-    /// Of an origin, and where one of its checks fares otherwise, of that.
+    /// Of an origin, and where one of its checks or families fares otherwise, of that.
     health: BTreeMap<(String, Option<String>), Health>,
     /// What an origin that is alive shows, where that is not simply fine.
     sites: BTreeMap<String, Site>,
@@ -106,7 +116,8 @@ pub struct World {
     probes: u64,
     lost: u64,
     network: bool,
-    route: bool,
+    /// Ours, of each address family.
+    routes: BTreeMap<&'static str, bool>,
     told: Vec<String>,
     replies: Vec<Reply>,
     desk: answer::Desk,
@@ -180,7 +191,7 @@ impl World {
             probes: 0,
             lost: 0,
             network: true,
-            route: true,
+            routes: FAMILIES.map(|family| (family, true)).into(),
             told: Vec::new(),
             replies: Vec::new(),
             desk: answer::Desk::new(1),
@@ -300,7 +311,9 @@ impl World {
         let origin = origin.expect("a watch has an origin").name.clone();
         *self.counts.entry(origin.clone()).or_default() += 1;
         let of_check = self.health.get(&(origin.clone(), Some(request.check.name.clone()))).copied();
-        let health = of_check.unwrap_or_else(|| self.health[&(origin.clone(), None)]);
+        let family = family(&request.target).map(str::to_owned);
+        let of_family = family.and_then(|family| self.health.get(&(origin.clone(), Some(family)))).copied();
+        let health = of_check.or(of_family).unwrap_or_else(|| self.health[&(origin.clone(), None)]);
         let resolved = match &request.target {
             Target::Hostname(name) => self.resolves.get(name).cloned().unwrap_or_default(),
             Target::Address(_) | Target::Origin(_) => Vec::new(),
@@ -314,7 +327,9 @@ impl World {
             _ if request.check.ask.is_awaited() => {
                 (self.callers.look(&origin, request, self.now), Duration::from_millis(1))
             }
-            _ if !self.route => (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1)),
+            _ if !self.has_route(&request.target) => {
+                (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1))
+            }
             _ if !self.network => (Outcome::Failed(Cause::ConnectTimeout), timeout),
             _ if is_gone => (Outcome::Failed(Cause::NameGone), Duration::from_millis(1)),
             Health::Alive if is_plain => (Outcome::Passed, Duration::from_millis(20)),
@@ -351,7 +366,8 @@ impl World {
         match order {
             tripwire::Order::Open(wire) => {
                 let origin = self.origin_at(wire.to.ip());
-                let is_open = self.network && self.route && self.health[&(origin.clone(), None)] != Health::Refuses;
+                let is_seen = self.network && self.has_route(&Target::Address(wire.to.ip()));
+                let is_open = is_seen && self.health[&(origin.clone(), None)] != Health::Refuses;
                 let what = if is_open { tripwire::What::Held } else { tripwire::What::Ended };
                 if let Some(&patience) = self.patience.get(&origin).filter(|_| is_open) {
                     self.news(wire, tripwire::What::Ended, patience);
@@ -505,8 +521,10 @@ impl World {
             }
             ["our", "network", "fails"] => self.set_network(false),
             ["our", "network", "heals"] => self.set_network(true),
-            ["our", "routes", "fail"] => self.set_route(false),
-            ["our", "routes", "heal"] => self.set_route(true),
+            ["our", "routes", "fail"] => self.set_routes(&FAMILIES, false),
+            ["our", "routes", "heal"] => self.set_routes(&FAMILIES, true),
+            ["our", family, "routes", "fail"] => self.set_routes(&[family], false),
+            ["our", family, "routes", "heal"] => self.set_routes(&[family], true),
             [origin, "refuses"] => self.set(origin, None, Health::Refuses),
             [origin, "refuses", check] => self.set(origin, Some(check), Health::Refuses),
             [origin, "is", "silent"] => self.set(origin, None, Health::Silent),
@@ -603,14 +621,19 @@ impl World {
 
     fn set(&mut self, origin: &str, check: Option<&str>, health: Health) -> Vec<String> {
         assert!(self.health.contains_key(&(origin.to_owned(), None)), "no origin `{origin}`");
-        assert!(check.is_none_or(|check| self.config.checks.iter().any(|known| known.name == check)), "no check");
+        let is_known = |part| FAMILIES.contains(&part) || self.config.checks.iter().any(|known| known.name == part);
+        assert!(check.is_none_or(is_known), "no check");
         self.health.insert((origin.to_owned(), check.map(str::to_owned)), health);
         Vec::new()
     }
 
-    fn set_route(&mut self, works: bool) -> Vec<String> {
-        self.route = works;
+    fn set_routes(&mut self, of: &[&str], works: bool) -> Vec<String> {
+        self.routes.iter_mut().filter(|(family, _)| of.contains(family)).for_each(|(_, route)| *route = works);
         Vec::new()
+    }
+
+    fn has_route(&self, target: &Target) -> bool {
+        family(target).map_or_else(|| self.routes.values().any(|&works| works), |family| self.routes[family])
     }
 
     fn set_network(&mut self, works: bool) -> Vec<String> {

@@ -3,62 +3,68 @@
 //!
 //! A failing seed is printed and replays alone: `FAILOVERD_SEED=17 cargo test simulation`.
 
+mod grounds;
 mod shadow;
 mod tape;
 mod world;
 
-use world::World;
+use std::panic::{catch_unwind, resume_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use world::{Tally, World};
 
 /// Simulated seconds per seed.
 const SPAN: u64 = 180;
 
-/// Seeds of a plain run; `FAILOVERD_PROOF=full` runs ten thousand.
-const SEEDS: u64 = 400;
+/// Seeds of a plain run; `FAILOVERD_PROOF=full` runs a hundred thousand.
+const SEEDS: u64 = 2000;
 
 fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("FAILOVERD_SEED") {
         Some(seed) => seed..seed + 1,
-        None if std::env::var("FAILOVERD_PROOF").is_ok_and(|proof| proof == "full") => 0..10_000,
+        None if std::env::var("FAILOVERD_PROOF").is_ok_and(|proof| proof == "full") => 0..100_000,
         None => 0..number("FAILOVERD_SEEDS").unwrap_or(SEEDS),
     }
 }
 
+/// What happened in the world of this seed.
+fn lived(seed: u64) -> Tally {
+    let mut world = World::new(seed);
+    world.run(SPAN);
+    world.settle();
+    world.tally()
+}
+
 #[test]
 fn random_worlds_keep_every_promise() {
-    let (mut turns, mut downs, mut restarts, mut doubts) = (0, 0, 0, 0);
-    let (mut windows, mut degraded, mut short, mut panics) = (0, 0, 0, 0);
-    let (mut waits, mut approvals) = (0, 0);
-    for seed in seeds() {
-        let run = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed);
-            world.run(SPAN);
-            world.settle();
-            world.tally()
-        });
-        match run {
-            Ok(tally) => {
-                turns += tally.turns;
-                downs += tally.downs;
-                restarts += tally.restarts;
-                doubts += tally.doubts;
-                windows += tally.windows;
-                degraded += tally.degraded;
-                short += tally.short;
-                panics += tally.panics;
-                waits += tally.waits;
-                approvals += tally.approvals;
+    let seeds = seeds();
+    let (next, total) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
             }
-            Err(panic) => {
-                eprintln!("seed {seed} broke a promise; replay it with FAILOVERD_SEED={seed}");
-                std::panic::resume_unwind(panic);
+            match catch_unwind(|| lived(seed)) {
+                Ok(tally) => total.lock().expect("no poison").add(tally),
+                Err(panic) => {
+                    next.store(seeds.end, Ordering::Relaxed);
+                    eprintln!("seed {seed} broke a promise; replay it with FAILOVERD_SEED={seed}");
+                    resume_unwind(panic);
+                }
             }
         }
-    }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    let Tally { turns, downs, restarts, doubts, windows, degraded, short, panics, waits, approvals } =
+        total.into_inner().expect("no poison");
     println!("{turns} turns, {downs} deaths believed, {restarts} restarts, {doubts} doubts");
     println!("{windows} deaths by a window, {degraded} degraded, {short} short of their quorum, {panics} panics");
     println!("the velocity limit reached {waits} times, {approvals} approvals");
-    if std::env::var("FAILOVERD_SEED").is_err() {
+    if seeds.end - seeds.start >= SEEDS {
         // A simulation in which nothing happens proves nothing.
         assert!(turns > 500 && downs > 500 && restarts > 50 && doubts > 10);
         assert!(windows > 50 && degraded > 50 && short > 50 && panics > 20);

@@ -175,7 +175,8 @@ impl Shadow {
                 }
                 Data::Addresses(addresses) => {
                     assert!(!addresses.is_empty(), "{owner} is empty");
-                    assert_eq!(node.rrset(Type::A).map_or(0, |set| set.rdata.len()), addresses.len());
+                    let of = |rtype| node.rrset(rtype).map_or(0, |set| set.rdata.len());
+                    assert_eq!(of(Type::A) + of(Type::AAAA), addresses.len());
                     assert!(node.rrset(Type::CNAME).is_none());
                 }
             }
@@ -235,7 +236,6 @@ impl Shadow {
         let owner = &name.steer.name;
         let rung = &name.rungs[decision.rung];
         assert!(name.steer.leave_degraded || decision.reason != Reason::Degraded, "{owner} left a degraded rung");
-        let usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).count();
         let undrained = rung.origins.iter().filter(|seen| !seen.drained).count();
         if matches!(decision.reason, Reason::TooFew | Reason::Panic) && !frozen {
             assert!(!held);
@@ -244,8 +244,11 @@ impl Shadow {
             assert!(alive > 0 && alive < rung.quorum.needs(undrained), "{owner} has {alive} of {undrained}");
             let calm = alive >= rung.quorum.calm_from(undrained);
             assert_eq!(decision.reason == Reason::TooFew, calm, "{owner}: {alive} of {undrained}");
-            // What was served before and is not known since a restart or reload is served on.
-            let served = if calm { usable..=alive } else { undrained..=undrained };
+            // What was served before and is not known since a restart or reload is served on; what would fail its visitors
+            // is left out where others work.
+            let usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable());
+            let ready = usable.filter(|seen| seen.ready != Ready::WouldFail).count();
+            let served = if calm { ready..=alive } else { undrained..=undrained };
             assert!(served.contains(&decision.origins.len()), "{owner} serves {:?}", decision.origins);
             if let Data::Addresses(answer) = &decision.data {
                 let mut origins = decision.origins.iter().map(|id| &config.origins[id.0 as usize]);
@@ -286,6 +289,11 @@ impl Shadow {
             if was_unwell && is_well {
                 return;
             }
+            // On the way home from one that would fail, a degraded one is passed over for the first that is well.
+            let is_up = |rung: &RungStatus| rung.class == Class::Up;
+            if left_unready && is_well && name.rungs[..left.unwrap_or(0)].iter().any(is_up) {
+                return;
+            }
             assert!(
                 dead_or_gone || went_home || left_unready && name.steer.strict,
                 "{owner} left {before:?} for {after:?} ({:?}){}",
@@ -305,6 +313,10 @@ impl Shadow {
         for gone in before.difference(&after) {
             let class = class_of(rung, gone);
             let guessed = old.reason == Reason::Unproven;
+            let would_fail = rung.origins.iter().any(|seen| *seen.name == **gone && seen.ready == Ready::WouldFail);
+            if name.steer.strict && would_fail {
+                continue;
+            }
             assert!(guessed || class.is_none_or(|class| class == Class::Down), "{owner} dropped {gone}: {class:?}");
         }
         for joined in after.difference(before) {
@@ -362,10 +374,18 @@ impl Shadow {
     }
 }
 
-/// Everything usable of it would fail its visitors.
+/// Without those that would fail their visitors too few of it were usable; or alive, where too few are usable anyway.
 fn is_unready(rung: &RungStatus) -> bool {
-    let mut usable = rung.origins.iter().filter(|seen| !seen.drained && seen.class.is_usable()).peekable();
-    usable.peek().is_some() && usable.all(|seen| seen.ready == Ready::WouldFail)
+    let undrained = || rung.origins.iter().filter(|seen| !seen.drained);
+    let needed = rung.quorum.needs(undrained().count()).max(1);
+    let is_enough = |wanted: &dyn Fn(&OriginStatus) -> bool| undrained().filter(|seen| wanted(seen)).count() >= needed;
+    let usable = |seen: &OriginStatus| seen.class.is_usable();
+    let alive = |seen: &OriginStatus| seen.class != Class::Down;
+    let ready = |seen: &OriginStatus| seen.ready != Ready::WouldFail;
+    match is_enough(&usable) {
+        true => !is_enough(&|seen| usable(seen) && ready(seen)),
+        false => is_enough(&alive) && !is_enough(&|seen| alive(seen) && ready(seen)),
+    }
 }
 
 /// The names of the origins a decision serves.

@@ -2,7 +2,8 @@
 //! storage that commits late, operators, and a clock that can be set.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +18,13 @@ use failoverd::dns::Serial;
 use failoverd::dns::{Name, Type};
 use failoverd::probe::tripwire::{self, News, Wire};
 use failoverd::probe::{Cause, Detail, LocalFault, Observation, Outcome, Phase, Phases, Request, Target};
-use failoverd::snapshot::Snapshot;
+use failoverd::snapshot::{Generation, Snapshot};
 use failoverd::time::{Moment, Now, Wall};
 use failoverd::verdict::{Class, Grade};
 use failoverd::zone::load::{Report, Zone};
 use failoverd::zone::table::{Builder, Table};
 
+use super::grounds::{self, For, Grounds, looks_back};
 use super::shadow::Shadow;
 use super::tape::Tape;
 
@@ -71,14 +73,21 @@ pub enum Health {
 #[derive(Debug)]
 enum Due {
     Observed(Box<Observation>),
-    Canary { started: Moment, passed: bool },
+    Canary {
+        started: Moment,
+        passed: bool,
+    },
     Committed(Vec<Entry>),
     Reserved(Marks),
     Deadline,
     Health(IpAddr, Health),
     Network(bool),
     Resolver(bool),
-    Route(bool),
+    /// IPv6, and whether there is a route to it.
+    Route(bool, bool),
+    Ports(bool),
+    /// The same configuration once more.
+    Again,
     Storage(bool),
     Wire(News),
     Wires,
@@ -106,6 +115,21 @@ pub struct Tally {
     pub approvals: u64,
 }
 
+/// One line of a history.
+enum Traced {
+    Published(Wall, Generation),
+    Told(Entry),
+}
+
+impl fmt::Display for Traced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Published(at, generation) => write!(f, "{at} g{}", generation.0),
+            Self::Told(entry) => write!(f, "{} {:?}", entry.at, entry.what),
+        }
+    }
+}
+
 /// What survives a crash.
 #[derive(Clone, Default)]
 struct Disk {
@@ -131,7 +155,14 @@ pub struct World {
     health: BTreeMap<IpAddr, Health>,
     network: bool,
     resolver: bool,
-    route: bool,
+    /// To IPv4 and IPv6.
+    routes: [bool; 2],
+    ports: bool,
+    /// All origins send their visitors to one host: a habit, and no fault.
+    habit: bool,
+    /// Checks are such that all is found within two rounds.
+    prompt: bool,
+    file_serial: u32,
     storage: bool,
     disk: Disk,
     /// This run's numbers are reserved durably; without, a crash may serve them twice, and the node says so.
@@ -142,8 +173,9 @@ pub struct World {
     /// Connections to origins that are held, by the place they lead to.
     wires: BTreeMap<SocketAddr, Wire>,
     shadow: Shadow,
+    grounds: Grounds,
     tally: Tally,
-    trace: Vec<String>,
+    trace: Vec<Traced>,
     tape: Tape,
 }
 
@@ -152,8 +184,9 @@ const ZONE: &str = "fo.example.com";
 impl World {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
-        let velocity = random_velocity(&mut Dice(seed ^ 0x7e10_c177));
-        let config = Arc::new(Config { velocity, ..random_config(&mut dice) });
+        let (habit, prompt) = (dice.one_in(4), dice.one_in(3));
+        let velocity = random_velocity(&mut Dice(seed ^ 0x7e10_c177)).filter(|_| !prompt);
+        let config = Arc::new(Config { velocity, ..random_config(&mut dice, prompt) });
         let now =
             Now { moment: Moment::from_boot(Duration::from_secs(100)), wall: Wall::from_millis(1_795_000_000_000) };
         let health = config.origins.iter().flat_map(|o| o.addresses().collect::<Vec<_>>()).map(|a| (a, Health::Alive));
@@ -175,7 +208,11 @@ impl World {
             health,
             network: true,
             resolver: true,
-            route: true,
+            routes: [true; 2],
+            ports: true,
+            habit,
+            prompt,
+            file_serial: 1,
             storage: true,
             reserved: false,
             disk: Disk { next_order: 1, sequence: 0, ..Disk::default() },
@@ -184,11 +221,16 @@ impl World {
             tickets: 0,
             wires: BTreeMap::new(),
             shadow: Shadow::default(),
+            grounds: Grounds::default(),
             tally: Tally::default(),
             trace: Vec::new(),
             tape,
         };
         world.shadow.began(world.now, &world.health);
+        world.weigh_soundness();
+        for (address, health) in world.health.clone() {
+            world.grounds.health(address, health, world.now);
+        }
         world.begin(effects);
         world.plan_mischief();
         world
@@ -199,7 +241,7 @@ impl World {
     }
 
     pub fn trace(&self) -> Vec<String> {
-        self.trace.clone()
+        self.trace.iter().map(ToString::to_string).collect()
     }
 
     pub fn tape(&mut self) -> &mut Tape {
@@ -208,16 +250,21 @@ impl World {
 
     /// Lets `seconds` pass.
     pub fn run(&mut self, seconds: u64) {
-        let end = self.now.moment + Duration::from_secs(seconds);
+        self.run_for(Duration::from_secs(seconds));
+    }
+
+    fn run_for(&mut self, span: Duration) {
+        let end = self.now.moment + span;
         while let Some((&(at, number), _)) = self.queue.first_key_value() {
             if at > end {
                 break;
             }
             let due = self.queue.remove(&(at, number)).expect("it was first");
-            self.pass(at);
+            // A restart takes its time, and what fell due meanwhile comes late.
+            self.pass(at.max(self.now.moment));
             self.happen(due);
         }
-        self.pass(end);
+        self.pass(end.max(self.now.moment));
     }
 
     /// Mischief stops; everything heals; every name must find its way home.
@@ -226,7 +273,8 @@ impl World {
             let is_ours = matches!(due, Due::Committed(_) | Due::Reserved(_) | Due::Deadline);
             is_ours || matches!(due, Due::Observed(_) | Due::Canary { .. } | Due::Wire(_))
         });
-        (self.network, self.resolver, self.route, self.storage) = (true, true, true, true);
+        (self.network, self.resolver, self.routes, self.ports, self.storage) = (true, true, [true; 2], true, true);
+        self.weigh_soundness();
         self.tell(Event::Storage { trouble: None });
         self.commit();
         let addresses: Vec<_> = self.health.keys().copied().collect();
@@ -240,10 +288,6 @@ impl World {
             };
             self.ask(Asked::Release(target));
         }
-        let looks_back = |check: &Check| {
-            let rules = check.degraded.iter().map(|rule| rule.over * 2);
-            check.window.map(|window| window.of).into_iter().chain(rules).max().unwrap_or(0)
-        };
         let rounds = |check: &Check| check.every * (check.rise + 2 + looks_back(check)) + check.timeout;
         let longest = self.config.checks.iter().map(|check| rounds(check)).max().unwrap_or_default();
         // A held-back failback may have been doubled by relapses.
@@ -257,16 +301,29 @@ impl World {
             // Every name goes home, some by way of a rung between.
             wait += (per + longer) * 2 * self.config.steers.len() as u32;
         }
-        self.run(wait.as_secs());
-        // Where a person decides, some failbacks wait for one after the other.
-        for _ in 0..4 {
-            if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) {
-                let person = self.config.velocity.is_some_and(|velocity| velocity.beyond == Beyond::Person);
-                assert!(person, "names wait for ever");
+        if self.prompt {
+            let rounds = |check: &Check| check.every * 2 + check.timeout + Duration::from_secs(1);
+            let two_rounds = self.config.checks.iter().map(|check| rounds(check)).max().unwrap_or_default();
+            self.run_for(two_rounds);
+            self.all_are_home();
+        }
+        let end = self.now.moment + wait;
+        self.run_for(longest);
+        while self.now.moment < end && !self.is_home() {
+            self.run(5);
+            self.approve_failbacks();
+            // Where a person decides, some failbacks wait for one after the other.
+            let is_asked = self.config.velocity.is_some_and(|velocity| velocity.beyond == Beyond::Person);
+            if is_asked && self.snapshot.as_ref().is_some_and(|snapshot| snapshot.status.waiting.is_some()) {
                 self.ask(Asked::Approve { name: None });
-                self.run(wait.as_secs());
             }
         }
+        // And there they stay.
+        self.run(10);
+        self.all_are_home();
+    }
+
+    fn approve_failbacks(&mut self) {
         for name in self.config.steers.clone() {
             if name.failback == Failback::Manual {
                 self.tickets += 1;
@@ -276,7 +333,15 @@ impl World {
                 self.tell(Event::Asked { ticket, actor: "settle".into(), asked });
             }
         }
-        self.run(2);
+    }
+
+    fn is_home(&self) -> bool {
+        let steers = self.snapshot.iter().flat_map(|snapshot| snapshot.status.steers.iter());
+        let mut places = steers.map(|name| name.decision.as_ref().map(|decision| decision.place));
+        places.all(|place| place == Some(Place::Primary))
+    }
+
+    fn all_are_home(&self) {
         let snapshot = self.snapshot.clone().expect("published");
         assert!(snapshot.status.doubt.is_none(), "doubt outlived its cause");
         assert!(snapshot.status.waiting.is_none(), "names wait without a reason");
@@ -312,24 +377,32 @@ impl World {
     }
 
     fn tell(&mut self, event: Event) {
+        let by = if matches!(event, Event::Elapsed) { For::Time } else { For::Another };
         let mut effects = Effects::default();
         self.tape.event(&event, self.now);
         self.controller.handle(event, self.now, &mut effects);
-        self.finish(effects);
+        self.finish_for(by, effects);
     }
 
-    fn finish(&mut self, mut effects: Effects) {
+    fn finish(&mut self, effects: Effects) {
+        self.finish_for(For::Another, effects);
+    }
+
+    fn finish_for(&mut self, by: For, mut effects: Effects) {
         let before = self.snapshot.clone();
         let published = self.controller.publish(self.now, &mut effects, |_| self.now);
         self.tape.published(&self.controller, self.now, published.is_some(), &effects.record);
         if let Some(snapshot) = published {
             self.shadow.published(&snapshot, self.snapshot.as_deref(), &self.config, self.now);
+            if let Some(before) = &self.snapshot {
+                self.grounds.published(&snapshot, before, by, &self.config, self.now);
+            }
             let decisions = snapshot.status.steers.iter().filter_map(|steer| steer.decision.as_ref());
             for decision in decisions {
                 self.tally.short += u64::from(decision.reason == Reason::TooFew);
                 self.tally.panics += u64::from(decision.reason == Reason::Panic);
             }
-            self.trace.push(format!("{} g{}", self.now.wall, snapshot.generation.0));
+            self.trace.push(Traced::Published(self.now.wall, snapshot.generation));
             // A reload may still wait for its serials.
             let config = Arc::clone(self.controller.config());
             self.shadow.moved(&effects.record, &snapshot, before.as_deref(), &config, self.now);
@@ -348,9 +421,13 @@ impl World {
             let started = self.now.moment;
             self.schedule(Duration::from_millis(after), Due::Canary { started, passed });
         }
+        let is_turn = effects.record.iter().any(|entry| matches!(entry.what, Told::Turned(_)));
         for entry in effects.record {
             self.told(&entry);
             self.uncommitted.push(entry);
+        }
+        if is_turn && self.dice.one_in(4) {
+            self.schedule(Duration::ZERO, Due::Again);
         }
         self.commit();
         if let Some(marks) = effects.reserve {
@@ -371,7 +448,7 @@ impl World {
     }
 
     fn told(&mut self, entry: &Entry) {
-        self.trace.push(format!("{} {:?}", entry.at, entry.what));
+        self.trace.push(Traced::Told(entry.clone()));
         match &entry.what {
             Told::Turned(turn) => {
                 self.tally.turns += 1;
@@ -413,7 +490,9 @@ impl World {
         let timeout = request.check.timeout;
         let https = matches!(request.check.ask, Ask::Https(_));
         let quick = Duration::from_millis(self.dice.between(2, 120)).min(timeout);
-        let (outcome, after) = if !self.route {
+        let (outcome, after) = if !self.ports {
+            (Outcome::Inconclusive(LocalFault::NoPorts), Duration::from_millis(1))
+        } else if !self.has_route(address) {
             (Outcome::Inconclusive(LocalFault::NoRoute), Duration::from_millis(1))
         } else if !self.network {
             (Outcome::Failed(Cause::ConnectTimeout), timeout)
@@ -434,11 +513,13 @@ impl World {
                 Health::Slow(_) => (Outcome::Failed(Cause::Timeout(Phase::FirstByte)), timeout),
             }
         };
-        // Each to a host of its own: what all do is a habit.
-        let astray = (self.health[&address] == Health::Astray && outcome == Outcome::Passed).then(|| {
-            let location = Some(format!("https://astray-{address}.test/"));
-            Arc::new(Detail { location, ..Detail::default() })
-        });
+        // Astray is each to a host of its own: what all do is a habit.
+        let location = match self.health[&address] {
+            _ if outcome != Outcome::Passed => None,
+            Health::Astray => Some(format!("https://astray-{}.test/", address.to_string().replace(':', "-"))),
+            _ => self.habit.then(|| "https://habit.test/".to_owned()),
+        };
+        let detail = location.map(|location| Arc::new(Detail { location: Some(location), ..Detail::default() }));
         let observation = Observation {
             watch: request.watch,
             epoch: request.epoch,
@@ -450,8 +531,8 @@ impl World {
             phases: Phases::default(),
             warnings: Vec::new(),
             certificate: None,
-            status: astray.is_some().then_some(302),
-            detail: astray,
+            status: detail.is_some().then_some(302),
+            detail,
         };
         self.schedule(after, Due::Observed(Box::new(observation)));
     }
@@ -460,7 +541,7 @@ impl World {
         match order {
             tripwire::Order::Open(wire) => {
                 assert!(self.wires.insert(wire.to, wire).is_none(), "opened twice");
-                let works = self.network && self.route && self.health[&wire.to.ip()] == Health::Alive;
+                let works = self.network && self.has_route(wire.to.ip()) && self.health[&wire.to.ip()] == Health::Alive;
                 self.news(wire, if works { tripwire::What::Held } else { tripwire::What::Ended });
             }
             tripwire::Order::Close(wire) => assert_eq!(self.wires.remove(&wire.to), Some(wire), "not open"),
@@ -486,10 +567,28 @@ impl World {
         }
         self.health.insert(address, health);
         self.shadow.health(address, health, self.now);
+        self.grounds.health(address, health, self.now);
+    }
+
+    fn has_route(&self, address: IpAddr) -> bool {
+        self.routes[usize::from(address.is_ipv6())]
+    }
+
+    /// Something of ours failed or was mended.
+    fn weigh_soundness(&mut self) {
+        self.grounds.sound(self.network && self.ports && self.routes == [true; 2], self.now);
     }
 
     fn happen(&mut self, due: Due) {
         match due {
+            Due::Observed(observation) if matches!(observation.outcome, Outcome::Inconclusive(_)) => {
+                self.tell(Event::Elapsed);
+                let before = self.snapshot.clone();
+                self.tell(Event::Observed(*observation));
+                if let Some((before, after)) = before.zip(self.snapshot.as_ref()) {
+                    grounds::said_nothing(&before, after);
+                }
+            }
             Due::Observed(observation) => self.tell(Event::Observed(*observation)),
             Due::Canary { started, passed } => self.tell(Event::Canary { started, passed }),
             Due::Deadline => {
@@ -521,9 +620,25 @@ impl World {
             Due::Network(works) => {
                 self.network = works;
                 self.shadow.network(works, self.now);
+                self.weigh_soundness();
             }
             Due::Resolver(works) => self.resolver = works,
-            Due::Route(works) => self.route = works,
+            Due::Route(ipv6, works) => {
+                self.routes[usize::from(ipv6)] = works;
+                self.weigh_soundness();
+            }
+            Due::Ports(works) => {
+                self.ports = works;
+                self.weigh_soundness();
+            }
+            Due::Again => {
+                self.tell(Event::Elapsed);
+                let before = self.snapshot.clone();
+                self.load_again();
+                if let Some((before, after)) = before.zip(self.snapshot.as_ref()) {
+                    grounds::nothing_moved(&before, after, "the configuration it has already");
+                }
+            }
             Due::Storage(works) => {
                 self.storage = works;
                 self.tell(Event::Storage { trouble: (!works).then(|| "disk full".to_owned()) });
@@ -608,10 +723,9 @@ impl World {
         for check in &mut config.checks {
             if self.dice.one_in(2) {
                 let mut changed = (**check).clone();
-                changed.fall = self.dice.between(1, 4) as u32;
-                changed.rise = changed.fall + self.dice.below(2) as u32;
+                (changed.fall, changed.rise) = random_thresholds(&mut self.dice, self.prompt);
                 changed.every = Duration::from_millis(self.dice.between(1000, 6000));
-                changed.window = random_window(&mut self.dice);
+                changed.window = random_window(&mut self.dice).filter(|_| !self.prompt);
                 *check = Arc::new(changed);
             }
         }
@@ -634,10 +748,16 @@ impl World {
             velocity.names = Names::Number(self.dice.between(1, 3) as usize);
         }
         self.config = Arc::new(config);
-        let file_serial = self.dice.between(1, 4) as u32;
-        self.shadow.reloaded(file_serial, self.now);
+        self.file_serial = self.dice.between(1, 4) as u32;
+        self.grounds.reloaded(self.now);
+        self.load_again();
+    }
+
+    /// Has what is configured loaded.
+    fn load_again(&mut self) {
+        self.shadow.reloaded(self.file_serial, self.now);
         self.tickets += 1;
-        let loaded = Box::new(self.tape.read(loaded(&self.config, file_serial)));
+        let loaded = Box::new(self.tape.read(loaded(&self.config, self.file_serial)));
         let ticket = Some(Ticket(self.tickets));
         self.tell(Event::Reloaded { ticket, actor: Some("operator".into()), loaded, force: false });
     }
@@ -717,6 +837,9 @@ impl World {
         };
         self.shadow.restarted(&self.disk.decisions, std::mem::take(&mut self.reserved));
         self.snapshot = None;
+        self.file_serial = 1;
+        self.grounds.restarted();
+        self.weigh_soundness();
         let loaded = self.tape.read(loaded(&self.config, 1));
         self.tape.start(&loaded, &restored, self.now);
         let (controller, effects) = Controller::new(loaded, restored, self.now);
@@ -733,7 +856,8 @@ impl World {
             let address = addresses[self.dice.below(addresses.len() as u64) as usize];
             let lossy = Health::Lossy(self.dice.between(30, 70) as u8);
             let slow = Health::Slow(self.dice.between(100, 900) as u16);
-            let all = [Health::Refuses, Health::Silent, Health::Expired, Health::Astray, lossy, slow];
+            let astray = if self.habit { Health::Refuses } else { Health::Astray };
+            let all = [Health::Refuses, Health::Silent, Health::Expired, astray, lossy, slow];
             let health = all[self.dice.below(all.len() as u64) as usize];
             let (begin, length) = (at(&mut self.dice), self.dice.between(100, 60_000));
             self.schedule(begin, Due::Health(address, health));
@@ -741,7 +865,7 @@ impl World {
         }
         for _ in 0..self.dice.below(3) {
             let (begin, length) = (at(&mut self.dice), Duration::from_millis(self.dice.between(500, 30_000)));
-            match self.dice.below(4) {
+            match self.dice.below(6) {
                 0 => {
                     self.schedule(begin, Due::Network(false));
                     // What translates our addresses has forgotten them, too.
@@ -752,9 +876,16 @@ impl World {
                     self.schedule(begin, Due::Resolver(false));
                     self.schedule(begin + length, Due::Resolver(true));
                 }
-                2 => {
-                    self.schedule(begin, Due::Route(false));
-                    self.schedule(begin + length, Due::Route(true));
+                2 | 3 => {
+                    let families = [&[false][..], &[true], &[false, true]][self.dice.below(3) as usize];
+                    for &ipv6 in families {
+                        self.schedule(begin, Due::Route(ipv6, false));
+                        self.schedule(begin + length, Due::Route(ipv6, true));
+                    }
+                }
+                4 => {
+                    self.schedule(begin, Due::Ports(false));
+                    self.schedule(begin + length, Due::Ports(true));
                 }
                 _ => {
                     self.schedule(begin, Due::Storage(false));
@@ -794,15 +925,38 @@ impl World {
     }
 }
 
+impl Tally {
+    pub fn add(&mut self, other: Self) {
+        let Self { turns, downs, restarts, doubts, windows, degraded, short, panics, waits, approvals } = other;
+        self.turns += turns;
+        self.downs += downs;
+        self.restarts += restarts;
+        self.doubts += doubts;
+        self.windows += windows;
+        self.degraded += degraded;
+        self.short += short;
+        self.panics += panics;
+        self.waits += waits;
+        self.approvals += approvals;
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("seed {} at {}; the last that happened:", self.seed, self.now.wall);
-            for line in self.trace.iter().rev().take(40).rev() {
-                eprintln!("  {line}");
+            for traced in self.trace.iter().rev().take(40).rev() {
+                eprintln!("  {traced}");
             }
         }
     }
+}
+
+/// `fall` and `rise`.
+fn random_thresholds(dice: &mut Dice, prompt: bool) -> (u32, u32) {
+    let fall = dice.between(1, if prompt { 2 } else { 4 }) as u32;
+    let rise = fall + dice.below(2) as u32;
+    (fall, if prompt { rise.min(2) } else { rise })
 }
 
 /// Tight: a world has few names.
@@ -840,9 +994,9 @@ fn random_quorum(dice: &mut Dice, origins: usize) -> Quorum {
     Quorum { min_up, panic: panic.filter(|_| origins > 1) }
 }
 
-fn random_config(dice: &mut Dice) -> Config {
+fn random_config(dice: &mut Dice, prompt: bool) -> Config {
     let checks = (0..dice.between(1, 3)).map(|n| {
-        let fall = dice.between(1, 4) as u32;
+        let (fall, rise) = random_thresholds(dice, prompt);
         let every = Duration::from_millis(dice.between(1000, 8000));
         let web = Web::get("/healthz");
         let ask = if dice.one_in(2) { Ask::Https(web) } else { Ask::Http(web) };
@@ -854,15 +1008,15 @@ fn random_config(dice: &mut Dice) -> Config {
             standby_every: every * dice.between(1, 2) as u32,
             timeout: Duration::from_millis(dice.between(500, 1000)),
             fall,
-            rise: fall + dice.below(2) as u32,
+            rise,
             confirm: Duration::from_millis(dice.between(100, 600)),
             blip: Duration::from_millis(dice.between(0, 1500)),
             expect: Vec::new(),
             warn: Vec::new(),
             ca: None,
             tripwire: true,
-            window: random_window(dice),
-            degraded: random_rules(dice),
+            window: random_window(dice).filter(|_| !prompt),
+            degraded: if prompt { Vec::new() } else { random_rules(dice) },
         })
     });
     let checks: Vec<_> = checks.collect();
@@ -873,7 +1027,11 @@ fn random_config(dice: &mut Dice) -> Config {
             name: format!("origin{n}"),
             cname,
             a,
-            aaaa: Vec::new(),
+            aaaa: if dice.one_in(2) {
+                vec![Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n as u16 + 1)]
+            } else {
+                Vec::new()
+            },
             probe_port: None,
             probe_check: None,
             platform: Platform::Plain,
@@ -901,6 +1059,7 @@ fn random_config(dice: &mut Dice) -> Config {
             rungs.last_mut().expect("two").place = Place::Emergency;
         }
         let failback = match dice.below(3) {
+            _ if prompt => Failback::Auto,
             0 => Failback::Auto,
             1 => Failback::After(Duration::from_secs(dice.between(1, 20))),
             _ => Failback::Manual,
