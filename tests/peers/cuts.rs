@@ -134,10 +134,15 @@ fn all_home(daemon: &Daemon) {
     wait("all are up", every() * 5 + TIMEOUT, || daemon.sees_all_up().then_some(()));
 }
 
+/// The answer for a name. One that a busy machine was slow to give is asked for again: this is not about that.
+fn answered(daemon: &Daemon, name: u8) -> Option<Vec<String>> {
+    (0..5).find_map(|_| daemon.addresses(&domain(name)))
+}
+
 /// Is every name in `of` answered from home?
 fn at_home(daemon: &Daemon, of: impl Iterator<Item = u8>) -> Result<(), String> {
     for name in of {
-        let answered = daemon.addresses(&domain(name));
+        let answered = answered(daemon, name);
         if answered != Some(vec![home(name).address(name).to_string()]) {
             return Err(format!("{} is answered {answered:?}", domain(name)));
         }
@@ -208,7 +213,9 @@ fn half_of_the_networks_move_their_half() {
             assert_eq!(moved.len() - before, west.len(), "one turn for each name of the west: {moved:#?}");
             world.cable.lose_none();
             all_home(daemon);
-            assert_eq!(turns(daemon).len() - before, 2 * west.len(), "and one back");
+            // The journal follows what is served.
+            let back = || (turns(daemon).len() - before == 2 * west.len()).then_some(());
+            wait("and one back", Duration::from_secs(10), back);
         }
     });
 }
@@ -220,7 +227,7 @@ fn lossy(percent: u8, addresses: &[Ipv4Addr]) -> (usize, usize, String) {
     world.with_daemon("5m", |daemon| {
         world.cable.lose(percent, addresses);
         hold("every name has an answer", seconds(30, 600), || {
-            let unanswered = |name: &u8| daemon.addresses(&domain(*name)).is_none_or(|addresses| addresses.is_empty());
+            let unanswered = |&name: &u8| answered(daemon, name).is_none_or(|addresses| addresses.is_empty());
             names().find(unanswered).map_or(Ok(()), |name| Err(format!("{} has none", domain(name))))
         });
         let moved = turns(daemon);
