@@ -159,7 +159,7 @@ pub(crate) fn weigh(
     let name = origins.get(origin).map_or("", |origin| &origin.name);
     let rest = match velocity.value.cures(names, steers.len()) {
         Some(span) => format!("the last of them moves {} after the first", show(span)),
-        None => format!("{} of them wait for a person", names - limit),
+        None => format!("{} of them would wait for a person", names - limit),
     };
     let what = format!(
         "{names} names stand on {}, and {limit} may move in {}: when it dies, {rest}",

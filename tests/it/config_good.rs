@@ -768,7 +768,7 @@ fn a_velocity_limit_is_off_without_its_table_and_told_where_it_is_too_small() {
     assert!(warned(small, 2).is_empty());
     let told = "names stand on `eu`, and 2 may move in 1m: when it dies, the last of them moves 2m after the first";
     assert_eq!(warned(small, 5), [format!("{place}: 5 {told}")]);
-    let told = "5 names stand on `eu`, and 2 may move in 1m: when it dies, 3 of them wait for a person";
+    let told = "5 names stand on `eu`, and 2 may move in 1m: when it dies, 3 of them would wait for a person";
     assert_eq!(warned("names = 2\nbeyond = \"person\"", 5), [format!("{place}: {told}")]);
     let warnings = warned("names = 9\nbeyond = \"person\"\nlonger = \"1m\"", 5);
     assert_eq!(warnings.len(), 1);

@@ -155,7 +155,7 @@ fn verdict(out: &mut String, outcome: &Outcome, look: Look) {
         let said = match (outcome.turns, whose) {
             (0, _) => "no turn was recorded, and none came".to_owned(),
             (_, "") => format!("{turns}, the same as were recorded"),
-            (_, whose) => format!("{turns}: {whose} the same as were recorded"),
+            (_, whose) => format!("{turns}: {whose} the same ones"),
         };
         return line(out, Text::of(said, GOOD));
     }
