@@ -95,7 +95,6 @@ impl Controller {
                 (state.verdict, state.failed, state.unseen) = (known.verdict, known.failed, known.unseen);
             }
             self.find_well();
-            self.find_well();
         }
         for (name, standing) in names {
             if let Some(state) = self.names.iter_mut().find(|state| state.steer.name == name) {

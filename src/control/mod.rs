@@ -92,6 +92,8 @@ pub struct Controller {
     sight: Sight,
     /// Deaths that a single failure made, and that wait for a witness to come back.
     withheld: BTreeMap<Epoch, Verdict>,
+    /// When the patience with the first of them ends.
+    believes: Option<Moment>,
     /// The watches that are up: who may be asked because another one fails.
     well: BTreeSet<WatchId>,
     /// The last one asked.
@@ -225,6 +227,7 @@ impl Controller {
             tripwires: Tripwires::default(),
             sight: Sight::new(config.server.doubt_share),
             withheld: BTreeMap::new(),
+            believes: None,
             well: BTreeSet::new(),
             witness: WatchId(0),
             flattened: Flattened::default(),
@@ -327,7 +330,7 @@ impl Controller {
             reload,
             sweep,
             self.sight.next_deadline(),
-            self.withheld.keys().filter_map(|&epoch| self.sight.patience_ends(epoch)).min(),
+            self.believes,
             self.flattened.next_deadline(),
             self.velocity.next_deadline(),
         ]
@@ -426,6 +429,8 @@ impl Controller {
                     // Its witness was asked just now and cannot be back yet.
                     if self.sight.awaits_witness(epoch, now.moment) {
                         self.withheld.insert(epoch, next);
+                        let end = self.sight.patience_ends(epoch);
+                        self.believes = self.believes.into_iter().chain(end).min();
                         return before;
                     }
                     if !self.sight.turns_down(epoch, &origin, now.moment) {
@@ -463,9 +468,11 @@ impl Controller {
             if fails && self.sight.turns_down(epoch, &origin, now.moment) {
                 self.assume(id, next, now);
                 self.class_changed(id, before, Class::Down, now, fx);
+                fx.wires.extend(self.tripwires.down(epoch));
             }
             self.weigh_doubt(now, fx);
         }
+        self.believes = self.withheld.keys().filter_map(|&epoch| self.sight.patience_ends(epoch)).min();
     }
 
     fn assume(&mut self, id: WatchId, next: Verdict, now: Now) {
@@ -608,7 +615,9 @@ impl Controller {
             self.sweep_stale(now);
         }
         self.weigh_doubt(now, fx);
-        self.believe(now, fx);
+        if self.believes.is_some_and(|end| end <= now.moment) {
+            self.believe(now, fx);
+        }
         if self.pending_reload.as_ref().is_some_and(|pending| pending.until <= now.moment) {
             self.apply_pending(now, fx);
         }

@@ -202,7 +202,12 @@ impl Recorder {
     fn configure(&mut self, setting: Recording) {
         self.setting = setting;
         self.shared.keep.store(setting.keep, Ordering::Relaxed);
-        if !setting.on && self.segment.is_some() {
+        if setting.on {
+            return;
+        }
+        // What is recorded later does not follow on this.
+        self.part += 1;
+        if self.segment.is_some() {
             self.hand_over(clock::now());
             self.segment = None;
             self.missing = 0;
